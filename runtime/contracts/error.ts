@@ -1,0 +1,77 @@
+/** The one error class that reaches clients: a row of the error table plus the fields of this occurrence. */
+
+import { ERRORS, type ErrorKey, type ErrorRow } from './error-table.ts';
+
+export type Fields = Readonly<Record<string, string | number>>;
+
+/** Details in the order they are sent (google.rpc messages). */
+export type ErrorDetail =
+  | { readonly kind: 'ErrorInfo'; readonly reason: string; readonly metadata: Readonly<Record<string, string>> | null }
+  | { readonly kind: 'ResourceInfo'; readonly type: string; readonly name: string; readonly owner?: string; readonly description?: string }
+  | { readonly kind: 'BadRequest'; readonly violations: readonly { readonly field: string; readonly description: string }[] }
+  | { readonly kind: 'Help'; readonly links: readonly { readonly description: string; readonly url: string }[] };
+
+export interface RuntimeErrorOptions {
+  /** Kept for logs, never sent. */
+  readonly cause?: unknown;
+  /** Overrides the row's statuses where the cause decides (etag mismatch, standardised component errors). */
+  readonly httpStatus?: number;
+  readonly grpcCode?: number;
+  /** Replaces the row's details. */
+  readonly details?: readonly ErrorDetail[];
+  /** Replaces the row's errorCode (standardised component errors). */
+  readonly tag?: string;
+  /** Metadata of the ErrorInfo detail, for rows that take it from the occurrence. */
+  readonly info?: Readonly<Record<string, string>> | null;
+  /** Response metadata that must travel with the failure (output bindings). */
+  readonly responseMetadata?: Readonly<Record<string, string>>;
+}
+
+export class RuntimeError extends Error {
+  override readonly name = 'RuntimeError';
+  readonly key: ErrorKey;
+  readonly fields: Fields;
+  readonly options: RuntimeErrorOptions;
+
+  constructor(key: ErrorKey, fields: Fields, options: RuntimeErrorOptions) {
+    super((ERRORS[key] as ErrorRow).message(fields), options.cause === undefined ? undefined : { cause: options.cause });
+    this.key = key;
+    this.fields = fields;
+    this.options = options;
+  }
+
+  get row(): ErrorRow {
+    return ERRORS[this.key];
+  }
+
+  get httpStatus(): number {
+    return this.options.httpStatus ?? this.row.http;
+  }
+
+  get grpcCode(): number {
+    return this.options.grpcCode ?? this.row.grpc;
+  }
+
+  /** HTTP `errorCode`: the legacy tag, or the reason where there is none. */
+  get errorCode(): string {
+    return this.options.tag ?? this.row.tag ?? this.row.reason ?? 'ERROR';
+  }
+
+  /** Details of a rich error, in wire order; basic errors get one ErrorInfo on gRPC only (see `grpc/status.ts`). */
+  get details(): readonly ErrorDetail[] {
+    if (this.options.details !== undefined) return this.options.details;
+    if (this.row.shape !== 'rich') return [];
+    const info: ErrorDetail = { kind: 'ErrorInfo', reason: this.row.reason ?? '', metadata: this.options.info ?? {} };
+    return [...(this.row.details?.(this.fields) ?? []), info];
+  }
+}
+
+/** Makes the error of a table row; `fields` fill its message. */
+export function runtimeError(key: ErrorKey, fields: Fields = {}, options: RuntimeErrorOptions = {}): RuntimeError {
+  return new RuntimeError(key, fields, options);
+}
+
+/** Text of an unknown thrown value, for the `%s` at the end of many messages. */
+export function errorText(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,139 @@
+/** Resource documents after loading: validated, defaults filled in, secrets not yet resolved. */
+
+/** Where a document came from, for messages about it. */
+export interface ResourceOrigin {
+  readonly file: string;
+  /** 1-based position of the document in its file. */
+  readonly document: number;
+}
+
+export interface MetadataEntry {
+  readonly name: string;
+  readonly value?: string;
+  readonly secretKeyRef?: { readonly name: string; readonly key: string };
+  readonly envRef?: string;
+}
+
+interface ResourceBase {
+  readonly name: string;
+  readonly namespace: string;
+  readonly scopes: readonly string[];
+  readonly origin: ResourceOrigin;
+}
+
+export interface ComponentResource extends ResourceBase {
+  readonly kind: 'Component';
+  /** As written, e.g. `state.sqlite`. */
+  readonly type: string;
+  readonly version: string;
+  readonly ignoreErrors: boolean;
+  readonly initTimeoutMs: number;
+  readonly metadata: readonly MetadataEntry[];
+  /** Secret store of `secretKeyRef` items; empty when none was named. */
+  readonly secretStore: string;
+}
+
+export interface RouteRule {
+  /** CEL text; empty matches always. */
+  readonly match: string;
+  readonly path: string;
+}
+
+export interface BulkSubscribe {
+  readonly enabled: boolean;
+  readonly maxMessagesCount: number;
+  readonly maxAwaitDurationMs: number;
+}
+
+/** A subscription in its v2 form, wherever it came from. */
+export interface ProgrammaticSubscription {
+  readonly pubsubName: string;
+  readonly topic: string;
+  readonly metadata: Readonly<Record<string, string>>;
+  /** Rules in order; a default route is the last rule with an empty match. */
+  readonly rules: readonly RouteRule[];
+  readonly deadLetterTopic: string;
+  readonly bulk: BulkSubscribe;
+}
+
+export interface SubscriptionResource extends ResourceBase, ProgrammaticSubscription {
+  readonly kind: 'Subscription';
+}
+
+export interface HttpEndpointResource extends ResourceBase {
+  readonly kind: 'HTTPEndpoint';
+  readonly baseUrl: string;
+  readonly headers: readonly MetadataEntry[];
+  readonly clientTls: {
+    readonly rootCa?: MetadataEntry; readonly certificate?: MetadataEntry; readonly privateKey?: MetadataEntry;
+    readonly renegotiation: string;
+  };
+  readonly secretStore: string;
+}
+
+/** Policies and targets as written; `runtime/resiliency` validates and compiles them. */
+export interface ResiliencyResource extends ResourceBase {
+  readonly kind: 'Resiliency';
+  readonly spec: Readonly<Record<string, unknown>>;
+}
+
+export type Resource = ComponentResource | SubscriptionResource | HttpEndpointResource | ResiliencyResource;
+
+export interface ApiAccessRule {
+  readonly name: string;
+  readonly version: string;
+  readonly protocol: string;
+}
+
+export interface SecretScope {
+  readonly storeName: string;
+  readonly defaultAccess: 'allow' | 'deny';
+  readonly allowedSecrets: readonly string[];
+  readonly deniedSecrets: readonly string[];
+}
+
+export interface PipelineHandler {
+  readonly name: string;
+  readonly type: string;
+}
+
+export interface AccessControlPolicy {
+  readonly appId: string;
+  readonly defaultAction: string;
+  readonly trustDomain: string;
+  readonly namespace: string;
+  readonly operations: readonly { readonly name: string; readonly httpVerb: readonly string[]; readonly action: string }[];
+}
+
+/** The merged Configuration resources of `--config`; every member has its default. */
+export interface ConfigurationResource {
+  readonly name: string;
+  readonly tracing: {
+    /** Text as written; empty means the default 0.0001. */
+    readonly samplingRate: string;
+    readonly stdout: boolean;
+    readonly zipkinEndpoint: string;
+    readonly otel: {
+      readonly endpointAddress: string; readonly protocol: string; readonly isSecure: boolean;
+      readonly headers: Readonly<Record<string, string>>; readonly timeoutMs: number;
+    };
+  };
+  readonly metrics: {
+    readonly enabled: boolean;
+    readonly recordErrorCodes: boolean;
+    readonly increasedCardinality: boolean;
+    readonly pathMatching: readonly string[];
+    readonly excludeVerbs: boolean;
+    readonly latencyBuckets: readonly number[];
+    readonly rules: readonly { readonly name: string; readonly labels: readonly { readonly name: string; readonly regex: Readonly<Record<string, string>> }[] }[];
+  };
+  readonly httpPipeline: readonly PipelineHandler[];
+  readonly appHttpPipeline: readonly PipelineHandler[];
+  readonly nameResolution: { readonly component: string; readonly version: string; readonly configuration: Readonly<Record<string, unknown>> };
+  readonly secretScopes: readonly SecretScope[];
+  readonly api: { readonly allowed: readonly ApiAccessRule[]; readonly denied: readonly ApiAccessRule[] };
+  readonly accessControl?: { readonly defaultAction: string; readonly trustDomain: string; readonly policies: readonly AccessControlPolicy[] };
+  readonly features: Readonly<Record<string, boolean>>;
+  readonly deniedComponents: readonly string[];
+  readonly apiLogging: { readonly enabled: boolean; readonly obfuscateUrls: boolean; readonly omitHealthChecks: boolean };
+}

@@ -1,0 +1,91 @@
+/** A state store component (Dapr state API). Keys arrive prefixed and are opaque to the store. */
+
+import type { ComponentInstance } from './component.ts';
+
+/** Stored bytes; `json` tells that they are a JSON text (HTTP values), as opposed to opaque bytes (gRPC). */
+export interface StateValue {
+  readonly bytes: Uint8Array;
+  readonly json: boolean;
+}
+
+export interface StateOptions {
+  /** `first-write`, `last-write` or empty; other words are refused by the store. */
+  readonly concurrency: string;
+  /** `strong`, `eventual` or empty. */
+  readonly consistency: string;
+}
+
+export interface GetStateRequest {
+  readonly key: string;
+  readonly consistency: string;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+export interface StateRecord {
+  readonly value: Uint8Array;
+  readonly etag?: string;
+  /** Response metadata such as `ttlExpireTime` (RFC 3339). */
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+/** One answer of a bulk read; neither `record` nor `error` for a missing key. */
+export interface BulkStateRecord {
+  readonly key: string;
+  readonly record?: StateRecord;
+  readonly error?: string;
+}
+
+export interface SetStateRequest {
+  readonly kind: 'upsert';
+  readonly key: string;
+  readonly value: StateValue;
+  /** Absent: no check (unless `first-write`). */
+  readonly etag?: string;
+  readonly options: StateOptions;
+  /** `ttlInSeconds`, `contentType`, `partitionKey`, ... */
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+export interface DeleteStateRequest {
+  readonly kind: 'delete';
+  readonly key: string;
+  readonly etag?: string;
+  readonly options: StateOptions;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+export type StateOperation = SetStateRequest | DeleteStateRequest;
+
+export interface StateStore extends ComponentInstance {
+  /** Dapr feature names: `ETAG`, `TRANSACTIONAL`, `TTL`, `DELETE_WITH_PREFIX`, `KEYS_LIKE`, `QUERY_API`. */
+  readonly features: readonly string[];
+  get(request: GetStateRequest, signal: AbortSignal): Promise<StateRecord | undefined>;
+  /**
+   * Reads many keys at once, in the store's own order: rows found, then keys missing, each distinct key once. A store
+   * without it is read key by key.
+   */
+  bulkGet?(
+    keys: readonly string[], metadata: Readonly<Record<string, string>>, signal: AbortSignal,
+  ): Promise<readonly BulkStateRecord[]>;
+  set(request: SetStateRequest, signal: AbortSignal): Promise<void>;
+  delete(request: DeleteStateRequest, signal: AbortSignal): Promise<void>;
+  /** Several writes without atomicity; result per request in order, `undefined` for success. */
+  bulkWrite?(requests: readonly StateOperation[], signal: AbortSignal): Promise<readonly (Error | undefined)[]>;
+  /** All or nothing, in order. Present when `TRANSACTIONAL`. */
+  transact?(
+    operations: readonly StateOperation[], metadata: Readonly<Record<string, string>>, signal: AbortSignal,
+  ): Promise<void>;
+  /** 0 or absent: no limit. */
+  readonly maxTransactionOperations?: number;
+}
+
+/** `mismatch`: the record has another etag; `invalid`: the store cannot parse the etag given. */
+export class EtagError extends Error {
+  override readonly name = 'EtagError';
+  readonly kind: 'mismatch' | 'invalid';
+  constructor(kind: 'mismatch' | 'invalid', cause?: string) {
+    const text = kind === 'mismatch' ? 'possible etag mismatch. error from state store' : 'invalid etag value';
+    super(cause === undefined ? text : `${text}: ${cause}`);
+    this.kind = kind;
+  }
+}
