@@ -1,0 +1,91 @@
+/** Resource files as lists of documents: which files are read, how they are split, what a fault looks like. */
+
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parseDocument } from 'yaml';
+import type { ResourceOrigin } from '../contracts/resource.ts';
+
+/** Something wrong with a document. Fatal faults stop the start; others are warned about and the document is skipped. */
+export interface ResourceFault {
+  readonly origin: ResourceOrigin;
+  /** Dotted path of the member at fault; empty for the document as a whole. */
+  readonly field: string;
+  readonly message: string;
+  readonly fatal: boolean;
+}
+
+export interface RawDocument {
+  readonly origin: ResourceOrigin;
+  readonly value: Readonly<Record<string, unknown>>;
+}
+
+export interface ReadResult {
+  readonly documents: readonly RawDocument[];
+  readonly faults: readonly ResourceFault[];
+}
+
+/** Largest resource file read; a folder of components has no use for more. */
+const MAX_FILE_BYTES = 4 * 1024 * 1024;
+
+export function faultText(fault: ResourceFault): string {
+  const where = `${fault.origin.file}${fault.origin.document > 0 ? ` (document ${fault.origin.document})` : ''}`;
+  return `${where}: ${fault.field === '' ? '' : `${fault.field}: `}${fault.message}`;
+}
+
+export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Parses one YAML or JSON document by YAML 1.1 rules; aliases are bounded. */
+function parseOne(text: string, origin: ResourceOrigin): RawDocument | ResourceFault | undefined {
+  try {
+    const document = parseDocument(text, { version: '1.1', merge: true, logLevel: 'silent', uniqueKeys: true });
+    const problem = document.errors[0];
+    if (problem !== undefined) return { origin, field: '', message: `not valid YAML: ${problem.message.split('\n')[0]}`, fatal: false };
+    const value: unknown = document.toJS({ maxAliasCount: 100 });
+    if (value === null || value === undefined) return undefined;
+    if (!isObject(value)) return { origin, field: '', message: 'expected a mapping with apiVersion, kind, metadata and spec', fatal: false };
+    return { origin, value };
+  } catch (error) {
+    return { origin, field: '', message: `not valid YAML: ${error instanceof Error ? error.message : error}`, fatal: false };
+  }
+}
+
+/** Splits `text` at lines that begin with `---` and parses each part. */
+export function parseDocuments(text: string, file: string): ReadResult {
+  const documents: RawDocument[] = [];
+  const faults: ResourceFault[] = [];
+  text.split(/^---.*$/m).forEach((part, index) => {
+    if (part.trim() === '') return;
+    const parsed = parseOne(part, { file, document: index + 1 });
+    if (parsed === undefined) return;
+    if ('message' in parsed) faults.push(parsed);
+    else documents.push(parsed);
+  });
+  return { documents, faults };
+}
+
+/** Reads every `.yaml`/`.yml` file of `directory`, sorted by name, not its subfolders. Rejects when there is no such folder. */
+export async function readDirectory(directory: string): Promise<ReadResult> {
+  const entries = await readdir(directory, { withFileTypes: true });
+  const documents: RawDocument[] = [];
+  const faults: ResourceFault[] = [];
+  for (const entry of entries.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
+    if (entry.isDirectory()) continue;
+    const file = join(directory, entry.name);
+    const origin = { file, document: 0 };
+    if (!/\.ya?ml$/i.test(entry.name)) {
+      faults.push({ origin, field: '', message: 'not a .yaml or .yml file, ignored', fatal: false });
+      continue;
+    }
+    const text = await readFile(file, 'utf8').catch((error: Error) => error);
+    if (typeof text !== 'string') faults.push({ origin, field: '', message: `cannot be read: ${text.message}`, fatal: false });
+    else if (text.length > MAX_FILE_BYTES) faults.push({ origin, field: '', message: `larger than ${MAX_FILE_BYTES} bytes`, fatal: false });
+    else {
+      const read = parseDocuments(text, file);
+      documents.push(...read.documents);
+      faults.push(...read.faults);
+    }
+  }
+  return { documents, faults };
+}

@@ -1,0 +1,116 @@
+/**
+ * Resource folders -> typed resources in scope of one app, with every fault reported together. Follows the loader rules
+ * of the CLI reference, section 4: what does not concern us is skipped, duplicates are fatal.
+ */
+
+import type {
+  ComponentResource, HttpEndpointResource, Resource, ResiliencyResource, ResourceOrigin, SubscriptionResource,
+} from '../contracts/resource.ts';
+import { isObject, type RawDocument, readDirectory, type ResourceFault } from './documents.ts';
+import { parseComponent, type Parsed, parseHttpEndpoint, parseResiliency, parseSubscription } from './schema.ts';
+
+export interface LoadOptions {
+  readonly directories: readonly string[];
+  readonly appId: string;
+  /** `undefined`: `NAMESPACE` is not set and namespaces are not compared. */
+  readonly namespace: string | undefined;
+}
+
+export interface LoadedResources {
+  readonly components: readonly ComponentResource[];
+  readonly subscriptions: readonly SubscriptionResource[];
+  readonly httpEndpoints: readonly HttpEndpointResource[];
+  readonly resiliencies: readonly ResiliencyResource[];
+  readonly faults: readonly ResourceFault[];
+}
+
+const DAPR_V1 = 'dapr.io/v1alpha1';
+
+/** Kinds by name: accepted apiVersions, the parser, and whether a fault in such a document stops the start. */
+const KINDS: Readonly<Record<string, { versions: readonly string[]; parse: (document: RawDocument) => Parsed<Resource>; fatal: boolean }>> = {
+  Component: { versions: [DAPR_V1], parse: parseComponent, fatal: true },
+  Subscription: { versions: [DAPR_V1, 'dapr.io/v2alpha1'], parse: parseSubscription, fatal: true },
+  HTTPEndpoint: { versions: [DAPR_V1], parse: parseHttpEndpoint, fatal: false },
+  Resiliency: { versions: [], parse: parseResiliency, fatal: false },
+};
+
+/** Kinds of the control plane and of later work: known, not ours to read, no warning. */
+const SILENT_KINDS = new Set(['Configuration', 'MCPServer', 'WorkflowAccessPolicy']);
+
+function kindOf(document: RawDocument): (typeof KINDS)[string] | string | undefined {
+  const kind = document.value['kind'];
+  if (typeof kind !== 'string') return "kind: expected a kind such as Component";
+  if (SILENT_KINDS.has(kind)) return undefined;
+  const known = KINDS[kind];
+  if (known === undefined) return `kind: '${kind}' is not a kind this runtime reads (${Object.keys(KINDS).join(', ')})`;
+  const version = String(document.value['apiVersion'] ?? '');
+  if (known.versions.length > 0 && !known.versions.includes(version)) {
+    return `apiVersion: expected ${known.versions.join(' or ')} for ${kind}, got '${version}'`;
+  }
+  return known;
+}
+
+function sameKind(a: Resource, b: Resource): boolean {
+  return a.kind === b.kind && a.name === b.name;
+}
+
+function duplicate(resource: Resource, earlier: Resource): string {
+  const describe = (r: Resource): string => (r.kind === 'Component' ? `${r.name} (${r.type}/${r.version === '' ? 'v1' : r.version})` : r.name);
+  return resource.kind === 'Component' && earlier.kind === 'Component'
+    ? `duplicate definition of Component name ${describe(resource)} with existing ${describe(earlier)}`
+    : `duplicate definition of ${resource.kind} name ${resource.name}, also in ${earlier.origin.file}`;
+}
+
+function inScope(resource: Resource, options: LoadOptions): boolean {
+  if (options.namespace !== undefined && resource.namespace !== '' && resource.namespace !== options.namespace) return false;
+  return resource.scopes.length === 0 || resource.scopes.includes(options.appId);
+}
+
+export async function loadResources(options: LoadOptions): Promise<LoadedResources> {
+  const resources: Resource[] = [];
+  const faults: ResourceFault[] = [];
+  for (const directory of options.directories) {
+    const origin: ResourceOrigin = { file: directory, document: 0 };
+    const read = await readDirectory(directory).catch((error: NodeJS.ErrnoException) => error);
+    if (read instanceof Error) {
+      faults.push({ origin, field: '--resources-path', message: `cannot be read: ${read.code === 'ENOENT' ? 'no such directory' : read.message}`, fatal: true });
+      continue;
+    }
+    faults.push(...read.faults);
+    for (const document of read.documents) take(document, resources, faults, options);
+  }
+  const of = <K extends Resource['kind']>(kind: K): readonly Extract<Resource, { kind: K }>[] =>
+    resources.filter((resource): resource is Extract<Resource, { kind: K }> => resource.kind === kind);
+  return {
+    components: of('Component'), subscriptions: of('Subscription'), httpEndpoints: of('HTTPEndpoint'), resiliencies: of('Resiliency'), faults,
+  };
+}
+
+function take(document: RawDocument, resources: Resource[], faults: ResourceFault[], options: LoadOptions): void {
+  const { origin } = document;
+  const kind = kindOf(document);
+  if (kind === undefined) return;
+  if (typeof kind === 'string') {
+    faults.push({ origin, field: '', message: kind, fatal: false });
+    return;
+  }
+  const parsed = kind.parse(document);
+  if (!parsed.ok) {
+    const scopes = document.value['scopes'];
+    const concernsUs = !Array.isArray(scopes) || scopes.length === 0 || scopes.includes(options.appId);
+    const name = isObject(document.value['metadata']) ? document.value['metadata']['name'] : undefined;
+    for (const fault of parsed.faults) {
+      const label = typeof name === 'string' && name !== '' ? `${document.value['kind']} ${name}: ` : '';
+      faults.push({ origin, field: fault.field, message: `${label}${fault.message}`, fatal: kind.fatal && concernsUs });
+    }
+    return;
+  }
+  const { resource } = parsed;
+  if (!inScope(resource, options)) return;
+  const earlier = resources.find((other) => sameKind(other, resource));
+  if (earlier !== undefined) {
+    faults.push({ origin, field: 'metadata.name', message: duplicate(resource, earlier), fatal: resource.kind === 'Component' });
+    return;
+  }
+  resources.push(resource);
+}

@@ -1,0 +1,174 @@
+/** What each kind of resource document must look like, and its typed form. */
+
+import { z } from 'zod';
+import { parseGoDuration } from '../contracts/duration.ts';
+import { isTruthy } from '../contracts/metadata.ts';
+import type {
+  BulkSubscribe, ComponentResource, HttpEndpointResource, MetadataEntry, ResiliencyResource, RouteRule, SubscriptionResource,
+} from '../contracts/resource.ts';
+import type { RawDocument } from './documents.ts';
+
+const DEFAULT_INIT_TIMEOUT_MS = 5000;
+
+const nameText = z.string({ error: 'expected a name' })
+  .min(1, 'must not be empty')
+  .refine((name) => !/[/%]/.test(name) && name !== '.' && name !== '..', "must not contain '/' or '%' nor be '.' or '..'");
+
+const objectMeta = z.object({ name: nameText, namespace: z.string().nullish() }, { error: 'expected an object with a name' });
+const scopeList = z.array(z.string(), { error: 'expected a list of app ids' }).nullish();
+const textMap = z.record(z.string(), z.unknown()).nullish();
+
+/** Dynamic values become text: strings as they are, null empty, everything else its JSON text. */
+function valueText(value: unknown): string {
+  if (value === null || value === undefined) return '';
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}
+
+const metadataEntry = z.object({
+  name: z.string({ error: 'expected the item name' }),
+  value: z.unknown().optional(),
+  secretKeyRef: z.object({ name: z.string({ error: 'expected the secret name' }), key: z.string().nullish() }).nullish(),
+  envRef: z.string().nullish(),
+}).transform((item): MetadataEntry => ({
+  name: item.name,
+  ...(item.value === undefined ? {} : { value: valueText(item.value) }),
+  ...(item.secretKeyRef == null ? {} : { secretKeyRef: { name: item.secretKeyRef.name, key: item.secretKeyRef.key ?? item.secretKeyRef.name } }),
+  ...(item.envRef == null || item.envRef === '' ? {} : { envRef: item.envRef }),
+}));
+
+const componentDocument = z.object({
+  metadata: objectMeta,
+  scopes: scopeList,
+  auth: z.object({ secretStore: z.string().nullish() }).nullish(),
+  spec: z.object({
+    type: z.string({ error: 'expected a component type such as state.sqlite' }).min(1, 'expected a component type such as state.sqlite'),
+    version: z.union([z.string(), z.number()]).nullish(),
+    ignoreErrors: z.unknown(),
+    initTimeout: z.union([z.string(), z.number()]).nullish(),
+    metadata: z.array(metadataEntry, { error: 'expected a list of {name, value}' }).nullish(),
+  }, { error: 'expected an object with a type' }),
+});
+
+const bulkSchema = z.object({
+  enabled: z.boolean().nullish(), maxMessagesCount: z.number().int().nullish(), maxAwaitDurationMs: z.number().int().nullish(),
+}).nullish();
+
+const subscriptionSpec = {
+  pubsubname: z.string({ error: 'expected the name of a pub/sub component' }),
+  topic: z.string({ error: 'expected a topic' }),
+  metadata: textMap,
+  deadLetterTopic: z.string().nullish(),
+  bulkSubscribe: bulkSchema,
+};
+const subscriptionV1 = z.object({ metadata: objectMeta, scopes: scopeList, spec: z.object({ ...subscriptionSpec, route: z.string().nullish() }) });
+const subscriptionV2 = z.object({
+  metadata: objectMeta,
+  scopes: scopeList,
+  spec: z.object({
+    ...subscriptionSpec,
+    routes: z.object({
+      rules: z.array(z.object({ match: z.string().nullish(), path: z.string({ error: 'expected a path' }) })).nullish(),
+      default: z.string().nullish(),
+    }).nullish(),
+  }),
+});
+
+const endpointDocument = z.object({
+  metadata: objectMeta,
+  scopes: scopeList,
+  auth: z.object({ secretStore: z.string().nullish() }).nullish(),
+  spec: z.object({
+    baseUrl: z.string({ error: 'expected a URL' }).refine((url) => URL.canParse(url) && /^https?:/i.test(url), 'expected an http or https URL'),
+    headers: z.array(metadataEntry).nullish(),
+    clientTLS: z.object({
+      rootCA: metadataEntry.optional(), certificate: metadataEntry.optional(), privateKey: metadataEntry.optional(),
+      renegotiation: z.string().nullish(),
+    }).nullish(),
+  }),
+});
+
+export type Parsed<T> = { readonly ok: true; readonly resource: T } | { readonly ok: false; readonly faults: readonly { field: string; message: string }[] };
+
+function parse<I, T>(schema: z.ZodType<I>, document: RawDocument, build: (value: I) => T): Parsed<T> {
+  const result = schema.safeParse(document.value);
+  if (result.success) return { ok: true, resource: Object.freeze(build(result.data)) };
+  return { ok: false, faults: result.error.issues.map((issue) => ({ field: issue.path.join('.'), message: issue.message })) };
+}
+
+const base = (value: { metadata: { name: string; namespace?: string | null | undefined }; scopes?: readonly string[] | null | undefined }, document: RawDocument) =>
+  ({ name: value.metadata.name, namespace: value.metadata.namespace ?? '', scopes: value.scopes ?? [], origin: document.origin });
+
+function timeoutMs(text: string | number | null | undefined): number {
+  const ms = typeof text === 'string' ? parseGoDuration(text) : undefined;
+  return ms === undefined || ms <= 0 ? DEFAULT_INIT_TIMEOUT_MS : ms;
+}
+
+export function parseComponent(document: RawDocument): Parsed<ComponentResource> {
+  return parse(componentDocument, document, (value) => ({
+    kind: 'Component' as const,
+    ...base(value, document),
+    type: value.spec.type,
+    version: String(value.spec.version ?? ''),
+    ignoreErrors: value.spec.ignoreErrors === true || isTruthy(String(value.spec.ignoreErrors)),
+    initTimeoutMs: timeoutMs(value.spec.initTimeout),
+    metadata: value.spec.metadata ?? [],
+    secretStore: value.auth?.secretStore ?? '',
+  }));
+}
+
+function bulkOf(value: z.output<typeof bulkSchema>): BulkSubscribe {
+  return { enabled: value?.enabled ?? false, maxMessagesCount: value?.maxMessagesCount ?? 0, maxAwaitDurationMs: value?.maxAwaitDurationMs ?? 0 };
+}
+
+function mapOf(value: Readonly<Record<string, unknown>> | null | undefined): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(value ?? {}).map(([key, item]) => [key, valueText(item)]));
+}
+
+/** `v1alpha1` has one route, `v2alpha1` rules and a default; both become rules. */
+export function parseSubscription(document: RawDocument): Parsed<SubscriptionResource> {
+  const common = (value: z.output<typeof subscriptionV1> | z.output<typeof subscriptionV2>, rules: readonly RouteRule[]) => ({
+    kind: 'Subscription' as const,
+    ...base(value, document),
+    pubsubName: value.spec.pubsubname,
+    topic: value.spec.topic,
+    metadata: mapOf(value.spec.metadata),
+    rules,
+    deadLetterTopic: value.spec.deadLetterTopic ?? '',
+    bulk: bulkOf(value.spec.bulkSubscribe),
+  });
+  if (String(document.value['apiVersion']).endsWith('/v1alpha1')) {
+    return parse(subscriptionV1, document, (value) =>
+      common(value, value.spec.route == null || value.spec.route === '' ? [] : [{ match: '', path: value.spec.route }]));
+  }
+  return parse(subscriptionV2, document, (value) => {
+    const rules = (value.spec.routes?.rules ?? []).map((rule) => ({ match: rule.match ?? '', path: rule.path }));
+    const fallback = value.spec.routes?.default;
+    return common(value, fallback == null || fallback === '' ? rules : [...rules, { match: '', path: fallback }]);
+  });
+}
+
+export function parseHttpEndpoint(document: RawDocument): Parsed<HttpEndpointResource> {
+  return parse(endpointDocument, document, (value) => {
+    const tls = value.spec.clientTLS;
+    return {
+      kind: 'HTTPEndpoint' as const,
+      ...base(value, document),
+      baseUrl: value.spec.baseUrl,
+      headers: value.spec.headers ?? [],
+      clientTls: {
+        ...(tls?.rootCA === undefined ? {} : { rootCa: tls.rootCA }),
+        ...(tls?.certificate === undefined ? {} : { certificate: tls.certificate }),
+        ...(tls?.privateKey === undefined ? {} : { privateKey: tls.privateKey }),
+        renegotiation: tls?.renegotiation ?? '',
+      },
+      secretStore: value.auth?.secretStore ?? '',
+    };
+  });
+}
+
+const resiliencyDocument = z.object({ metadata: objectMeta, scopes: scopeList, spec: z.record(z.string(), z.unknown()) });
+
+/** The policies inside are validated by `runtime/resiliency`, which skips a resource it cannot compile. */
+export function parseResiliency(document: RawDocument): Parsed<ResiliencyResource> {
+  return parse(resiliencyDocument, document, (value) => ({ kind: 'Resiliency' as const, ...base(value, document), spec: value.spec }));
+}
