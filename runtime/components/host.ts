@@ -1,0 +1,179 @@
+/**
+ * The life of components: secret stores first, then the rest in file order; look up, resolve references, decode
+ * metadata, create, init under its timeout, enter the store. Every fault names file, component, phase and item;
+ * `ignoreErrors` is honoured here and nowhere else.
+ */
+
+import { type AnyComponentDefinition, type Category, type ComponentDeps } from '../contracts/component.ts';
+import type { LoadedComponent } from '../contracts/component-source.ts';
+import { decodeMetadata } from '../contracts/metadata.ts';
+import { errorText } from '../contracts/error.ts';
+import type { Logger } from '../contracts/logger.ts';
+import type { ComponentResource } from '../contracts/resource.ts';
+import { type ItemSources, resolveItems } from './metadata-items.ts';
+import { normaliseVersion, type Registry } from './registry.ts';
+import type { ComponentStore } from './store.ts';
+
+export interface ComponentHostOptions {
+  readonly registry: Registry;
+  readonly store: ComponentStore;
+  readonly log: Logger;
+  readonly sources: Omit<ItemSources, 'secret' | 'log'>;
+  /** Types (`type` or `type/version`, lower case) the Configuration denies. */
+  readonly denied: readonly string[];
+  readonly deps: (componentName: string) => ComponentDeps;
+}
+
+/** A component that could not start; `message` is Dapr's wording. */
+export class ComponentFailure extends Error {
+  override readonly name = 'ComponentFailure';
+  readonly resource: ComponentResource;
+  constructor(resource: ComponentResource, phase: 'INIT_COMPONENT_FAILURE' | 'CREATE_COMPONENT_FAILURE' | 'INIT_FAILURE', reason: string) {
+    const version = normaliseVersion(resource.version);
+    const what = phase === 'CREATE_COMPONENT_FAILURE' ? 'creation' : 'initialization';
+    super(`process component ${resource.name} error: [${phase}]: ${what} error occurred for ${resource.name} (${resource.type}/${version}): ${reason} [${resource.origin.file}]`);
+    this.resource = resource;
+  }
+}
+
+export interface ComponentHost {
+  /** Starts all; rejects with the first failure that is not ignored, after closing what was started. */
+  loadAll(resources: readonly ComponentResource[], signal: AbortSignal): Promise<void>;
+  load(resource: ComponentResource, signal: AbortSignal): Promise<void>;
+  /** Closes and removes one component. */
+  unload(name: string): Promise<void>;
+  closeAll(): Promise<void>;
+  /** Decodes metadata without creating anything, for `--validate`. Resolves with what is wrong. */
+  validate(resource: ComponentResource): Promise<readonly string[]>;
+}
+
+export function createComponentHost(options: ComponentHostOptions): ComponentHost {
+  const { store, log } = options;
+  /** Resources whose secret store is not there (yet). */
+  const waiting = new Map<string, ComponentResource>();
+
+  const isDenied = (resource: ComponentResource): boolean => {
+    const type = resource.type.toLowerCase();
+    return options.denied.some((entry) => entry.toLowerCase() === type || entry.toLowerCase() === `${type}/${normaliseVersion(resource.version)}`);
+  };
+
+  const itemsOf = (resource: ComponentResource): Promise<Readonly<Record<string, string>>> => {
+    const secrets = store.get('secretstores', resource.secretStore);
+    return resolveItems(resource.metadata, `component ${resource.name}`, {
+      ...options.sources,
+      log,
+      ...(secrets === undefined ? {} : { secret: (name: string) => secrets.instance.get(name, {}, AbortSignal.timeout(resource.initTimeoutMs)) }),
+    });
+  };
+
+  const start = async (resource: ComponentResource, signal: AbortSignal): Promise<LoadedComponent> => {
+    let definition: AnyComponentDefinition;
+    try {
+      definition = await options.registry.find(resource.type, resource.version);
+    } catch (error) {
+      throw new ComponentFailure(resource, 'CREATE_COMPONENT_FAILURE', errorText(error));
+    }
+    const items = await itemsOf(resource).catch((error) => {
+      throw new ComponentFailure(resource, 'INIT_FAILURE', errorText(error));
+    });
+    const decoded = decodeMetadata(definition.metadata, items);
+    if (!decoded.ok) throw new ComponentFailure(resource, 'INIT_COMPONENT_FAILURE', decoded.faults.join('; '));
+    for (const item of decoded.unknown) {
+      log.warn(`component ${resource.name} (${resource.type}): metadata item '${item}' is not known and has no effect (known: ${definition.metadata.names.join(', ')}) [${resource.origin.file}]`);
+    }
+    let instance: LoadedComponent['instance'];
+    try {
+      instance = definition.create(decoded.value, options.deps(resource.name)) as LoadedComponent['instance'];
+    } catch (error) {
+      throw new ComponentFailure(resource, 'CREATE_COMPONENT_FAILURE', errorText(error));
+    }
+    const timeout = AbortSignal.timeout(resource.initTimeoutMs);
+    try {
+      await instance.init(AbortSignal.any([signal, timeout]));
+      if (timeout.aborted) throw new Error(`init timed out after ${resource.initTimeoutMs}ms`);
+    } catch (error) {
+      await instance.close().catch((cause: Error) => log.debug(`closing ${resource.name} after a failed init`, { error: cause }));
+      throw new ComponentFailure(resource, 'INIT_COMPONENT_FAILURE', timeout.aborted ? `init timed out for component ${resource.name} exceeded after ${resource.initTimeoutMs}ms` : errorText(error));
+    }
+    return {
+      name: resource.name, category: definition.category as Category, type: resource.type, version: normaliseVersion(resource.version), metadata: items,
+      capabilities: capabilitiesOf(definition, instance), instance,
+      secretNames: Object.fromEntries(resource.metadata.flatMap((entry) => (entry.secretKeyRef === undefined ? [] : [[entry.name, entry.secretKeyRef.name]]))),
+    };
+  };
+
+  const load = async (resource: ComponentResource, signal: AbortSignal): Promise<void> => {
+    if (isDenied(resource)) {
+      log.warn(`component ${resource.name} of type ${resource.type} is denied by the Configuration and was not loaded`);
+      return;
+    }
+    const needsSecret = resource.metadata.some((entry) => entry.secretKeyRef !== undefined && (entry.value ?? '') === '');
+    if (needsSecret && resource.secretStore !== '' && store.get('secretstores', resource.secretStore) === undefined) {
+      waiting.set(resource.name, resource);
+      log.warn(`component ${resource.name} waits for the secret store ${resource.secretStore}, which is not loaded [${resource.origin.file}]`);
+      return;
+    }
+    try {
+      const component = await start(resource, signal);
+      store.add(component);
+      log.info(`Component loaded: ${resource.name} (${resource.type}/${component.version})`);
+    } catch (error) {
+      if (!resource.ignoreErrors) throw error;
+      log.error(errorText(error));
+      return;
+    }
+    for (const dependent of [...waiting.values()].filter((candidate) => candidate.secretStore === resource.name)) {
+      waiting.delete(dependent.name);
+      await load(dependent, signal);
+    }
+  };
+
+  const closeOne = async (component: LoadedComponent): Promise<void> => {
+    await component.instance.close().catch((error: Error) => log.error(`closing component ${component.name} failed`, { error }));
+  };
+
+  return {
+    load,
+    loadAll: async (resources, signal) => {
+      const isSecretStore = (resource: ComponentResource): boolean => resource.type.toLowerCase().startsWith('secretstores.');
+      for (const resource of [...resources.filter(isSecretStore), ...resources.filter((r) => !isSecretStore(r))]) await load(resource, signal);
+    },
+    unload: async (name) => {
+      waiting.delete(name);
+      const component = store.remove(name);
+      if (component === undefined) return;
+      await closeOne(component);
+      log.info(`Component unloaded: ${name}`);
+    },
+    closeAll: async () => {
+      const components = store.all();
+      for (const component of components) store.remove(component.name);
+      await Promise.all(components.map(closeOne));
+    },
+    validate: async (resource) => {
+      try {
+        const definition = await options.registry.find(resource.type, resource.version);
+        const literal: Record<string, string> = {};
+        for (const entry of resource.metadata) literal[entry.name] = entry.value ?? (entry.secretKeyRef || entry.envRef ? '<reference>' : '');
+        const decoded = decodeMetadata(definition.metadata, literal);
+        if (!decoded.ok) return decoded.faults;
+        return decoded.unknown.map((item) => `metadata item '${item}' is not known (known: ${definition.metadata.names.join(', ')})`);
+      } catch (error) {
+        return [errorText(error)];
+      }
+    },
+  };
+}
+
+/** State stores show `ACTOR` when they have what actors need; bindings show their directions. */
+function capabilitiesOf(definition: AnyComponentDefinition, instance: LoadedComponent['instance']): readonly string[] {
+  if (definition.category === 'state' && 'features' in instance) {
+    const features = [...instance.features];
+    return features.includes('ETAG') && features.includes('TRANSACTIONAL') ? [...features, 'ACTOR'] : features;
+  }
+  if (definition.category === 'bindings') {
+    return [...('read' in instance && instance.read !== undefined ? ['INPUT_BINDING'] : []), ...('invoke' in instance && instance.invoke !== undefined ? ['OUTPUT_BINDING'] : [])];
+  }
+  if ('features' in instance) return instance.features;
+  return definition.capabilities;
+}

@@ -1,0 +1,41 @@
+/** The live components of one sidecar (see `contracts/component-source.ts`). */
+
+import type { Category } from '../contracts/component.ts';
+import type { ComponentSource, LoadedComponent } from '../contracts/component-source.ts';
+
+export interface ComponentStore extends ComponentSource {
+  add(component: LoadedComponent): void;
+  remove(name: string): LoadedComponent | undefined;
+  all(): readonly LoadedComponent[];
+}
+
+export function createComponentStore(): ComponentStore {
+  const byCategory = new Map<Category, Map<string, LoadedComponent>>();
+  const listeners = new Set<Parameters<ComponentSource['onChange']>[0]>();
+  const of = (category: Category): Map<string, LoadedComponent> => {
+    let found = byCategory.get(category);
+    if (found === undefined) byCategory.set(category, (found = new Map()));
+    return found;
+  };
+  const all = (): readonly LoadedComponent[] => [...byCategory.values()].flatMap((components) => [...components.values()]);
+  return {
+    get: (category, name) => of(category).get(name) as never,
+    list: (category) => [...of(category).values()] as never,
+    all,
+    add: (component) => {
+      of(component.category).set(component.name, component);
+      for (const listener of listeners) listener({ kind: 'added', component });
+    },
+    remove: (name) => {
+      const component = all().find((candidate) => candidate.name === name);
+      if (component === undefined) return undefined;
+      of(component.category).delete(name);
+      for (const listener of listeners) listener({ kind: 'removed', component });
+      return component;
+    },
+    onChange: (changed) => {
+      listeners.add(changed);
+      return () => void listeners.delete(changed);
+    },
+  };
+}
