@@ -1,0 +1,198 @@
+/** State management: find the store, prefix the key, call the component under its policy, translate its failures. */
+
+import type { BulkStateAnswer, StateAnswer, StateBlock, StateItem, StateKeyed, StringMap } from '../../contracts/blocks.ts';
+import type { CallContext } from '../../contracts/call-context.ts';
+import type { ComponentSource, LoadedComponent } from '../../contracts/component-source.ts';
+import { errorText, type RuntimeError, runtimeError } from '../../contracts/error.ts';
+import type { ErrorKey } from '../../contracts/error-table.ts';
+import { GrpcCode } from '../../contracts/grpc-code.ts';
+import { type DeleteStateRequest, EtagError, type SetStateRequest, type StateOperation, type StateRecord } from '../../contracts/state-store.ts';
+import { callComponent, type ComponentCallDeps } from '../component-call.ts';
+import { type StateCipher, stateCipher } from './encryption.ts';
+import { type KeyPrefixer, keyPrefixer } from './key-prefix.ts';
+import { createTransaction, type Outbox } from './transaction.ts';
+
+export interface StateBlockDeps extends ComponentCallDeps {
+  readonly appId: string;
+  readonly components: ComponentSource;
+  /** Publishes the events of stores with an outbox; absent where no outbox is wired. */
+  readonly outbox?: Outbox;
+}
+
+/** A store with what the block keeps about it. */
+export interface OpenStore {
+  readonly component: LoadedComponent<'state'>;
+  readonly keys: KeyPrefixer;
+  readonly cipher: StateCipher | undefined;
+}
+
+/** Most keys of one bulk get that are read at the same time. */
+const MAX_PARALLEL_READS = 64;
+
+export function createStateBlock(deps: StateBlockDeps): StateBlock {
+  const opened = new WeakMap<LoadedComponent, OpenStore>();
+
+  const open = (store: string): OpenStore => {
+    const component = deps.components.get('state', store);
+    if (component === undefined) {
+      const none = deps.components.list('state').length === 0;
+      throw runtimeError(none ? 'stateStoresNotConfigured' : 'stateStoreNotFound', { store }, { info: { appID: deps.appId } });
+    }
+    let found = opened.get(component);
+    if (found === undefined) {
+      found = { component, keys: keyPrefixer(component, deps.appId, deps.namespace), cipher: stateCipher(component) };
+      opened.set(component, found);
+    }
+    return found;
+  };
+
+  const readOne = async (at: OpenStore, key: string, consistency: string, metadata: StringMap, operation: string, call: CallContext): Promise<StateRecord | undefined> => {
+    const stored = at.keys.toStored(key);
+    const record = await callComponent(deps, 'Statestore', at.component.name, operation, call, (signal) =>
+      at.component.instance.get({ key: stored, consistency, metadata }, signal));
+    if (record === undefined || at.cipher === undefined) return record;
+    return { ...record, value: at.cipher.decrypt(record.value) };
+  };
+
+  /** Writes under the policy; an etag failure is an answer of the store, never a reason to retry. */
+  const write = async (at: OpenStore, operation: string, call: CallContext, run: (signal: AbortSignal) => Promise<void>): Promise<void> => {
+    const refused = await callComponent(deps, 'Statestore', at.component.name, operation, call, async (signal) => {
+      try {
+        await run(signal);
+        return undefined;
+      } catch (error) {
+        if (error instanceof EtagError) return error;
+        throw error;
+      }
+    });
+    if (refused !== undefined) throw refused;
+  };
+
+  const setRequest = (at: OpenStore, item: StateItem): SetStateRequest => ({
+    kind: 'upsert', key: at.keys.toStored(item.key), options: item.options, metadata: item.metadata, value: sealed(at, item),
+    ...(item.etag === undefined ? {} : { etag: item.etag }),
+  });
+
+  const writeSeveral = async (at: OpenStore, operation: string, requests: readonly StateOperation[], call: CallContext): Promise<readonly (Error | undefined)[]> => {
+    const { instance } = at.component;
+    let pending = requests.map((request, index) => ({ request, index }));
+    const results: (Error | undefined)[] = requests.map(() => undefined);
+    // Only what failed for another reason than its etag is tried again.
+    await callComponent(deps, 'Statestore', at.component.name, operation, call, async (signal) => {
+      const outcome = instance.bulkWrite === undefined
+        ? await Promise.all(pending.map(({ request }) => (request.kind === 'upsert' ? instance.set(request, signal) : instance.delete(request, signal))
+          .then(() => undefined, (error: Error) => error)))
+        : await instance.bulkWrite(pending.map(({ request }) => request), signal);
+      outcome.forEach((error, i) => {
+        const entry = pending[i];
+        if (entry !== undefined) results[entry.index] = error;
+      });
+      pending = pending.filter(({ index }) => results[index] !== undefined && !(results[index] instanceof EtagError));
+      const first = pending[0] === undefined ? undefined : results[pending[0].index];
+      if (first !== undefined) throw first;
+    }).catch(() => undefined);
+    return results;
+  };
+
+  return {
+    requireStore: (store) => void open(store),
+    get: async (store, key, options, call) => {
+      const at = open(store);
+      try {
+        const record = await readOne(at, key, options.consistency, options.metadata, 'get', call);
+        return record === undefined ? undefined : answer(record);
+      } catch (error) {
+        throw translate(error, 'stateGet', { key, store });
+      }
+    },
+    bulkGet: async (store, keys, options, call) => {
+      const at = open(store);
+      const results: BulkStateAnswer[] = new Array(keys.length);
+      const limit = options.parallelism > 0 ? Math.min(options.parallelism, MAX_PARALLEL_READS) : MAX_PARALLEL_READS;
+      for (const key of keys) at.keys.toStored(key);
+      let next = 0;
+      const reader = async (): Promise<void> => {
+        for (let index = next++; index < keys.length; index = next++) {
+          const key = keys[index] ?? '';
+          results[index] = await readOne(at, key, '', options.metadata, 'bulk_get', call).then(
+            (record) => (record === undefined ? { key } : { key, ...answer(record) }),
+            (error) => ({ key, error: errorText(error) }),
+          );
+        }
+      };
+      await Promise.all(Array.from({ length: Math.min(limit, keys.length) }, reader));
+      return results;
+    },
+    save: async (store, items, call) => {
+      const at = open(store);
+      const requests = items.map((item) => {
+        if (item.key === '') throw runtimeError(call.protocol === 'grpc' ? 'stateKeyEmpty' : 'stateKeyRequired');
+        return setRequest(at, item);
+      });
+      const [only] = requests;
+      if (only === undefined) return;
+      const key = items[0]?.key ?? '';
+      if (requests.length === 1) {
+        await write(at, 'set', call, (signal) => at.component.instance.set(only, signal)).catch((error) => {
+          throw translate(error, 'stateSave', { key, store });
+        });
+        return;
+      }
+      refuseSeveral(await writeSeveral(at, 'set', requests, call), 'stateSave', store);
+    },
+    delete: async (store, item, call) => {
+      const at = open(store);
+      const request = deleteRequest(at, item);
+      await write(at, 'delete', call, (signal) => at.component.instance.delete(request, signal)).catch((error) => {
+        throw translate(error, 'stateDelete', { key: item.key, store });
+      });
+    },
+    bulkDelete: async (store, items, call) => {
+      const at = open(store);
+      const requests = items.map((item) => deleteRequest(at, item));
+      if (requests.length > 0) refuseSeveral(await writeSeveral(at, 'bulk_delete', requests, call), 'stateBulkDelete', store);
+    },
+    transact: createTransaction({ deps, open, setRequest, deleteRequest, write, translate }),
+    query: async (store) => {
+      const at = open(store);
+      if (at.cipher !== undefined) throw runtimeError('stateQuery', { store, error: 'cannot query encrypted store' });
+      throw runtimeError('stateQueryNotSupported', { store }, { info: null });
+    },
+  };
+}
+
+export function sealed(at: OpenStore, item: StateItem): SetStateRequest['value'] {
+  return at.cipher === undefined ? item.value : { bytes: at.cipher.encrypt(item.value.bytes), json: false };
+}
+
+function deleteRequest(at: OpenStore, item: StateKeyed): DeleteStateRequest {
+  return {
+    kind: 'delete', key: at.keys.toStored(item.key), options: item.options, metadata: item.metadata,
+    ...(item.etag === undefined ? {} : { etag: item.etag }),
+  };
+}
+
+function answer(record: StateRecord): StateAnswer {
+  return { value: record.value, metadata: record.metadata ?? {}, ...(record.etag === undefined ? {} : { etag: record.etag }) };
+}
+
+/** Statuses of etag failures: 409/Aborted for a mismatch, 400/InvalidArgument for an etag that does not parse. */
+function translate(error: unknown, key: ErrorKey, fields: { key: string; store: string }): RuntimeError {
+  if (error instanceof Error && error.name === 'RuntimeError') return error as RuntimeError;
+  const options = error instanceof EtagError
+    ? error.kind === 'mismatch' ? { httpStatus: 409, grpcCode: GrpcCode.Aborted } : { httpStatus: 400, grpcCode: GrpcCode.InvalidArgument }
+    : {};
+  return runtimeError(key, { ...fields, error: errorText(error) }, { ...options, cause: error });
+}
+
+/** All failures etag failures: 400 when one is invalid, else 409; mixed failures 500 (HTTP reference, section 6.1). */
+function refuseSeveral(results: readonly (Error | undefined)[], key: ErrorKey, store: string): void {
+  const failures = results.filter((result) => result !== undefined);
+  const [first] = failures;
+  if (first === undefined) return;
+  const error = failures.map((failure) => failure.message).join('\n');
+  const etagFailures = failures.filter((failure) => failure instanceof EtagError);
+  if (etagFailures.length < failures.length) throw runtimeError(key, { store, error }, { cause: first });
+  const invalid = etagFailures.find((failure) => failure.kind === 'invalid');
+  throw translate(new EtagError(invalid === undefined ? 'mismatch' : 'invalid'), key, { key: '', store });
+}

@@ -1,0 +1,63 @@
+/** State transactions: all or nothing, in order, with the outbox where the store has one (HTTP reference, 6.6 and 6.10). */
+
+import type { StateBlock, StateItem, StateKeyed, StateTransactionOperation } from '../../contracts/blocks.ts';
+import type { CallContext } from '../../contracts/call-context.ts';
+import type { LoadedComponent } from '../../contracts/component-source.ts';
+import { errorText, type RuntimeError, runtimeError } from '../../contracts/error.ts';
+import type { ErrorKey } from '../../contracts/error-table.ts';
+import type { DeleteStateRequest, SetStateRequest, StateOperation } from '../../contracts/state-store.ts';
+import type { OpenStore, StateBlockDeps } from './state.ts';
+
+/** The transactional outbox: announces what a transaction will write, before it is written. */
+export interface Outbox {
+  /** Whether this store publishes its transactions. */
+  enabled(component: LoadedComponent<'state'>): boolean;
+  /**
+   * Puts the events of `operations` on the internal topic. Resolves with the operations to write (projections removed)
+   * and the marker records to add to the transaction.
+   */
+  prepare(component: LoadedComponent<'state'>, operations: readonly StateTransactionOperation[], call: CallContext):
+    Promise<{ readonly operations: readonly StateTransactionOperation[]; readonly markers: readonly SetStateRequest[] }>;
+}
+
+interface TransactionParts {
+  readonly deps: StateBlockDeps;
+  readonly open: (store: string) => OpenStore;
+  readonly setRequest: (at: OpenStore, item: StateItem) => SetStateRequest;
+  readonly deleteRequest: (at: OpenStore, item: StateKeyed) => DeleteStateRequest;
+  readonly write: (at: OpenStore, operation: string, call: CallContext, run: (signal: AbortSignal) => Promise<void>) => Promise<void>;
+  readonly translate: (error: unknown, key: ErrorKey, fields: { key: string; store: string }) => RuntimeError;
+}
+
+export function createTransaction(parts: TransactionParts): StateBlock['transact'] {
+  return async (store, given, metadata, call) => {
+    const at = parts.open(store);
+    const { component } = at;
+    const { instance } = component;
+    if (instance.transact === undefined || !instance.features.includes('TRANSACTIONAL')) {
+      throw runtimeError('stateTransactionsNotSupported', { store }, { info: {} });
+    }
+    if (given.length === 0) return;
+    const max = instance.maxTransactionOperations ?? 0;
+    if (max > 0 && given.length > max) {
+      const info = { currentOpsTransaction: String(given.length), maxOpsPerTransaction: String(max) };
+      throw runtimeError('stateTooManyTransactions', { store, count: given.length, max }, { info });
+    }
+    for (const { item } of given) {
+      if (item.key === '') throw runtimeError(call.protocol === 'grpc' ? 'stateKeyEmpty' : 'stateKeyRequired');
+      at.keys.toStored(item.key);
+    }
+    const outbox = parts.deps.outbox;
+    const { operations, markers } = outbox?.enabled(component) === true
+      ? await outbox.prepare(component, given, call)
+      : { operations: given, markers: [] };
+    const requests: StateOperation[] = operations.map((operation) =>
+      operation.operation === 'upsert' ? parts.setRequest(at, operation.item) : parts.deleteRequest(at, operation.item));
+    try {
+      await parts.write(at, 'transaction', call, (signal) => instance.transact?.([...requests, ...markers], metadata, signal) ?? Promise.resolve());
+    } catch (error) {
+      if (error instanceof Error && error.name === 'RuntimeError') throw error;
+      throw runtimeError('stateTransaction', { store, error: errorText(error) }, { cause: error });
+    }
+  };
+}
