@@ -1,0 +1,90 @@
+/** Every command line flag: daprd's own (CLI reference, section 1.2) and the few that Skerry adds. */
+
+export type FlagKind = 'text' | 'int' | 'bool' | 'list' | 'duration' | 'quantity';
+
+export interface FlagRow {
+  readonly name: string;
+  readonly kind: FlagKind;
+  /** Default as text; absent: unset. */
+  readonly fallback?: string;
+  readonly help: string;
+  /** Accepted for compatibility, without effect yet: said once in the log when it is given. */
+  readonly noEffect?: true;
+  /** Ours, not daprd's. */
+  readonly added?: true;
+}
+
+const row = (name: string, kind: FlagKind, fallback: string | undefined, help: string, extra: Partial<FlagRow> = {}): FlagRow =>
+  ({ name, kind, help, ...(fallback === undefined ? {} : { fallback }), ...extra });
+const inert = { noEffect: true } as const;
+const ours = { added: true } as const;
+
+export const FLAGS: readonly FlagRow[] = [
+  row('mode', 'text', 'standalone', 'Runtime mode; only standalone is supported'),
+  row('app-id', 'text', undefined, 'Unique id of the app (required, no dots)'),
+  row('app-port', 'text', undefined, 'Port the app listens on'),
+  row('app-protocol', 'text', 'http', 'Protocol of the app: http, https, h2c, grpc, grpcs'),
+  row('app-ssl', 'bool', 'false', 'Deprecated: turns http into https and grpc into grpcs'),
+  row('app-channel-address', 'text', '127.0.0.1', 'Host of the app'),
+  row('app-max-concurrency', 'int', '-1', 'Most simultaneous calls to the app; 0 or less is unlimited'),
+  row('dapr-http-port', 'int', '3500', 'Port of the HTTP API'),
+  row('dapr-grpc-port', 'int', '50001', 'Port of the gRPC API'),
+  row('dapr-internal-grpc-port', 'text', undefined, 'Port for calls between sidecars; empty or 0 picks a stable one'),
+  row('dapr-internal-grpc-listen-address', 'text', undefined, 'Bind address of the internal server; default all interfaces'),
+  row('dapr-listen-addresses', 'list', undefined, 'Bind addresses of both APIs'),
+  row('dapr-public-port', 'text', undefined, 'Extra HTTP listener with health and metadata only'),
+  row('dapr-public-listen-address', 'text', undefined, 'Bind address of the public listener'),
+  row('profile-port', 'text', '7777', 'Port of the profiling server', inert),
+  row('enable-profiling', 'bool', 'false', 'Start the profiling server', inert),
+  row('metrics-port', 'text', '9090', 'Port of the Prometheus endpoint'),
+  row('metrics-listen-address', 'text', '0.0.0.0', 'Bind address of the Prometheus endpoint'),
+  row('enable-metrics', 'bool', 'true', 'Serve Prometheus metrics'),
+  row('resources-path', 'list', undefined, 'Folder of resource files (repeatable)'),
+  row('components-path', 'text', undefined, 'Deprecated: folder of resource files, used without --resources-path'),
+  row('config', 'list', undefined, 'Configuration file (repeatable, merged in order)'),
+  row('unix-domain-socket', 'text', undefined, 'Folder for API sockets in place of TCP ports'),
+  row('max-body-size', 'quantity', '4Mi', 'Largest request body or gRPC message'),
+  row('dapr-http-max-request-size', 'int', undefined, 'Deprecated: --max-body-size in MB'),
+  row('read-buffer-size', 'quantity', '4Ki', 'Budget for request headers'),
+  row('dapr-http-read-buffer-size', 'int', undefined, 'Deprecated: --read-buffer-size in KB'),
+  row('allowed-origins', 'text', undefined, 'CORS origins: * or a comma list; empty turns CORS off'),
+  row('enable-api-logging', 'bool', undefined, 'Log every API call; default as the Configuration says'),
+  row('enable-app-health-check', 'bool', 'false', 'Probe the health of the app'),
+  row('app-health-check-path', 'text', '/healthz', 'Path of the health probe of HTTP apps'),
+  row('app-health-probe-interval', 'int', '5', 'Seconds between health probes'),
+  row('app-health-probe-timeout', 'int', '500', 'Milliseconds a health probe may take'),
+  row('app-health-threshold', 'int', '3', 'Failures in a row that make the app unhealthy'),
+  row('placement-host-address', 'text', undefined, 'Placement service addresses', inert),
+  row('scheduler-host-address', 'list', undefined, 'Scheduler service addresses', inert),
+  row('scheduler-job-streams', 'int', '3', 'Job streams per scheduler', inert),
+  row('actors-disseminate-timeout', 'duration', '30s', 'Longest placement dissemination round', inert),
+  row('actors-service', 'text', undefined, 'Old name, kept for old command lines', inert),
+  row('reminders-service', 'text', undefined, 'Old name, kept for old command lines', inert),
+  row('control-plane-address', 'text', undefined, 'Address of the control plane', inert),
+  row('sentry-address', 'text', undefined, 'Address of the certificate authority', inert),
+  row('control-plane-trust-domain', 'text', 'localhost', 'Trust domain of the control plane', inert),
+  row('control-plane-namespace', 'text', 'default', 'Namespace of the control plane', inert),
+  row('enable-mtls', 'bool', 'false', 'Use mutual TLS between sidecars', inert),
+  row('sentry-request-jwt-audiences', 'list', undefined, 'Audiences of identity tokens', inert),
+  row('dapr-graceful-shutdown-seconds', 'int', '5', 'Longest graceful shutdown; 0 is without limit'),
+  row('dapr-block-shutdown-duration', 'duration', undefined, 'Keep serving this long after a stop signal'),
+  row('disable-init-endpoints', 'list', undefined, 'Calls to leave out when the app is found: config, subscribe'),
+  row('disable-builtin-k8s-secret-store', 'bool', 'false', 'No effect outside Kubernetes'),
+  row('hot-reload-reconcile-interval', 'text', '0', 'Interval of the full reconcile of resources', inert),
+  row('app-binding-options-timeout', 'duration', '3s', 'Longest probe of the app for an input binding'),
+  row('log-level', 'text', 'info', 'debug, info, warn, error or fatal'),
+  row('log-file', 'text', undefined, 'File to append the log to in place of standard output'),
+  row('log-as-json', 'bool', 'false', 'Log lines as JSON'),
+  row('version', 'bool', 'false', 'Print the version and exit'),
+  row('build-info', 'bool', 'false', 'Print build information and exit'),
+  row('wait', 'bool', 'false', 'Wait until the sidecar on --dapr-http-port is ready for outbound calls, then exit'),
+  row('kubeconfig', 'text', undefined, 'No effect outside Kubernetes'),
+  row('help', 'bool', 'false', 'Print this help and exit'),
+
+  row('data-dir', 'text', undefined, 'Folder of the node\'s database; default ~/.skerry/<app id>', ours),
+  row('mqtt-port', 'text', undefined, 'Port of the MQTT broker; 0 or off: no listener', ours),
+  row('mqtt-listen-address', 'text', '127.0.0.1', 'Bind address of the MQTT broker', ours),
+  row('mqtt-ws-port', 'text', undefined, 'Port of MQTT over WebSocket', ours),
+  row('mqtt-users-file', 'text', undefined, 'File of broker users (name:password per line); needed beyond loopback', ours),
+  row('validate', 'bool', 'false', 'Check flags, configuration and resources, start nothing, exit 0 or 1', ours),
+];

@@ -1,0 +1,247 @@
+/** Command line and environment -> frozen options. Parsing follows Dapr's rules (CLI reference, section 1.1). */
+
+import { parseGoDuration } from './contracts/duration.ts';
+import { isTruthy, parseQuantity, splitCommaList } from './contracts/metadata.ts';
+import { type FlagRow, FLAGS } from './flags-table.ts';
+
+/** Flag values by name: text as given, repeated flags in order. */
+export interface GivenFlags {
+  readonly values: ReadonlyMap<string, readonly string[]>;
+  /** Arguments that are not flags (after `--` all of them). */
+  readonly rest: readonly string[];
+}
+
+/** The command line cannot be understood; the message names the flag and what was expected. */
+export class FlagError extends Error {
+  override readonly name = 'FlagError';
+}
+
+const ROWS = new Map(FLAGS.map((flag) => [flag.name, flag]));
+
+/** Splits arguments into flags and the rest; an unknown flag is an error. */
+export function parseFlags(args: readonly string[]): GivenFlags {
+  const values = new Map<string, string[]>();
+  const rest: string[] = [];
+  for (let i = 0; i < args.length; i += 1) {
+    const arg = args[i] ?? '';
+    if (arg === '--') {
+      rest.push(...args.slice(i + 1));
+      break;
+    }
+    if (!arg.startsWith('-') || arg === '-') {
+      rest.push(arg);
+      continue;
+    }
+    const [name = '', inline] = arg.replace(/^--?/, '').split(/=(.*)/s);
+    const row = ROWS.get(name);
+    if (row === undefined || (arg.startsWith('-') && !arg.startsWith('--') && arg.length <= 2)) throw new FlagError(`unknown flag: ${arg}`);
+    let value = inline;
+    if (value === undefined) {
+      if (row.kind === 'bool') value = 'true';
+      else {
+        i += 1;
+        value = args[i];
+        if (value === undefined) throw new FlagError(`flag needs an argument: --${name}`);
+      }
+    }
+    check(row, value);
+    values.set(name, [...(values.get(name) ?? []), value]);
+  }
+  return { values, rest };
+}
+
+function check(row: FlagRow, value: string): void {
+  const expected =
+    row.kind === 'int' && !/^[+-]?\d+$/.test(value) ? 'an integer'
+      : row.kind === 'bool' && !/^(true|false|1|0|t|f)$/i.test(value) ? 'true or false'
+        : row.kind === 'duration' && parseGoDuration(value) === undefined ? 'a duration such as 5s'
+          : row.kind === 'quantity' && value !== '-1' && parseQuantity(value) === undefined ? 'a size such as 4Mi'
+            : undefined;
+  if (expected !== undefined) throw new FlagError(`invalid argument "${value}" for --${row.name}: expected ${expected}`);
+}
+
+export interface AppHealthOptions {
+  readonly enabled: boolean;
+  readonly path: string;
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+  readonly threshold: number;
+}
+
+/** Options of one sidecar. */
+export interface SidecarOptions {
+  readonly appId: string;
+  readonly appPort: number;
+  readonly appProtocol: 'http' | 'https' | 'h2c' | 'grpc' | 'grpcs';
+  readonly appAddress: string;
+  readonly appMaxConcurrency: number;
+  readonly appHealth: AppHealthOptions;
+  readonly httpPort: number;
+  readonly grpcPort: number;
+  /** 0: pick a stable one. */
+  readonly internalGrpcPort: number;
+  readonly internalGrpcAddress: string;
+  readonly listenAddresses: readonly string[];
+  readonly publicPort: number | undefined;
+  readonly publicAddress: string;
+  readonly metricsPort: number | undefined;
+  readonly metricsAddress: string;
+  readonly resourcePaths: readonly string[];
+  readonly configFiles: readonly string[];
+  readonly unixSocketDir: string | undefined;
+  readonly maxBodyBytes: number;
+  readonly readBufferBytes: number;
+  readonly allowedOrigins: string;
+  readonly apiLogging: boolean | undefined;
+  readonly gracefulShutdownMs: number;
+  readonly blockShutdownMs: number | undefined;
+  readonly disabledInitEndpoints: readonly string[];
+  readonly bindingProbeTimeoutMs: number;
+}
+
+/** Options of the node (the process). */
+export interface NodeOptions {
+  readonly logLevel: string;
+  readonly logFile: string | undefined;
+  readonly logAsJson: boolean;
+  readonly dataDir: string | undefined;
+  readonly mqttPort: number | undefined;
+  readonly mqttAddress: string;
+  readonly mqttWsPort: number | undefined;
+  readonly mqttUsersFile: string | undefined;
+  /** Flags that were given and have no effect. */
+  readonly inert: readonly string[];
+}
+
+const PROTOCOLS: readonly string[] = ['http', 'https', 'h2c', 'grpc', 'grpcs'];
+const LEVELS: readonly string[] = ['debug', 'info', 'warn', 'error', 'fatal'];
+const MAX_PORT = 65_535;
+
+class Reader {
+  readonly #given: GivenFlags;
+  constructor(given: GivenFlags) {
+    this.#given = given;
+  }
+  text(name: string): string {
+    return this.#given.values.get(name)?.at(-1) ?? ROWS.get(name)?.fallback ?? '';
+  }
+  has(name: string): boolean {
+    return this.#given.values.has(name);
+  }
+  list(name: string): readonly string[] {
+    return (this.#given.values.get(name) ?? []).flatMap((value) => splitCommaList(value));
+  }
+  bool(name: string): boolean {
+    return isTruthy(this.text(name));
+  }
+  int(name: string): number {
+    return Number(this.text(name));
+  }
+  ms(name: string): number {
+    return parseGoDuration(this.text(name)) ?? 0;
+  }
+  /** A port, 0 when empty. */
+  port(name: string): number {
+    const given = this.text(name);
+    if (given === '' || given === 'off') return 0;
+    const port = Number(given);
+    if (!Number.isInteger(port) || port < -1 || port > MAX_PORT) throw new FlagError(`invalid argument "${given}" for --${name}: expected a port from 0 to ${MAX_PORT}`);
+    return Math.max(0, port);
+  }
+}
+
+/** Options of the sidecar that these flags describe; rejects what Dapr rejects. */
+export function sidecarOptions(given: GivenFlags): SidecarOptions {
+  const flags = new Reader(given);
+  const appId = flags.text('app-id');
+  if (appId === '') throw new FlagError('app-id parameter cannot be empty');
+  if (appId.includes('.')) throw new FlagError(`parameter app-id cannot contain dots: ${appId}`);
+  const mode = flags.text('mode');
+  if (mode !== 'standalone') throw new FlagError(`invalid argument "${mode}" for --mode: expected standalone`);
+  let protocol = flags.text('app-protocol').toLowerCase();
+  if (flags.bool('app-ssl')) protocol = protocol === 'http' ? 'https' : protocol === 'grpc' ? 'grpcs' : protocol;
+  if (!PROTOCOLS.includes(protocol)) throw new FlagError(`invalid value for 'app-protocol': ${protocol} (expected ${PROTOCOLS.join(', ')})`);
+  const appPort = flags.port('app-port');
+  const httpPort = flags.port('dapr-http-port');
+  const grpcPort = flags.port('dapr-grpc-port');
+  if (appPort !== 0 && (appPort === httpPort || appPort === grpcPort)) {
+    throw new FlagError(`the 'dapr-http-port' argument value ${httpPort} and 'dapr-grpc-port' argument value ${grpcPort} must differ from 'app-port' ${appPort}`);
+  }
+  const endpoints = flags.list('disable-init-endpoints');
+  const unknown = endpoints.find((name) => name !== 'config' && name !== 'subscribe');
+  if (unknown !== undefined) throw new FlagError(`invalid argument "${unknown}" for --disable-init-endpoints: expected config or subscribe`);
+  const grace = flags.int('dapr-graceful-shutdown-seconds');
+  const resourcePaths = flags.list('resources-path');
+  const componentsPath = flags.text('components-path');
+  return Object.freeze({
+    appId,
+    appPort,
+    appProtocol: protocol as SidecarOptions['appProtocol'],
+    appAddress: flags.text('app-channel-address'),
+    appMaxConcurrency: flags.int('app-max-concurrency'),
+    appHealth: appHealth(flags),
+    httpPort,
+    grpcPort,
+    internalGrpcPort: flags.port('dapr-internal-grpc-port'),
+    internalGrpcAddress: flags.text('dapr-internal-grpc-listen-address'),
+    listenAddresses: flags.list('dapr-listen-addresses'),
+    publicPort: flags.text('dapr-public-port') === '' ? undefined : flags.port('dapr-public-port'),
+    publicAddress: flags.text('dapr-public-listen-address'),
+    metricsPort: flags.bool('enable-metrics') ? flags.port('metrics-port') : undefined,
+    metricsAddress: flags.text('metrics-listen-address'),
+    resourcePaths: resourcePaths.length > 0 ? resourcePaths : componentsPath === '' ? [] : [componentsPath],
+    configFiles: flags.list('config').filter((file) => file !== ''),
+    unixSocketDir: flags.text('unix-domain-socket') === '' ? undefined : flags.text('unix-domain-socket'),
+    maxBodyBytes: size(flags, 'max-body-size', 'dapr-http-max-request-size', 1024 * 1024),
+    readBufferBytes: size(flags, 'read-buffer-size', 'dapr-http-read-buffer-size', 1024),
+    allowedOrigins: flags.text('allowed-origins'),
+    apiLogging: flags.has('enable-api-logging') ? flags.bool('enable-api-logging') : undefined,
+    gracefulShutdownMs: (grace < 0 ? 5 : grace) * 1000,
+    blockShutdownMs: flags.has('dapr-block-shutdown-duration') ? flags.ms('dapr-block-shutdown-duration') : undefined,
+    disabledInitEndpoints: endpoints,
+    bindingProbeTimeoutMs: flags.ms('app-binding-options-timeout'),
+  });
+}
+
+function appHealth(flags: Reader): AppHealthOptions {
+  const interval = flags.int('app-health-probe-interval');
+  const timeout = flags.int('app-health-probe-timeout');
+  const threshold = flags.int('app-health-threshold');
+  const intervalMs = (interval <= 0 ? 5 : interval) * 1000;
+  const timeoutMs = timeout <= 0 ? 500 : timeout;
+  if (timeoutMs > intervalMs) throw new FlagError("value for 'app-health-probe-timeout' must be smaller than 'app-health-probe-interval'");
+  return { enabled: flags.bool('enable-app-health-check'), path: flags.text('app-health-check-path'), intervalMs, timeoutMs, threshold: threshold < 1 ? 3 : threshold };
+}
+
+/** The newer flag, else the deprecated one in its own unit; -1 is the default, 0 or less no limit. */
+function size(flags: Reader, name: string, old: string, oldUnit: number): number {
+  const fallback = parseQuantity(ROWS.get(name)?.fallback ?? '') ?? 0;
+  const bytes = flags.has(name) || !flags.has(old)
+    ? flags.text(name) === '-1' ? fallback : (parseQuantity(flags.text(name)) ?? fallback)
+    : flags.int(old) === -1 ? fallback : flags.int(old) * oldUnit;
+  return bytes <= 0 ? Number.POSITIVE_INFINITY : bytes;
+}
+
+export function nodeOptions(given: GivenFlags): NodeOptions {
+  const flags = new Reader(given);
+  const level = flags.text('log-level').toLowerCase();
+  if (!LEVELS.includes(level)) throw new FlagError(`invalid argument "${level}" for --log-level: expected ${LEVELS.join(', ')}`);
+  const optional = (name: string): string | undefined => (flags.text(name) === '' ? undefined : flags.text(name));
+  return Object.freeze({
+    logLevel: level,
+    logFile: optional('log-file'),
+    logAsJson: flags.bool('log-as-json'),
+    dataDir: optional('data-dir'),
+    mqttPort: flags.port('mqtt-port') === 0 ? undefined : flags.port('mqtt-port'),
+    mqttAddress: flags.text('mqtt-listen-address'),
+    mqttWsPort: flags.port('mqtt-ws-port') === 0 ? undefined : flags.port('mqtt-ws-port'),
+    mqttUsersFile: optional('mqtt-users-file'),
+    inert: FLAGS.filter((flag) => flag.noEffect === true && isMeaningful(flag, given)).map((flag) => `--${flag.name}`),
+  });
+}
+
+/** A flag given with its default or an empty value (as launchers do) asks for nothing. */
+function isMeaningful(flag: FlagRow, given: GivenFlags): boolean {
+  const value = given.values.get(flag.name)?.at(-1);
+  return value !== undefined && value !== '' && value !== flag.fallback && value !== 'false' && value !== '-1';
+}
