@@ -1,11 +1,11 @@
 /** What the runtime asks of the application beside it, over HTTP or gRPC alike. */
 
 import type { BindingEvent } from './binding.ts';
-import type { ConfigurationItems } from './configuration-store.ts';
 import type { CallContext } from './call-context.ts';
+import type { CloudEvent } from './cloud-event.ts';
+import type { ConfigurationItems } from './configuration-store.ts';
 import type { ProgrammaticSubscription } from './resource.ts';
 import type { TraceContext } from './trace.ts';
-import type { CloudEvent } from './cloud-event.ts';
 
 /** Names as received (HTTP/1 keeps their case), values repeated. */
 export type HeaderList = readonly (readonly [name: string, value: string])[];
@@ -60,8 +60,14 @@ export interface TopicDelivery {
 
 /** `retry` carries the status of the answer for `matching` lists. */
 export type DeliveryResult =
-  | { readonly kind: 'success' } | { readonly kind: 'drop' }
-  | { readonly kind: 'retry'; readonly error: Error; readonly httpStatus?: number; readonly grpcCode?: number };
+  | { readonly kind: 'success' }
+  | { readonly kind: 'drop' }
+  | {
+      readonly kind: 'retry';
+      readonly error: Error;
+      readonly httpStatus?: number;
+      readonly grpcCode?: number;
+    };
 
 export interface BulkDeliveryEntry {
   readonly entryId: string;
@@ -87,6 +93,8 @@ export type AppConfiguration = Readonly<Record<string, unknown>>;
 /** Answer of a gRPC app to an input binding; HTTP apps give `data` only. */
 export interface BindingReply {
   readonly data?: Uint8Array;
+  /** What goes to the output bindings of `to` when it differs from `data` (reply object of an HTTP app). */
+  readonly outputData?: Uint8Array;
   readonly storeName?: string;
   readonly states?: readonly { readonly key: string; readonly value: Uint8Array }[];
   readonly to?: readonly string[];
@@ -104,11 +112,23 @@ export interface AppChannel {
   subscriptions(signal: AbortSignal): Promise<readonly ProgrammaticSubscription[]>;
   /** Whether the app wants events of this input binding (HTTP OPTIONS probe; gRPC ListInputBindings). */
   wantsBinding(name: string, route: string, signal: AbortSignal): Promise<boolean>;
-  deliverBinding(name: string, route: string, event: BindingEvent, trace: TraceContext, signal: AbortSignal): Promise<BindingReply>;
+  deliverBinding(
+    name: string,
+    route: string,
+    event: BindingEvent,
+    trace: TraceContext,
+    signal: AbortSignal,
+  ): Promise<BindingReply>;
   deliverEvent(delivery: TopicDelivery, signal: AbortSignal): Promise<DeliveryResult>;
   /** Result per entry in the order of the entries. */
   deliverBulk(delivery: BulkTopicDelivery, signal: AbortSignal): Promise<readonly DeliveryResult[]>;
-  deliverConfiguration(store: string, key: string, subscriptionId: string, items: ConfigurationItems, signal: AbortSignal): Promise<void>;
+  deliverConfiguration(
+    store: string,
+    key: string,
+    subscriptionId: string,
+    items: ConfigurationItems,
+    signal: AbortSignal,
+  ): Promise<void>;
   /** One health probe; resolves false or rejects when the app is not healthy. */
   probe(path: string, signal: AbortSignal): Promise<boolean>;
   close(): Promise<void>;

@@ -4,13 +4,12 @@
  * Every operation rejects with a `RuntimeError` for what a client should see.
  */
 
-import type { HeaderList, InvokeRequest, InvokeResponse } from './app-channel.ts';
+import type { DeliveryResult, HeaderList, InvokeRequest, InvokeResponse } from './app-channel.ts';
 import type { BindingResponse } from './binding.ts';
 import type { CallContext } from './call-context.ts';
+import type { CloudEvent } from './cloud-event.ts';
 import type { ConfigurationItems } from './configuration-store.ts';
 import type { ConversationMessage, ConversationResult } from './conversation.ts';
-import type { DeliveryResult } from './app-channel.ts';
-import type { CloudEvent } from './cloud-event.ts';
 import type { SpoolCounts } from './spool.ts';
 import type { StateOptions, StateValue } from './state-store.ts';
 
@@ -55,12 +54,27 @@ export interface BulkStateAnswer {
 export interface StateBlock {
   /** Rejects when no store or not this store exists; adapters call it before they decode a body. */
   requireStore(store: string): void;
-  get(store: string, key: string, options: { consistency: string; metadata: StringMap }, call: CallContext): Promise<StateAnswer | undefined>;
-  bulkGet(store: string, keys: readonly string[], options: { parallelism: number; metadata: StringMap }, call: CallContext): Promise<readonly BulkStateAnswer[]>;
+  get(
+    store: string,
+    key: string,
+    options: { consistency: string; metadata: StringMap },
+    call: CallContext,
+  ): Promise<StateAnswer | undefined>;
+  bulkGet(
+    store: string,
+    keys: readonly string[],
+    options: { parallelism: number; metadata: StringMap },
+    call: CallContext,
+  ): Promise<readonly BulkStateAnswer[]>;
   save(store: string, items: readonly StateItem[], call: CallContext): Promise<void>;
   delete(store: string, item: StateKeyed, call: CallContext): Promise<void>;
   bulkDelete(store: string, items: readonly StateKeyed[], call: CallContext): Promise<void>;
-  transact(store: string, operations: readonly StateTransactionOperation[], metadata: StringMap, call: CallContext): Promise<void>;
+  transact(
+    store: string,
+    operations: readonly StateTransactionOperation[],
+    metadata: StringMap,
+    call: CallContext,
+  ): Promise<void>;
   /** Always rejects as Dapr does for stores without query support (ours have none). */
   query(store: string, body: Uint8Array, metadata: StringMap, call: CallContext): Promise<never>;
 }
@@ -95,7 +109,11 @@ export interface PublishBlock {
   check(pubsubName: string, topic: string, metadata: StringMap): void;
   publish(request: PublishRequest, call: CallContext): Promise<void>;
   bulkPublish(
-    pubsubName: string, topic: string, entries: readonly BulkPublishEntry[], metadata: StringMap, call: CallContext,
+    pubsubName: string,
+    topic: string,
+    entries: readonly BulkPublishEntry[],
+    metadata: StringMap,
+    call: CallContext,
   ): Promise<BulkPublishResult>;
 }
 
@@ -129,19 +147,35 @@ export interface SubscriptionsBlock {
 
 export interface BindingsBlock {
   /** `undefined`: the component answered nothing at all. Failures may carry `options.responseMetadata`. */
-  invoke(name: string, request: { operation: string; data: Uint8Array; metadata: StringMap }, call: CallContext): Promise<BindingResponse | undefined>;
+  invoke(
+    name: string,
+    request: { operation: string; data: Uint8Array; metadata: StringMap },
+    call: CallContext,
+  ): Promise<BindingResponse | undefined>;
 }
 
 export interface SecretsBlock {
   get(store: string, key: string, metadata: StringMap, call: CallContext): Promise<StringMap | undefined>;
-  bulkGet(store: string, metadata: StringMap, call: CallContext): Promise<Readonly<Record<string, StringMap>> | undefined>;
+  bulkGet(
+    store: string,
+    metadata: StringMap,
+    call: CallContext,
+  ): Promise<Readonly<Record<string, StringMap>> | undefined>;
 }
 
 export interface ConfigurationBlock {
-  get(store: string, keys: readonly string[], metadata: StringMap, call: CallContext): Promise<ConfigurationItems>;
+  get(
+    store: string,
+    keys: readonly string[],
+    metadata: StringMap,
+    call: CallContext,
+  ): Promise<ConfigurationItems>;
   /** With `changed` (gRPC stream) events go there; without, to the app channel. Resolves with the subscription id. */
   subscribe(
-    store: string, keys: readonly string[], metadata: StringMap, call: CallContext,
+    store: string,
+    keys: readonly string[],
+    metadata: StringMap,
+    call: CallContext,
     changed?: (items: ConfigurationItems) => void,
   ): Promise<string>;
   /** False text is the reason why the id could not be ended; `undefined` is success. */
@@ -149,9 +183,17 @@ export interface ConfigurationBlock {
 }
 
 export interface LockBlock {
-  tryLock(store: string, request: { resourceId: string; lockOwner: string; expiryInSeconds: number }, call: CallContext): Promise<boolean>;
+  tryLock(
+    store: string,
+    request: { resourceId: string; lockOwner: string; expiryInSeconds: number },
+    call: CallContext,
+  ): Promise<boolean>;
   /** 0 released, 1 does not exist, 2 belongs to another owner, 3 internal error. */
-  unlock(store: string, request: { resourceId: string; lockOwner: string }, call: CallContext): Promise<0 | 1 | 2 | 3>;
+  unlock(
+    store: string,
+    request: { resourceId: string; lockOwner: string },
+    call: CallContext,
+  ): Promise<0 | 1 | 2 | 3>;
 }
 
 export interface EncryptOptions {
@@ -164,8 +206,18 @@ export interface EncryptOptions {
 }
 
 export interface CryptoBlock {
-  encrypt(provider: string, options: EncryptOptions, plain: AsyncIterable<Uint8Array>, call: CallContext): Promise<AsyncIterable<Uint8Array>>;
-  decrypt(provider: string, keyName: string, cipher: AsyncIterable<Uint8Array>, call: CallContext): Promise<AsyncIterable<Uint8Array>>;
+  encrypt(
+    provider: string,
+    options: EncryptOptions,
+    plain: AsyncIterable<Uint8Array>,
+    call: CallContext,
+  ): Promise<AsyncIterable<Uint8Array>>;
+  decrypt(
+    provider: string,
+    keyName: string,
+    cipher: AsyncIterable<Uint8Array>,
+    call: CallContext,
+  ): Promise<AsyncIterable<Uint8Array>>;
 }
 
 export interface ConverseRequest {
@@ -194,7 +246,11 @@ export interface InvokeTarget {
 export interface InvokeBlock {
   invoke(target: InvokeTarget, request: InvokeRequest, call: CallContext): Promise<InvokeResponse>;
   /** Another sidecar asks for an app of this node (`CallLocal`): access control, then the app channel. */
-  invokeLocal(request: InvokeRequest, caller: { appId: string; namespace: string }, call: CallContext): Promise<InvokeResponse>;
+  invokeLocal(
+    request: InvokeRequest,
+    caller: { appId: string; namespace: string },
+    call: CallContext,
+  ): Promise<InvokeResponse>;
 }
 
 // ---- jobs, actors, workflow: answers without a control plane ---------------------------------------------------------
@@ -220,11 +276,17 @@ export interface JobsBlock {
 
 /** Until the actor engine lands every operation validates its names and then rejects with `actorNoPlacement`. */
 export interface ActorsBlock {
-  refuse(request: { type: string; id: string; name?: string; direct: boolean }, call: CallContext): Promise<never>;
+  refuse(
+    request: { type: string; id: string; name?: string; direct: boolean },
+    call: CallContext,
+  ): Promise<never>;
 }
 
 export interface WorkflowBlock {
-  refuse(request: { operation: string; instanceId: string; workflowName?: string }, call: CallContext): Promise<never>;
+  refuse(
+    request: { operation: string; instanceId: string; workflowName?: string },
+    call: CallContext,
+  ): Promise<never>;
 }
 
 // ---- metadata, health, node --------------------------------------------------------------------------------------
@@ -233,15 +295,32 @@ export interface MetadataAnswer {
   readonly id: string;
   readonly runtimeVersion: string;
   readonly enabledFeatures: readonly string[];
-  readonly components: readonly { readonly name: string; readonly type: string; readonly version: string; readonly capabilities: readonly string[] }[];
+  readonly components: readonly {
+    readonly name: string;
+    readonly type: string;
+    readonly version: string;
+    readonly capabilities: readonly string[];
+  }[];
   readonly extended: StringMap;
   readonly subscriptions: readonly SubscriptionInfo[];
   readonly httpEndpoints: readonly string[];
   readonly appConnection: {
-    readonly port: number; readonly protocol: string; readonly channelAddress: string; readonly maxConcurrency: number;
-    readonly health?: { readonly path: string; readonly intervalMs: number; readonly timeoutMs: number; readonly threshold: number };
+    readonly port: number;
+    readonly protocol: string;
+    readonly channelAddress: string;
+    readonly maxConcurrency: number;
+    readonly health?: {
+      readonly path: string;
+      readonly intervalMs: number;
+      readonly timeoutMs: number;
+      readonly threshold: number;
+    };
   };
-  readonly actorRuntime: { readonly status: 'INITIALIZING' | 'DISABLED' | 'RUNNING'; readonly hostReady: boolean; readonly placement: string };
+  readonly actorRuntime: {
+    readonly status: 'INITIALIZING' | 'DISABLED' | 'RUNNING';
+    readonly hostReady: boolean;
+    readonly placement: string;
+  };
   readonly schedulerAddresses: readonly string[];
   readonly resiliencies: readonly string[];
 }

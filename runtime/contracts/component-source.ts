@@ -1,6 +1,6 @@
 /** The live components of one sidecar, as building blocks look them up. Filled by `runtime/components`. */
 
-import type { CategoryInstances, Category } from './component.ts';
+import type { Category, CategoryInstances } from './component.ts';
 
 export interface LoadedComponent<C extends Category = Category> {
   readonly name: string;
@@ -22,12 +22,15 @@ export interface ComponentSource {
   get<C extends Category>(category: C, name: string): LoadedComponent<C> | undefined;
   list<C extends Category>(category: C): readonly LoadedComponent<C>[];
   /** Calls `changed` after a component entered or left (hot reload); the result stops that. */
-  onChange(changed: (event: { readonly kind: 'added' | 'removed'; readonly component: LoadedComponent }) => void): () => void;
+  onChange(
+    changed: (event: { readonly kind: 'added' | 'removed'; readonly component: LoadedComponent }) => void,
+  ): () => void;
 }
 
 /** Value of a metadata item by case-insensitive name. */
 export function metadataItem(component: Pick<LoadedComponent, 'metadata'>, name: string): string | undefined {
   const wanted = name.toLowerCase();
-  for (const [key, value] of Object.entries(component.metadata)) if (key.toLowerCase() === wanted) return value;
+  for (const [key, value] of Object.entries(component.metadata))
+    if (key.toLowerCase() === wanted) return value;
   return undefined;
 }

@@ -3,25 +3,25 @@
  * life of `init` (does the I/O), use, `close` (idempotent, works after a half-finished `init`).
  */
 
-import type { Clock } from './clock.ts';
-import type { DatabasePool } from './database.ts';
+import type { Binding } from './binding.ts';
 import type { EmbeddedBroker } from './broker.ts';
+import type { Clock } from './clock.ts';
+import type { ConfigurationStore } from './configuration-store.ts';
+import type { Conversation } from './conversation.ts';
+import type { CryptoProvider } from './crypto-provider.ts';
+import type { DatabasePool } from './database.ts';
+import type { HttpMiddleware } from './http-middleware.ts';
 import type { Ids } from './ids.ts';
+import type { LockStore } from './lock-store.ts';
 import type { Logger } from './logger.ts';
 import type { MetadataSchema } from './metadata.ts';
 import type { Metrics } from './metrics.ts';
+import type { NameResolver } from './name-resolver.ts';
+import type { PubSub } from './pubsub.ts';
 import type { Random } from './random.ts';
+import type { SecretStore } from './secret-store.ts';
 import type { SpoolSource } from './spool.ts';
 import type { StateStore } from './state-store.ts';
-import type { PubSub } from './pubsub.ts';
-import type { Binding } from './binding.ts';
-import type { SecretStore } from './secret-store.ts';
-import type { ConfigurationStore } from './configuration-store.ts';
-import type { LockStore } from './lock-store.ts';
-import type { CryptoProvider } from './crypto-provider.ts';
-import type { Conversation } from './conversation.ts';
-import type { HttpMiddleware } from './http-middleware.ts';
-import type { NameResolver } from './name-resolver.ts';
 
 /** Instance type of each category, by the first part of a Dapr component type. */
 export interface CategoryInstances {
@@ -77,7 +77,9 @@ export interface ComponentDefinition<C extends Category = Category, M = unknown>
 }
 
 /** Makes the category and metadata type of a definition known to the compiler and erases them for the catalog. */
-export function defineComponent<C extends Category, M>(definition: ComponentDefinition<C, M>): ComponentDefinition<C, M> {
+export function defineComponent<C extends Category, M>(
+  definition: ComponentDefinition<C, M>,
+): ComponentDefinition<C, M> {
   return Object.freeze(definition);
 }
 
@@ -85,4 +87,6 @@ export function defineComponent<C extends Category, M>(definition: ComponentDefi
 export type AnyComponentDefinition = ComponentDefinition<any, any>;
 
 /** `type/version` (lower case; version v1 when empty or v0) to a lazy import of the definition. */
-export type Catalog = Readonly<Record<string, () => Promise<{ readonly definition: AnyComponentDefinition }>>>;
+export type Catalog = Readonly<
+  Record<string, () => Promise<{ readonly definition: AnyComponentDefinition }>>
+>;

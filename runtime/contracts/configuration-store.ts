@@ -12,9 +12,15 @@ export type ConfigurationItems = Readonly<Record<string, ConfigurationItem>>;
 
 export interface ConfigurationStore extends ComponentInstance {
   /** No keys: all keys. */
-  get(keys: readonly string[], metadata: Readonly<Record<string, string>>, signal: AbortSignal): Promise<ConfigurationItems>;
+  get(
+    keys: readonly string[],
+    metadata: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): Promise<ConfigurationItems>;
   /** Calls `changed` per change; a removed key arrives as an item with an empty value. */
   subscribe(
-    keys: readonly string[], metadata: Readonly<Record<string, string>>, changed: (items: ConfigurationItems) => void,
+    keys: readonly string[],
+    metadata: Readonly<Record<string, string>>,
+    changed: (items: ConfigurationItems) => void,
   ): Promise<{ close(): Promise<void> }>;
 }

@@ -21,7 +21,11 @@ export interface ConversationRequest {
 }
 
 export interface ConversationResult {
-  readonly outputs: readonly { readonly content: string; readonly finishReason: string; readonly toolCalls?: readonly unknown[] }[];
+  readonly outputs: readonly {
+    readonly content: string;
+    readonly finishReason: string;
+    readonly toolCalls?: readonly unknown[];
+  }[];
   readonly contextId?: string;
   readonly model?: string;
 }

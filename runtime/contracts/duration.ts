@@ -1,7 +1,14 @@
 /** Durations as Dapr writes them: Go durations (`1h30m`, `500ms`), plain integers and ISO 8601 (`PT10S`). */
 
 const GO_UNIT_MS: Readonly<Record<string, number>> = {
-  ns: 1e-6, us: 1e-3, 'µs': 1e-3, 'μs': 1e-3, ms: 1, s: 1000, m: 60_000, h: 3_600_000,
+  ns: 1e-6,
+  us: 1e-3,
+  µs: 1e-3,
+  μs: 1e-3,
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
 };
 const GO_PART = /(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)/g;
 const GO_DURATION = /^[+-]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+$/;
@@ -27,7 +34,9 @@ export function formatGoDuration(ms: number): string {
   const rest = Math.abs(ms);
   if (rest < 1000) {
     if (rest >= 1) return `${sign}${Number(rest.toFixed(6))}ms`;
-    return rest >= 1e-3 ? `${sign}${Number((rest * 1e3).toFixed(3))}µs` : `${sign}${Math.round(rest * 1e6)}ns`;
+    return rest >= 1e-3
+      ? `${sign}${Number((rest * 1e3).toFixed(3))}µs`
+      : `${sign}${Math.round(rest * 1e6)}ns`;
   }
   const hours = Math.floor(rest / 3_600_000);
   const minutes = Math.floor((rest % 3_600_000) / 60_000);

@@ -6,10 +6,26 @@ export type Fields = Readonly<Record<string, string | number>>;
 
 /** Details in the order they are sent (google.rpc messages). */
 export type ErrorDetail =
-  | { readonly kind: 'ErrorInfo'; readonly reason: string; readonly metadata: Readonly<Record<string, string>> | null }
-  | { readonly kind: 'ResourceInfo'; readonly type: string; readonly name: string; readonly owner?: string; readonly description?: string }
-  | { readonly kind: 'BadRequest'; readonly violations: readonly { readonly field: string; readonly description: string }[] }
-  | { readonly kind: 'Help'; readonly links: readonly { readonly description: string; readonly url: string }[] };
+  | {
+      readonly kind: 'ErrorInfo';
+      readonly reason: string;
+      readonly metadata: Readonly<Record<string, string>> | null;
+    }
+  | {
+      readonly kind: 'ResourceInfo';
+      readonly type: string;
+      readonly name: string;
+      readonly owner?: string;
+      readonly description?: string;
+    }
+  | {
+      readonly kind: 'BadRequest';
+      readonly violations: readonly { readonly field: string; readonly description: string }[];
+    }
+  | {
+      readonly kind: 'Help';
+      readonly links: readonly { readonly description: string; readonly url: string }[];
+    };
 
 export interface RuntimeErrorOptions {
   /** Kept for logs, never sent. */
@@ -34,7 +50,10 @@ export class RuntimeError extends Error {
   readonly options: RuntimeErrorOptions;
 
   constructor(key: ErrorKey, fields: Fields, options: RuntimeErrorOptions) {
-    super((ERRORS[key] as ErrorRow).message(fields), options.cause === undefined ? undefined : { cause: options.cause });
+    super(
+      (ERRORS[key] as ErrorRow).message(fields),
+      options.cause === undefined ? undefined : { cause: options.cause },
+    );
     this.key = key;
     this.fields = fields;
     this.options = options;
@@ -61,13 +80,21 @@ export class RuntimeError extends Error {
   get details(): readonly ErrorDetail[] {
     if (this.options.details !== undefined) return this.options.details;
     if (this.row.shape !== 'rich') return [];
-    const info: ErrorDetail = { kind: 'ErrorInfo', reason: this.row.reason ?? '', metadata: this.options.info ?? {} };
+    const info: ErrorDetail = {
+      kind: 'ErrorInfo',
+      reason: this.row.reason ?? '',
+      metadata: this.options.info ?? {},
+    };
     return [...(this.row.details?.(this.fields) ?? []), info];
   }
 }
 
 /** Makes the error of a table row; `fields` fill its message. */
-export function runtimeError(key: ErrorKey, fields: Fields = {}, options: RuntimeErrorOptions = {}): RuntimeError {
+export function runtimeError(
+  key: ErrorKey,
+  fields: Fields = {},
+  options: RuntimeErrorOptions = {},
+): RuntimeError {
   return new RuntimeError(key, fields, options);
 }
 

@@ -1,9 +1,23 @@
 /** gRPC status codes and the mappings Dapr uses between them and HTTP statuses. */
 
 export const GrpcCode = {
-  OK: 0, Canceled: 1, Unknown: 2, InvalidArgument: 3, DeadlineExceeded: 4, NotFound: 5, AlreadyExists: 6,
-  PermissionDenied: 7, ResourceExhausted: 8, FailedPrecondition: 9, Aborted: 10, OutOfRange: 11, Unimplemented: 12,
-  Internal: 13, Unavailable: 14, DataLoss: 15, Unauthenticated: 16,
+  OK: 0,
+  Canceled: 1,
+  Unknown: 2,
+  InvalidArgument: 3,
+  DeadlineExceeded: 4,
+  NotFound: 5,
+  AlreadyExists: 6,
+  PermissionDenied: 7,
+  ResourceExhausted: 8,
+  FailedPrecondition: 9,
+  Aborted: 10,
+  OutOfRange: 11,
+  Unimplemented: 12,
+  Internal: 13,
+  Unavailable: 14,
+  DataLoss: 15,
+  Unauthenticated: 16,
 } as const;
 
 export type GrpcCode = (typeof GrpcCode)[keyof typeof GrpcCode];
@@ -26,9 +40,17 @@ export function httpStatusOfGrpc(code: number): number {
 }
 
 const GRPC_OF_HTTP: Readonly<Record<number, GrpcCode>> = {
-  400: GrpcCode.Internal, 401: GrpcCode.Unauthenticated, 403: GrpcCode.PermissionDenied, 404: GrpcCode.NotFound,
-  408: GrpcCode.Canceled, 409: GrpcCode.AlreadyExists, 429: GrpcCode.ResourceExhausted, 500: GrpcCode.Unknown,
-  501: GrpcCode.Unimplemented, 503: GrpcCode.Unavailable, 504: GrpcCode.DeadlineExceeded,
+  400: GrpcCode.Internal,
+  401: GrpcCode.Unauthenticated,
+  403: GrpcCode.PermissionDenied,
+  404: GrpcCode.NotFound,
+  408: GrpcCode.Canceled,
+  409: GrpcCode.AlreadyExists,
+  429: GrpcCode.ResourceExhausted,
+  500: GrpcCode.Unknown,
+  501: GrpcCode.Unimplemented,
+  503: GrpcCode.Unavailable,
+  504: GrpcCode.DeadlineExceeded,
 };
 
 /** gRPC reference, section 1.3: what an HTTP app's status becomes for a gRPC caller. */

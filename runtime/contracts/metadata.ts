@@ -20,9 +20,22 @@ export interface MetadataSchema<M> {
 
 /** Item names that the runtime itself understands on any component of some category. */
 export const RUNTIME_ITEMS: readonly string[] = [
-  'keyprefix', 'actorstatestore', 'primaryencryptionkey', 'secondaryencryptionkey', 'outboxpublishpubsub',
-  'outboxpublishtopic', 'outboxpubsub', 'outboxdiscardwhenmissingstate', 'consumerid', 'allowedtopics',
-  'protectedtopics', 'publishingscopes', 'subscriptionscopes', 'direction', 'route',
+  'keyprefix',
+  'actorstatestore',
+  'primaryencryptionkey',
+  'secondaryencryptionkey',
+  'outboxpublishpubsub',
+  'outboxpublishtopic',
+  'outboxpubsub',
+  'outboxdiscardwhenmissingstate',
+  'consumerid',
+  'allowedtopics',
+  'protectedtopics',
+  'publishingscopes',
+  'subscriptionscopes',
+  'direction',
+  'route',
+  'replyactions',
 ];
 
 /** A schema of metadata items; each shape value is one of the item kinds below (or any zod type over a string). */
@@ -92,52 +105,87 @@ export function text(fallback: string): z.ZodType<string> {
 
 /** A truthy word; anything else is false. */
 export function flag(fallback: boolean): z.ZodType<boolean> {
-  return z.string().optional().transform((value) => (value === undefined || value === '' ? fallback : isTruthy(value)));
+  return z
+    .string()
+    .optional()
+    .transform((value) => (value === undefined || value === '' ? fallback : isTruthy(value)));
 }
 
 /** Milliseconds; `integerUnitMs` is what a plain integer counts (1000 for most components). */
 export function duration(fallbackMs: number, integerUnitMs = 1000): z.ZodType<number> {
-  return z.string().optional().transform((value, context) => {
-    if (value === undefined || value === '') return fallbackMs;
-    const ms = parseMetadataDuration(value, integerUnitMs);
-    if (ms === undefined) context.addIssue({ code: 'custom', message: `expected a duration such as 5s, got '${value}'` });
-    return ms ?? fallbackMs;
-  });
+  return z
+    .string()
+    .optional()
+    .transform((value, context) => {
+      if (value === undefined || value === '') return fallbackMs;
+      const ms = parseMetadataDuration(value, integerUnitMs);
+      if (ms === undefined)
+        context.addIssue({ code: 'custom', message: `expected a duration such as 5s, got '${value}'` });
+      return ms ?? fallbackMs;
+    });
 }
 
-export function integer(fallback: number, min = Number.MIN_SAFE_INTEGER, max = Number.MAX_SAFE_INTEGER): z.ZodType<number> {
-  return z.string().optional().transform((value, context) => {
-    if (value === undefined || value === '') return fallback;
-    const parsed = /^[+-]?\d+$/.test(value.trim()) ? Number(value) : Number.NaN;
-    if (!(parsed >= min && parsed <= max)) {
-      context.addIssue({ code: 'custom', message: `expected an integer from ${min} to ${max}, got '${value}'` });
-      return fallback;
-    }
-    return parsed;
-  });
+export function integer(
+  fallback: number,
+  min = Number.MIN_SAFE_INTEGER,
+  max = Number.MAX_SAFE_INTEGER,
+): z.ZodType<number> {
+  return z
+    .string()
+    .optional()
+    .transform((value, context) => {
+      if (value === undefined || value === '') return fallback;
+      const parsed = /^[+-]?\d+$/.test(value.trim()) ? Number(value) : Number.NaN;
+      if (!(parsed >= min && parsed <= max)) {
+        context.addIssue({
+          code: 'custom',
+          message: `expected an integer from ${min} to ${max}, got '${value}'`,
+        });
+        return fallback;
+      }
+      return parsed;
+    });
 }
 
 /** A comma list, trimmed, without empty parts. */
 export function commaList(): z.ZodType<readonly string[]> {
-  return z.string().optional().transform((value) => splitCommaList(value ?? ''));
+  return z
+    .string()
+    .optional()
+    .transform((value) => splitCommaList(value ?? ''));
 }
 
 export function splitCommaList(value: string): readonly string[] {
-  return value.split(',').map((part) => part.trim()).filter((part) => part !== '');
+  return value
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
 }
 
 /** A byte count as a Kubernetes quantity (`4Mi`, `100k`, `512`). */
 export function quantity(fallbackBytes: number): z.ZodType<number> {
-  return z.string().optional().transform((value, context) => {
-    if (value === undefined || value === '') return fallbackBytes;
-    const bytes = parseQuantity(value);
-    if (bytes === undefined) context.addIssue({ code: 'custom', message: `expected a quantity such as 4Mi, got '${value}'` });
-    return bytes ?? fallbackBytes;
-  });
+  return z
+    .string()
+    .optional()
+    .transform((value, context) => {
+      if (value === undefined || value === '') return fallbackBytes;
+      const bytes = parseQuantity(value);
+      if (bytes === undefined)
+        context.addIssue({ code: 'custom', message: `expected a quantity such as 4Mi, got '${value}'` });
+      return bytes ?? fallbackBytes;
+    });
 }
 
 const QUANTITY_FACTOR: Readonly<Record<string, number>> = {
-  '': 1, k: 1e3, M: 1e6, G: 1e9, T: 1e12, Ki: 2 ** 10, Mi: 2 ** 20, Gi: 2 ** 30, Ti: 2 ** 40,
+  '': 1,
+  k: 1e3,
+  M: 1e6,
+  G: 1e9,
+  T: 1e12,
+  Ki: 2 ** 10,
+  Mi: 2 ** 20,
+  Gi: 2 ** 30,
+  Ti: 2 ** 40,
 };
 
 /** Bytes of a Kubernetes quantity, or `undefined` when `value` is not one. */

@@ -34,8 +34,10 @@ export interface IncomingMessage {
 export type MessageHandler = (message: IncomingMessage, signal: AbortSignal) => Promise<void>;
 
 /** Handles several messages; result per message in order, `undefined` acknowledges it. */
-export type BulkMessageHandler =
-  (messages: readonly IncomingMessage[], signal: AbortSignal) => Promise<readonly (Error | undefined)[]>;
+export type BulkMessageHandler = (
+  messages: readonly IncomingMessage[],
+  signal: AbortSignal,
+) => Promise<readonly (Error | undefined)[]>;
 
 export interface SubscribeOptions {
   readonly topic: string;
@@ -59,7 +61,10 @@ export interface PubSub extends ComponentInstance {
   publish(message: PublishMessage, signal: AbortSignal): Promise<void>;
   /** Native bulk publish; resolves with the entries that failed. */
   bulkPublish?(
-    topic: string, entries: readonly BulkEntry[], metadata: Readonly<Record<string, string>>, signal: AbortSignal,
+    topic: string,
+    entries: readonly BulkEntry[],
+    metadata: Readonly<Record<string, string>>,
+    signal: AbortSignal,
   ): Promise<readonly BulkFailure[]>;
   /** Starts delivery; resolves once the subscription is in force. Handlers of one topic may run concurrently. */
   subscribe(options: SubscribeOptions, handler: MessageHandler): Promise<ComponentSubscription>;

@@ -20,7 +20,10 @@ export interface Policy {
    * Runs `attempt` under the policy. `attempt` gets a signal that joins the caller's and the timeout. `failed` tells
    * whether a resolved value counts as a failure (an HTTP 500 answer); the last such value is returned when retries end.
    */
-  run<T>(attempt: (signal: AbortSignal, attemptNumber: number) => Promise<T>, options: RunOptions<T>): Promise<T>;
+  run<T>(
+    attempt: (signal: AbortSignal, attemptNumber: number) => Promise<T>,
+    options: RunOptions<T>,
+  ): Promise<T>;
 }
 
 export interface RunOptions<T> {
@@ -33,7 +36,14 @@ export interface RunOptions<T> {
 }
 
 export type ComponentKind =
-  | 'Statestore' | 'Pubsub' | 'Binding' | 'Secretstore' | 'Configuration' | 'Lock' | 'Crypto' | 'Conversation';
+  | 'Statestore'
+  | 'Pubsub'
+  | 'Binding'
+  | 'Secretstore'
+  | 'Configuration'
+  | 'Lock'
+  | 'Crypto'
+  | 'Conversation';
 
 export interface Policies {
   /** `instance` is the address called: a breaker is kept per instance. */

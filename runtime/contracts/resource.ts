@@ -65,7 +65,9 @@ export interface HttpEndpointResource extends ResourceBase {
   readonly baseUrl: string;
   readonly headers: readonly MetadataEntry[];
   readonly clientTls: {
-    readonly rootCa?: MetadataEntry; readonly certificate?: MetadataEntry; readonly privateKey?: MetadataEntry;
+    readonly rootCa?: MetadataEntry;
+    readonly certificate?: MetadataEntry;
+    readonly privateKey?: MetadataEntry;
     readonly renegotiation: string;
   };
   readonly secretStore: string;
@@ -102,7 +104,11 @@ export interface AccessControlPolicy {
   readonly defaultAction: string;
   readonly trustDomain: string;
   readonly namespace: string;
-  readonly operations: readonly { readonly name: string; readonly httpVerb: readonly string[]; readonly action: string }[];
+  readonly operations: readonly {
+    readonly name: string;
+    readonly httpVerb: readonly string[];
+    readonly action: string;
+  }[];
 }
 
 /** The merged Configuration resources of `--config`; every member has its default. */
@@ -114,8 +120,11 @@ export interface ConfigurationResource {
     readonly stdout: boolean;
     readonly zipkinEndpoint: string;
     readonly otel: {
-      readonly endpointAddress: string; readonly protocol: string; readonly isSecure: boolean;
-      readonly headers: Readonly<Record<string, string>>; readonly timeoutMs: number;
+      readonly endpointAddress: string;
+      readonly protocol: string;
+      readonly isSecure: boolean;
+      readonly headers: Readonly<Record<string, string>>;
+      readonly timeoutMs: number;
     };
   };
   readonly metrics: {
@@ -125,15 +134,30 @@ export interface ConfigurationResource {
     readonly pathMatching: readonly string[];
     readonly excludeVerbs: boolean;
     readonly latencyBuckets: readonly number[];
-    readonly rules: readonly { readonly name: string; readonly labels: readonly { readonly name: string; readonly regex: Readonly<Record<string, string>> }[] }[];
+    readonly rules: readonly {
+      readonly name: string;
+      readonly labels: readonly { readonly name: string; readonly regex: Readonly<Record<string, string>> }[];
+    }[];
   };
   readonly httpPipeline: readonly PipelineHandler[];
   readonly appHttpPipeline: readonly PipelineHandler[];
-  readonly nameResolution: { readonly component: string; readonly version: string; readonly configuration: Readonly<Record<string, unknown>> };
+  readonly nameResolution: {
+    readonly component: string;
+    readonly version: string;
+    readonly configuration: Readonly<Record<string, unknown>>;
+  };
   readonly secretScopes: readonly SecretScope[];
   readonly api: { readonly allowed: readonly ApiAccessRule[]; readonly denied: readonly ApiAccessRule[] };
-  readonly accessControl?: { readonly defaultAction: string; readonly trustDomain: string; readonly policies: readonly AccessControlPolicy[] };
+  readonly accessControl?: {
+    readonly defaultAction: string;
+    readonly trustDomain: string;
+    readonly policies: readonly AccessControlPolicy[];
+  };
   readonly features: Readonly<Record<string, boolean>>;
   readonly deniedComponents: readonly string[];
-  readonly apiLogging: { readonly enabled: boolean; readonly obfuscateUrls: boolean; readonly omitHealthChecks: boolean };
+  readonly apiLogging: {
+    readonly enabled: boolean;
+    readonly obfuscateUrls: boolean;
+    readonly omitHealthChecks: boolean;
+  };
 }

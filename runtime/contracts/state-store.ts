@@ -65,15 +65,22 @@ export interface StateStore extends ComponentInstance {
    * without it is read key by key.
    */
   bulkGet?(
-    keys: readonly string[], metadata: Readonly<Record<string, string>>, signal: AbortSignal,
+    keys: readonly string[],
+    metadata: Readonly<Record<string, string>>,
+    signal: AbortSignal,
   ): Promise<readonly BulkStateRecord[]>;
   set(request: SetStateRequest, signal: AbortSignal): Promise<void>;
   delete(request: DeleteStateRequest, signal: AbortSignal): Promise<void>;
   /** Several writes without atomicity; result per request in order, `undefined` for success. */
-  bulkWrite?(requests: readonly StateOperation[], signal: AbortSignal): Promise<readonly (Error | undefined)[]>;
+  bulkWrite?(
+    requests: readonly StateOperation[],
+    signal: AbortSignal,
+  ): Promise<readonly (Error | undefined)[]>;
   /** All or nothing, in order. Present when `TRANSACTIONAL`. */
   transact?(
-    operations: readonly StateOperation[], metadata: Readonly<Record<string, string>>, signal: AbortSignal,
+    operations: readonly StateOperation[],
+    metadata: Readonly<Record<string, string>>,
+    signal: AbortSignal,
   ): Promise<void>;
   /** 0 or absent: no limit. */
   readonly maxTransactionOperations?: number;
@@ -84,7 +91,8 @@ export class EtagError extends Error {
   override readonly name = 'EtagError';
   readonly kind: 'mismatch' | 'invalid';
   constructor(kind: 'mismatch' | 'invalid', cause?: string) {
-    const text = kind === 'mismatch' ? 'possible etag mismatch. error from state store' : 'invalid etag value';
+    const text =
+      kind === 'mismatch' ? 'possible etag mismatch. error from state store' : 'invalid etag value';
     super(cause === undefined ? text : `${text}: ${cause}`);
     this.kind = kind;
   }

@@ -4,7 +4,7 @@ import { BindingError, type BindingResponse } from '../../contracts/binding.ts';
 import type { BindingsBlock } from '../../contracts/blocks.ts';
 import type { ComponentSource } from '../../contracts/component-source.ts';
 import { errorText, runtimeError } from '../../contracts/error.ts';
-import { callComponent, type ComponentCallDeps } from '../component-call.ts';
+import { type ComponentCallDeps, callComponent } from '../component-call.ts';
 
 export interface BindingsBlockDeps extends ComponentCallDeps {
   readonly components: ComponentSource;
@@ -14,16 +14,23 @@ export function createBindingsBlock(deps: BindingsBlockDeps): BindingsBlock {
   return {
     invoke: async (name, request, call): Promise<BindingResponse | undefined> => {
       const fail = (error: string, cause?: unknown, response?: BindingResponse): Error =>
-        runtimeError('outputBinding', { binding: name, error }, {
-          cause, ...(response?.metadata === undefined ? {} : { responseMetadata: response.metadata }),
-        });
+        runtimeError(
+          'outputBinding',
+          { binding: name, error },
+          {
+            cause,
+            ...(response?.metadata === undefined ? {} : { responseMetadata: response.metadata }),
+          },
+        );
       if (request.operation === '') throw fail('operation field is missing from request');
       const component = deps.components.get('bindings', name);
       const invoke = component?.instance.invoke?.bind(component.instance);
       if (component === undefined || invoke === undefined) throw fail(`couldn't find output binding ${name}`);
       const { operations } = component.instance;
       if (!operations.includes(request.operation)) {
-        throw fail(`binding ${name} does not support operation ${request.operation}. supported operations:${operations.join(' ')}`);
+        throw fail(
+          `binding ${name} does not support operation ${request.operation}. supported operations:${operations.join(' ')}`,
+        );
       }
       const { traceparent, tracestate, baggage } = call.span.context;
       const metadata = {
@@ -33,7 +40,9 @@ export function createBindingsBlock(deps: BindingsBlockDeps): BindingsBlock {
         ...(baggage === undefined ? {} : { baggage }),
       };
       try {
-        return await callComponent(deps, 'Binding', name, request.operation, call, (signal) => invoke({ ...request, metadata }, signal));
+        return await callComponent(deps, 'Binding', name, request.operation, call, (signal) =>
+          invoke({ ...request, metadata }, signal),
+        );
       } catch (error) {
         throw fail(errorText(error), error, error instanceof BindingError ? error.response : undefined);
       }

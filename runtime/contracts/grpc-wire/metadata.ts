@@ -42,6 +42,30 @@ export function metadataFromRawHeaders(raw: readonly string[]): HeaderList {
   return list;
 }
 
+/** Fields that a server does not show to handlers; unlike `RESERVED`, content type and authority are shown, as in Go. */
+const HIDDEN_IN_REQUESTS = new Set([
+  ':method',
+  ':scheme',
+  ':path',
+  'te',
+  'grpc-timeout',
+  'grpc-encoding',
+  'grpc-status',
+  'grpc-message',
+  'grpc-message-type',
+  'content-length',
+]);
+
+/** Metadata of a request: with `:authority`, `content-type` and `user-agent`, which sending leaves out again. */
+export function metadataFromRequest(raw: readonly string[]): HeaderList {
+  const list: (readonly [string, string])[] = [];
+  for (let at = 0; at + 1 < raw.length; at += 2) {
+    const name = (raw[at] as string).toLowerCase();
+    if (!HIDDEN_IN_REQUESTS.has(name)) list.push([name, raw[at + 1] as string]);
+  }
+  return list;
+}
+
 const BAD_NAME = /[^a-z0-9_.-]/;
 // Printable ASCII and space, the only characters of a text value.
 const BAD_VALUE = /[^\x20-\x7e]/;
