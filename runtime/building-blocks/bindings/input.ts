@@ -5,8 +5,12 @@
 
 import type { AppChannel, BindingReply } from '../../contracts/app-channel.ts';
 import type { BindingEvent } from '../../contracts/binding.ts';
-import { type ComponentSource, type LoadedComponent, metadataItem } from '../../contracts/component-source.ts';
 import type { Clock } from '../../contracts/clock.ts';
+import {
+  type ComponentSource,
+  type LoadedComponent,
+  metadataItem,
+} from '../../contracts/component-source.ts';
 import { errorText } from '../../contracts/error.ts';
 import type { Logger } from '../../contracts/logger.ts';
 import { splitCommaList } from '../../contracts/metadata.ts';
@@ -42,48 +46,63 @@ export interface InputBindings {
 type Side = 'input' | 'output';
 
 function directions(component: LoadedComponent<'bindings'>): readonly Side[] {
-  return splitCommaList(metadataItem(component, 'direction') ?? '').filter((side): side is Side => side === 'input' || side === 'output');
+  return splitCommaList(metadataItem(component, 'direction') ?? '').filter(
+    (side): side is Side => side === 'input' || side === 'output',
+  );
 }
 
 export function createInputBindings(deps: InputBindingsDeps): InputBindings {
   const running = new Map<LoadedComponent, { close(): Promise<void> }>();
   let generation = 0;
 
-  const deliver = (component: LoadedComponent<'bindings'>, route: string) => async (event: BindingEvent, signal: AbortSignal) => {
-    const channel = deps.appChannel();
-    if (channel === undefined) throw new Error('app channel is not initialized');
-    const started = deps.clock.monotonicMs();
-    const span = deps.tracer.start(`bindings/${component.name}`, {});
-    let success = 'false';
-    try {
-      const policy = deps.policies.componentInbound(component.name, 'Binding');
-      const attempt = (attemptSignal: AbortSignal): Promise<BindingReply> =>
-        channel.deliverBinding(component.name, route, event, span.context, attemptSignal);
-      const reply = policy.active
-        ? await policy.run(attempt, { signal, failed: notTaken, status: (error) => error as StatusCarrier })
-        : await attempt(signal);
-      await deps.replies.run(component, reply, signal);
-      success = 'true';
-      return reply.data;
-    } finally {
-      span.end();
-      const labels = { component: component.name, namespace: deps.namespace, success };
-      deps.metrics.count('component_input_binding_count', labels);
-      deps.metrics.observe('component_input_binding_latencies', labels, deps.clock.monotonicMs() - started);
-    }
-  };
+  const deliver =
+    (component: LoadedComponent<'bindings'>, route: string) =>
+    async (event: BindingEvent, signal: AbortSignal) => {
+      const channel = deps.appChannel();
+      if (channel === undefined) throw new Error('app channel is not initialized');
+      const started = deps.clock.monotonicMs();
+      const span = deps.tracer.start(`bindings/${component.name}`, {});
+      let success = 'false';
+      try {
+        const policy = deps.policies.componentInbound(component.name, 'Binding');
+        const attempt = (attemptSignal: AbortSignal): Promise<BindingReply> =>
+          channel.deliverBinding(component.name, route, event, span.context, attemptSignal);
+        const reply = policy.active
+          ? await policy.run(attempt, { signal, failed: notTaken, status: (error) => error as StatusCarrier })
+          : await attempt(signal);
+        await deps.replies.run(component, reply, signal);
+        success = 'true';
+        return reply.data;
+      } finally {
+        span.end();
+        const labels = { component: component.name, namespace: deps.namespace, success };
+        deps.metrics.count('component_input_binding_count', labels);
+        deps.metrics.observe('component_input_binding_latencies', labels, deps.clock.monotonicMs() - started);
+      }
+    };
 
   const startOne = async (component: LoadedComponent<'bindings'>, mine: number): Promise<void> => {
     const { instance } = component;
     const sides = directions(component);
-    if (instance.read === undefined || running.has(component) || (sides.length > 0 && !sides.includes('input'))) return;
+    if (
+      instance.read === undefined ||
+      running.has(component) ||
+      (sides.length > 0 && !sides.includes('input'))
+    )
+      return;
     const channel = deps.appChannel();
     if (channel === undefined) return;
     const route = `/${(metadataItem(component, 'route') ?? component.name).replace(/^\//, '')}`;
-    const wanted = sides.includes('input') || await channel.wantsBinding(component.name, route, AbortSignal.timeout(deps.probeTimeoutMs)).catch((error) => {
-      deps.log.warn(`the app did not answer the probe for input binding ${component.name}: ${errorText(error)}`);
-      return false;
-    });
+    const wanted =
+      sides.includes('input') ||
+      (await channel
+        .wantsBinding(component.name, route, AbortSignal.timeout(deps.probeTimeoutMs))
+        .catch((error) => {
+          deps.log.warn(
+            `the app did not answer the probe for input binding ${component.name}: ${errorText(error)}`,
+          );
+          return false;
+        }));
     if (!wanted) {
       deps.log.info(`app has not subscribed to binding ${component.name}.`);
       return;
@@ -95,8 +114,15 @@ export function createInputBindings(deps: InputBindingsDeps): InputBindings {
   return {
     start: async () => {
       const mine = generation;
-      await Promise.all(deps.components.list('bindings').map((component) =>
-        startOne(component, mine).catch((error) => deps.log.error(`error reading from input binding ${component.name}: ${errorText(error)}`))));
+      await Promise.all(
+        deps.components
+          .list('bindings')
+          .map((component) =>
+            startOne(component, mine).catch((error) =>
+              deps.log.error(`error reading from input binding ${component.name}: ${errorText(error)}`),
+            ),
+          ),
+      );
     },
     stop: async () => {
       generation += 1;
@@ -109,5 +135,7 @@ export function createInputBindings(deps: InputBindingsDeps): InputBindings {
 
 /** Under a retry policy everything except 200 counts as a failure. */
 function notTaken(reply: BindingReply): StatusCarrier | undefined {
-  return reply.httpStatus === undefined || reply.httpStatus === 200 ? undefined : { httpStatus: reply.httpStatus };
+  return reply.httpStatus === undefined || reply.httpStatus === 200
+    ? undefined
+    : { httpStatus: reply.httpStatus };
 }

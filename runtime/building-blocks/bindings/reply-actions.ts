@@ -26,15 +26,24 @@ export function createReplyActions(deps: ReplyActionDeps): ReplyActions {
     run: async (component, reply, signal) => {
       if (!enabled(component, reply)) return;
       const call = deps.context(signal);
-      if (reply.storeName !== undefined && reply.storeName !== '' && reply.states !== undefined && reply.states.length > 0) {
+      if (
+        reply.storeName !== undefined &&
+        reply.storeName !== '' &&
+        reply.states !== undefined &&
+        reply.states.length > 0
+      ) {
         const items = reply.states.map(({ key, value }) => ({
-          key, value: { bytes: value, json: reply.httpStatus !== undefined }, options: { concurrency: '', consistency: '' }, metadata: {},
+          key,
+          value: { bytes: value, json: reply.httpStatus !== undefined },
+          options: { concurrency: '', consistency: '' },
+          metadata: {},
         }));
         await deps.state.save(reply.storeName, items, call);
       }
       const request = { operation: 'create', data: reply.data ?? new Uint8Array(), metadata: {} };
       const targets = reply.to ?? [];
-      if (reply.concurrency === 'parallel') await Promise.all(targets.map((target) => deps.bindings.invoke(target, request, call)));
+      if (reply.concurrency === 'parallel')
+        await Promise.all(targets.map((target) => deps.bindings.invoke(target, request, call)));
       else for (const target of targets) await deps.bindings.invoke(target, request, call);
     },
   };
