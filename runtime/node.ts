@@ -1,0 +1,213 @@
+/**
+ * The node: what all sidecars of one process share (log, database, broker, spool). Expensive parts are loaded and
+ * opened by their first user; a sidecar that needs none of them pays for none of them.
+ */
+
+import { mkdirSync } from 'node:fs';
+import { homedir, hostname } from 'node:os';
+import { join } from 'node:path';
+import type { BrokerStatus, EmbeddedBroker } from './contracts/broker.ts';
+import type { Clock } from './contracts/clock.ts';
+import type { DatabasePool } from './contracts/database.ts';
+import { errorText } from './contracts/error.ts';
+import type { Ids } from './contracts/ids.ts';
+import type { Metrics } from './contracts/metrics.ts';
+import type { Random } from './contracts/random.ts';
+import type { SpoolSource } from './contracts/spool.ts';
+import type { NodeOptions } from './flags.ts';
+import { pinoLogger, type RuntimeLogger } from './platform/pino-logger.ts';
+import { systemClock } from './platform/system-clock.ts';
+import { systemIds } from './platform/system-ids.ts';
+import { systemRandom } from './platform/system-random.ts';
+
+export interface NodeSetup {
+  readonly options: NodeOptions;
+  /** Names the data folder and the log's `app_id`: the app id, or the name of a multi-app file. */
+  readonly name: string;
+  readonly version: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Module that the writer thread starts with. */
+  readonly workerEntry: URL;
+  /** The process cannot go on (writer thread gone). */
+  readonly onFatal: (error: Error) => void;
+}
+
+export interface Node {
+  readonly options: NodeOptions;
+  readonly version: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly hostName: string;
+  readonly dataDir: string;
+  readonly log: RuntimeLogger;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly random: Random;
+  readonly databases: DatabasePool;
+  readonly broker: EmbeddedBroker;
+  readonly spools: SpoolSource;
+  /** Opens the broker's listeners when the options ask for some. */
+  startBroker(): Promise<void>;
+  close(): Promise<void>;
+}
+
+type StartedBroker = EmbeddedBroker & { start(): Promise<void>; close(): Promise<void> };
+
+const STOPPED: BrokerStatus = {
+  running: false,
+  listeners: [],
+  connectedClients: 0,
+  sessions: 0,
+  queuedMessages: 0,
+  retainedMessages: 0,
+};
+
+/** Metrics of node-wide parts go to whichever sidecar serves them; the node itself has no endpoint. */
+const NO_METRICS: Metrics = { count: () => {}, observe: () => {}, gauge: () => {} };
+
+/** A value made by the first caller and shared by the rest; a failed attempt may be repeated. */
+function once<T>(make: () => Promise<T>): { get(): Promise<T>; readonly made: T | undefined } {
+  let pending: Promise<T> | undefined;
+  let made: T | undefined;
+  return {
+    get: () => {
+      pending ??= make().then(
+        (value) => {
+          made = value;
+          return value;
+        },
+        (error) => {
+          pending = undefined;
+          throw error;
+        },
+      );
+      return pending;
+    },
+    get made() {
+      return made;
+    },
+  };
+}
+
+function makeDataDir(directory: string): void {
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new Error(
+      `the data folder ${directory} cannot be made: ${errorText(error)}; choose another with --data-dir`,
+    );
+  }
+}
+
+export function createNode(setup: NodeSetup): Node {
+  const { options, env } = setup;
+  const hostName = hostname();
+  const clock = systemClock();
+  const ids = systemIds(clock);
+  const random = systemRandom();
+  const dataDir = options.dataDir ?? env['SKERRY_DATA_DIR'] ?? join(homedir(), '.skerry', setup.name);
+  const log = pinoLogger({
+    level: options.logLevel,
+    asJson: options.logAsJson,
+    ...(options.logFile === undefined ? {} : { file: options.logFile }),
+    appId: setup.name,
+    instance: hostName,
+    version: setup.version,
+  });
+
+  const pool = once(async () => {
+    const { createDatabasePool } = await import('../edge-components/drivers/sqlite/database-pool.ts');
+    return createDatabasePool({
+      workerEntry: setup.workerEntry,
+      systemPath: join(dataDir, 'skerry.db'),
+      log: log.child('skerry.storage'),
+      clock,
+      onFatal: setup.onFatal,
+    });
+  });
+  const databases: DatabasePool = {
+    open: async (request, signal) => (await pool.get()).open(request, signal),
+    system: async () => {
+      makeDataDir(dataDir);
+      return (await pool.get()).system();
+    },
+    close: async () => pool.made?.close(),
+  };
+
+  const spoolSource = once(async () => {
+    const { createSpoolSource } = await import('../edge-components/drivers/sqlite/spool-source.ts');
+    return createSpoolSource({
+      databases,
+      clock,
+      ids,
+      random,
+      log: log.child('skerry.spool'),
+      metrics: NO_METRICS,
+    });
+  });
+  const spools: SpoolSource = {
+    open: async (request) => (await spoolSource.get()).open(request),
+    list: async () => (await spoolSource.made?.list()) ?? [],
+  };
+
+  const lazyBroker = once(async (): Promise<StartedBroker> => {
+    const { createBroker } = await import('../edge-components/broker/broker.ts');
+    const { readUsersFile } = await import('../edge-components/broker/users-file.ts');
+    const broker: StartedBroker = createBroker({
+      databases,
+      clock,
+      ids,
+      log: log.child('skerry.broker'),
+      metrics: NO_METRICS,
+      options: {
+        ...(options.mqttPort === undefined
+          ? {}
+          : { tcp: { host: options.mqttAddress, port: options.mqttPort } }),
+        ...(options.mqttWsPort === undefined
+          ? {}
+          : { ws: { host: options.mqttAddress, port: options.mqttWsPort, path: '/' } }),
+        ...(options.mqttUsersFile === undefined ? {} : { users: await readUsersFile(options.mqttUsersFile) }),
+      },
+    });
+    await broker.start();
+    return broker;
+  });
+  const broker: EmbeddedBroker = {
+    owns: (url) => ownsUrl(url, options),
+    connect: async () => (await lazyBroker.get()).connect(),
+    status: () => lazyBroker.made?.status() ?? STOPPED,
+  };
+
+  return {
+    options,
+    version: setup.version,
+    env,
+    hostName,
+    dataDir,
+    log,
+    clock,
+    ids,
+    random,
+    databases,
+    broker,
+    spools,
+    startBroker: async () => {
+      if (options.mqttPort !== undefined || options.mqttWsPort !== undefined) await lazyBroker.get();
+    },
+    close: async () => {
+      await lazyBroker.made?.close();
+      await databases.close();
+      log.flush();
+    },
+  };
+}
+
+const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]', '0.0.0.0']);
+
+/** `embedded:` always means the node's own broker, the address of its own TCP listener does too. */
+function ownsUrl(url: string, options: NodeOptions): boolean {
+  if (/^embedded:/i.test(url)) return true;
+  if (options.mqttPort === undefined || !URL.canParse(url)) return false;
+  const { protocol, hostname: host, port } = new URL(url.replace(/^tcp:/i, 'mqtt:'));
+  if (protocol !== 'mqtt:' || Number(port === '' ? '1883' : port) !== options.mqttPort) return false;
+  return host === options.mqttAddress || (LOOPBACK.has(host) && LOOPBACK.has(options.mqttAddress));
+}
