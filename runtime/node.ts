@@ -19,6 +19,7 @@ import { pinoLogger, type RuntimeLogger } from './platform/pino-logger.ts';
 import { systemClock } from './platform/system-clock.ts';
 import { systemIds } from './platform/system-ids.ts';
 import { systemRandom } from './platform/system-random.ts';
+import { createUsagePool, type UsagePool } from './platform/usage-pool.ts';
 
 export interface NodeSetup {
   readonly options: NodeOptions;
@@ -45,6 +46,8 @@ export interface Node {
   readonly databases: DatabasePool;
   readonly broker: EmbeddedBroker;
   readonly spools: SpoolSource;
+  /** What the sidecars of this node share, by key. */
+  readonly shared: UsagePool;
   /** Opens the broker's listeners when the options ask for some. */
   startBroker(): Promise<void>;
   close(): Promise<void>;
@@ -190,6 +193,7 @@ export function createNode(setup: NodeSetup): Node {
     databases,
     broker,
     spools,
+    shared: createUsagePool(),
     startBroker: async () => {
       if (options.mqttPort !== undefined || options.mqttWsPort !== undefined) await lazyBroker.get();
     },

@@ -4,11 +4,11 @@
  * `ignoreErrors` is honoured here and nowhere else.
  */
 
-import { type AnyComponentDefinition, type Category, type ComponentDeps } from '../contracts/component.ts';
+import type { AnyComponentDefinition, Category, ComponentDeps } from '../contracts/component.ts';
 import type { LoadedComponent } from '../contracts/component-source.ts';
-import { decodeMetadata } from '../contracts/metadata.ts';
 import { errorText } from '../contracts/error.ts';
 import type { Logger } from '../contracts/logger.ts';
+import { decodeMetadata } from '../contracts/metadata.ts';
 import type { ComponentResource } from '../contracts/resource.ts';
 import { type ItemSources, resolveItems } from './metadata-items.ts';
 import { normaliseVersion, type Registry } from './registry.ts';
@@ -28,10 +28,16 @@ export interface ComponentHostOptions {
 export class ComponentFailure extends Error {
   override readonly name = 'ComponentFailure';
   readonly resource: ComponentResource;
-  constructor(resource: ComponentResource, phase: 'INIT_COMPONENT_FAILURE' | 'CREATE_COMPONENT_FAILURE' | 'INIT_FAILURE', reason: string) {
+  constructor(
+    resource: ComponentResource,
+    phase: 'INIT_COMPONENT_FAILURE' | 'CREATE_COMPONENT_FAILURE' | 'INIT_FAILURE',
+    reason: string,
+  ) {
     const version = normaliseVersion(resource.version);
     const what = phase === 'CREATE_COMPONENT_FAILURE' ? 'creation' : 'initialization';
-    super(`process component ${resource.name} error: [${phase}]: ${what} error occurred for ${resource.name} (${resource.type}/${version}): ${reason} [${resource.origin.file}]`);
+    super(
+      `process component ${resource.name} error: [${phase}]: ${what} error occurred for ${resource.name} (${resource.type}/${version}): ${reason} [${resource.origin.file}]`,
+    );
     this.resource = resource;
   }
 }
@@ -43,8 +49,6 @@ export interface ComponentHost {
   /** Closes and removes one component. */
   unload(name: string): Promise<void>;
   closeAll(): Promise<void>;
-  /** Decodes metadata without creating anything, for `--validate`. Resolves with what is wrong. */
-  validate(resource: ComponentResource): Promise<readonly string[]>;
 }
 
 export function createComponentHost(options: ComponentHostOptions): ComponentHost {
@@ -54,7 +58,11 @@ export function createComponentHost(options: ComponentHostOptions): ComponentHos
 
   const isDenied = (resource: ComponentResource): boolean => {
     const type = resource.type.toLowerCase();
-    return options.denied.some((entry) => entry.toLowerCase() === type || entry.toLowerCase() === `${type}/${normaliseVersion(resource.version)}`);
+    return options.denied.some(
+      (entry) =>
+        entry.toLowerCase() === type ||
+        entry.toLowerCase() === `${type}/${normaliseVersion(resource.version)}`,
+    );
   };
 
   const itemsOf = (resource: ComponentResource): Promise<Readonly<Record<string, string>>> => {
@@ -62,7 +70,12 @@ export function createComponentHost(options: ComponentHostOptions): ComponentHos
     return resolveItems(resource.metadata, `component ${resource.name}`, {
       ...options.sources,
       log,
-      ...(secrets === undefined ? {} : { secret: (name: string) => secrets.instance.get(name, {}, AbortSignal.timeout(resource.initTimeoutMs)) }),
+      ...(secrets === undefined
+        ? {}
+        : {
+            secret: (name: string) =>
+              secrets.instance.get(name, {}, AbortSignal.timeout(resource.initTimeoutMs)),
+          }),
     });
   };
 
@@ -77,9 +90,12 @@ export function createComponentHost(options: ComponentHostOptions): ComponentHos
       throw new ComponentFailure(resource, 'INIT_FAILURE', errorText(error));
     });
     const decoded = decodeMetadata(definition.metadata, items);
-    if (!decoded.ok) throw new ComponentFailure(resource, 'INIT_COMPONENT_FAILURE', decoded.faults.join('; '));
+    if (!decoded.ok)
+      throw new ComponentFailure(resource, 'INIT_COMPONENT_FAILURE', decoded.faults.join('; '));
     for (const item of decoded.unknown) {
-      log.warn(`component ${resource.name} (${resource.type}): metadata item '${item}' is not known and has no effect (known: ${definition.metadata.names.join(', ')}) [${resource.origin.file}]`);
+      log.warn(
+        `component ${resource.name} (${resource.type}): metadata item '${item}' is not known and has no effect (known: ${definition.metadata.names.join(', ')}) [${resource.origin.file}]`,
+      );
     }
     let instance: LoadedComponent['instance'];
     try {
@@ -92,25 +108,52 @@ export function createComponentHost(options: ComponentHostOptions): ComponentHos
       await instance.init(AbortSignal.any([signal, timeout]));
       if (timeout.aborted) throw new Error(`init timed out after ${resource.initTimeoutMs}ms`);
     } catch (error) {
-      await instance.close().catch((cause: Error) => log.debug(`closing ${resource.name} after a failed init`, { error: cause }));
-      throw new ComponentFailure(resource, 'INIT_COMPONENT_FAILURE', timeout.aborted ? `init timed out for component ${resource.name} exceeded after ${resource.initTimeoutMs}ms` : errorText(error));
+      await instance
+        .close()
+        .catch((cause: Error) => log.debug(`closing ${resource.name} after a failed init`, { error: cause }));
+      throw new ComponentFailure(
+        resource,
+        'INIT_COMPONENT_FAILURE',
+        timeout.aborted
+          ? `init timed out for component ${resource.name} exceeded after ${resource.initTimeoutMs}ms`
+          : errorText(error),
+      );
     }
     return {
-      name: resource.name, category: definition.category as Category, type: resource.type, version: normaliseVersion(resource.version), metadata: items,
-      capabilities: capabilitiesOf(definition, instance), instance,
-      secretNames: Object.fromEntries(resource.metadata.flatMap((entry) => (entry.secretKeyRef === undefined ? [] : [[entry.name, entry.secretKeyRef.name]]))),
+      name: resource.name,
+      category: definition.category as Category,
+      type: resource.type,
+      version: normaliseVersion(resource.version),
+      metadata: items,
+      capabilities: capabilitiesOf(definition, instance),
+      instance,
+      secretNames: Object.fromEntries(
+        resource.metadata.flatMap((entry) =>
+          entry.secretKeyRef === undefined ? [] : [[entry.name, entry.secretKeyRef.name]],
+        ),
+      ),
     };
   };
 
   const load = async (resource: ComponentResource, signal: AbortSignal): Promise<void> => {
     if (isDenied(resource)) {
-      log.warn(`component ${resource.name} of type ${resource.type} is denied by the Configuration and was not loaded`);
+      log.warn(
+        `component ${resource.name} of type ${resource.type} is denied by the Configuration and was not loaded`,
+      );
       return;
     }
-    const needsSecret = resource.metadata.some((entry) => entry.secretKeyRef !== undefined && (entry.value ?? '') === '');
-    if (needsSecret && resource.secretStore !== '' && store.get('secretstores', resource.secretStore) === undefined) {
+    const needsSecret = resource.metadata.some(
+      (entry) => entry.secretKeyRef !== undefined && (entry.value ?? '') === '',
+    );
+    if (
+      needsSecret &&
+      resource.secretStore !== '' &&
+      store.get('secretstores', resource.secretStore) === undefined
+    ) {
       waiting.set(resource.name, resource);
-      log.warn(`component ${resource.name} waits for the secret store ${resource.secretStore}, which is not loaded [${resource.origin.file}]`);
+      log.warn(
+        `component ${resource.name} waits for the secret store ${resource.secretStore}, which is not loaded [${resource.origin.file}]`,
+      );
       return;
     }
     try {
@@ -122,21 +165,30 @@ export function createComponentHost(options: ComponentHostOptions): ComponentHos
       log.error(errorText(error));
       return;
     }
-    for (const dependent of [...waiting.values()].filter((candidate) => candidate.secretStore === resource.name)) {
+    for (const dependent of [...waiting.values()].filter(
+      (candidate) => candidate.secretStore === resource.name,
+    )) {
       waiting.delete(dependent.name);
       await load(dependent, signal);
     }
   };
 
   const closeOne = async (component: LoadedComponent): Promise<void> => {
-    await component.instance.close().catch((error: Error) => log.error(`closing component ${component.name} failed`, { error }));
+    await component.instance
+      .close()
+      .catch((error: Error) => log.error(`closing component ${component.name} failed`, { error }));
   };
 
   return {
     load,
     loadAll: async (resources, signal) => {
-      const isSecretStore = (resource: ComponentResource): boolean => resource.type.toLowerCase().startsWith('secretstores.');
-      for (const resource of [...resources.filter(isSecretStore), ...resources.filter((r) => !isSecretStore(r))]) await load(resource, signal);
+      const isSecretStore = (resource: ComponentResource): boolean =>
+        resource.type.toLowerCase().startsWith('secretstores.');
+      for (const resource of [
+        ...resources.filter(isSecretStore),
+        ...resources.filter((r) => !isSecretStore(r)),
+      ])
+        await load(resource, signal);
     },
     unload: async (name) => {
       waiting.delete(name);
@@ -150,29 +202,25 @@ export function createComponentHost(options: ComponentHostOptions): ComponentHos
       for (const component of components) store.remove(component.name);
       await Promise.all(components.map(closeOne));
     },
-    validate: async (resource) => {
-      try {
-        const definition = await options.registry.find(resource.type, resource.version);
-        const literal: Record<string, string> = {};
-        for (const entry of resource.metadata) literal[entry.name] = entry.value ?? (entry.secretKeyRef || entry.envRef ? '<reference>' : '');
-        const decoded = decodeMetadata(definition.metadata, literal);
-        if (!decoded.ok) return decoded.faults;
-        return decoded.unknown.map((item) => `metadata item '${item}' is not known (known: ${definition.metadata.names.join(', ')})`);
-      } catch (error) {
-        return [errorText(error)];
-      }
-    },
   };
 }
 
 /** State stores show `ACTOR` when they have what actors need; bindings show their directions. */
-function capabilitiesOf(definition: AnyComponentDefinition, instance: LoadedComponent['instance']): readonly string[] {
+function capabilitiesOf(
+  definition: AnyComponentDefinition,
+  instance: LoadedComponent['instance'],
+): readonly string[] {
   if (definition.category === 'state' && 'features' in instance) {
     const features = [...instance.features];
-    return features.includes('ETAG') && features.includes('TRANSACTIONAL') ? [...features, 'ACTOR'] : features;
+    return features.includes('ETAG') && features.includes('TRANSACTIONAL')
+      ? [...features, 'ACTOR']
+      : features;
   }
   if (definition.category === 'bindings') {
-    return [...('read' in instance && instance.read !== undefined ? ['INPUT_BINDING'] : []), ...('invoke' in instance && instance.invoke !== undefined ? ['OUTPUT_BINDING'] : [])];
+    return [
+      ...('read' in instance && instance.read !== undefined ? ['INPUT_BINDING'] : []),
+      ...('invoke' in instance && instance.invoke !== undefined ? ['OUTPUT_BINDING'] : []),
+    ];
   }
   if ('features' in instance) return instance.features;
   return definition.capabilities;

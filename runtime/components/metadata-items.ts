@@ -3,9 +3,9 @@
  * reference, else secret (CLI reference, section 5); then templates.
  */
 
-import type { MetadataEntry } from '../contracts/resource.ts';
 import type { Ids } from '../contracts/ids.ts';
 import type { Logger } from '../contracts/logger.ts';
+import type { MetadataEntry } from '../contracts/resource.ts';
 
 export interface ItemSources {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -34,13 +34,18 @@ function expandTemplates(value: string, sources: ItemSources): string {
     .replaceAll('{namespace}', namespaced)
     .replace(/\{podName\}/g, () => {
       const pod = sources.env['POD_NAME'];
-      if (pod === undefined || pod === '') throw new Error("failed to parse metadata: the template {podName} needs the variable POD_NAME");
+      if (pod === undefined || pod === '')
+        throw new Error('failed to parse metadata: the template {podName} needs the variable POD_NAME');
       return pod;
     });
 }
 
 /** Resolves entries to text; an item whose secret cannot be had is left out with a log line. */
-export async function resolveItems(entries: readonly MetadataEntry[], owner: string, sources: ItemSources): Promise<Readonly<Record<string, string>>> {
+export async function resolveItems(
+  entries: readonly MetadataEntry[],
+  owner: string,
+  sources: ItemSources,
+): Promise<Readonly<Record<string, string>>> {
   const items: Record<string, string> = {};
   for (const entry of entries) {
     const value = await resolveEntry(entry, owner, sources);
@@ -50,7 +55,11 @@ export async function resolveItems(entries: readonly MetadataEntry[], owner: str
 }
 
 /** Text of one entry, before templates; `undefined` when its reference leads nowhere. */
-export async function resolveEntry(entry: MetadataEntry, owner: string, sources: ItemSources): Promise<string | undefined> {
+export async function resolveEntry(
+  entry: MetadataEntry,
+  owner: string,
+  sources: ItemSources,
+): Promise<string | undefined> {
   if (entry.value !== undefined && entry.value !== '') return entry.value;
   if (entry.envRef !== undefined) {
     if (envRefAllowed(entry.envRef, sources.env)) return sources.env[entry.envRef] ?? '';
@@ -60,7 +69,9 @@ export async function resolveEntry(entry: MetadataEntry, owner: string, sources:
   if (entry.secretKeyRef !== undefined) {
     const { name, key } = entry.secretKeyRef;
     if (sources.secret === undefined) {
-      sources.log.error(`item ${entry.name} of ${owner}: secretKeyRef needs auth.secretStore to name a secret store`);
+      sources.log.error(
+        `item ${entry.name} of ${owner}: secretKeyRef needs auth.secretStore to name a secret store`,
+      );
       return entry.value;
     }
     const secret = await sources.secret(name).catch((error: Error) => {

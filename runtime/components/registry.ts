@@ -3,7 +3,16 @@
 import type { AnyComponentDefinition, Catalog, Category } from '../contracts/component.ts';
 
 const CATEGORIES: readonly string[] = [
-  'bindings', 'configuration', 'conversation', 'crypto', 'lock', 'middleware', 'pubsub', 'secretstores', 'state', 'nameresolution',
+  'bindings',
+  'configuration',
+  'conversation',
+  'crypto',
+  'lock',
+  'middleware',
+  'pubsub',
+  'secretstores',
+  'state',
+  'nameresolution',
 ] satisfies readonly Category[];
 
 export interface Registry {
@@ -23,12 +32,18 @@ export function createRegistry(catalog: Catalog): Registry {
       const lower = type.toLowerCase();
       const category = lower.split('.', 1)[0] ?? '';
       if (!CATEGORIES.includes(category)) {
-        throw new Error(`incorrect type ${type}: expected <category>.<name> with a category out of ${CATEGORIES.join(', ')}`);
+        throw new Error(
+          `incorrect type ${type}: expected <category>.<name> with a category out of ${CATEGORIES.join(', ')}`,
+        );
       }
       const load = catalog[`${lower}/${normaliseVersion(version)}`];
       if (load === undefined) {
-        const known = Object.keys(catalog).filter((key) => key.startsWith(`${category}.`)).map((key) => key.replace(/\/v1$/, ''));
-        throw new Error(`couldn't find ${noun(category)} ${type}/${normaliseVersion(version)} (known: ${known.join(', ')})`);
+        const known = Object.keys(catalog)
+          .filter((key) => key.startsWith(`${category}.`))
+          .map((key) => key.replace(/\/v1$/, ''));
+        throw new Error(
+          `couldn't find ${noun(category)} ${type}/${normaliseVersion(version)} (known: ${known.join(', ')})`,
+        );
       }
       return (await load()).definition;
     },
@@ -37,8 +52,16 @@ export function createRegistry(catalog: Catalog): Registry {
 
 function noun(category: string): string {
   const nouns: Readonly<Record<string, string>> = {
-    state: 'state store', pubsub: 'message bus', bindings: 'binding', secretstores: 'secret store', configuration: 'configuration store',
-    lock: 'lock store', crypto: 'crypto provider', middleware: 'HTTP middleware', nameresolution: 'name resolver', conversation: 'conversation component',
+    state: 'state store',
+    pubsub: 'message bus',
+    bindings: 'binding',
+    secretstores: 'secret store',
+    configuration: 'configuration store',
+    lock: 'lock store',
+    crypto: 'crypto provider',
+    middleware: 'HTTP middleware',
+    nameresolution: 'name resolver',
+    conversation: 'conversation component',
   };
   return nouns[category] ?? category;
 }

@@ -17,7 +17,8 @@ export function createComponentStore(): ComponentStore {
     if (found === undefined) byCategory.set(category, (found = new Map()));
     return found;
   };
-  const all = (): readonly LoadedComponent[] => [...byCategory.values()].flatMap((components) => [...components.values()]);
+  const all = (): readonly LoadedComponent[] =>
+    [...byCategory.values()].flatMap((components) => [...components.values()]);
   return {
     get: (category, name) => of(category).get(name) as never,
     list: (category) => [...of(category).values()] as never,

@@ -25,7 +25,10 @@ interface Histogram {
   count: number;
 }
 
-const BYTE_BUCKETS = [1024, 2048, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864, 268435456, 1073741824, 4294967296];
+const BYTE_BUCKETS = [
+  1024, 2048, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864, 268435456, 1073741824,
+  4294967296,
+];
 
 function escape(value: string): string {
   return value.replace(/[\\"\n]/g, (c) => (c === '\n' ? '\\n' : `\\${c}`));
@@ -38,15 +41,20 @@ export function createMetrics(options: MetricsOptions): MetricsRegistry {
 
   const seriesKey = (name: string, labels: Labels): string => {
     const all: Labels = { ...options.common, ...(options.rewrite?.(name, labels) ?? labels) };
-    return Object.keys(all).sort().map((label) => `${label}="${escape(all[label] ?? '')}"`).join(',');
+    return Object.keys(all)
+      .sort()
+      .map((label) => `${label}="${escape(all[label] ?? '')}"`)
+      .join(',');
   };
   const family = <T>(families: Map<string, Map<string, T>>, name: string): Map<string, T> => {
     let found = families.get(name);
     if (found === undefined) families.set(name, (found = new Map()));
     return found;
   };
-  const bounds = (name: string): readonly number[] => (name.endsWith('_bytes') || name.includes('bytes_per_rpc') ? BYTE_BUCKETS : options.latencyBuckets);
-  const full = <T>(series: Map<string, T>, key: string): boolean => series.size >= MAX_SERIES && !series.has(key);
+  const bounds = (name: string): readonly number[] =>
+    name.endsWith('_bytes') || name.includes('bytes_per_rpc') ? BYTE_BUCKETS : options.latencyBuckets;
+  const full = <T>(series: Map<string, T>, key: string): boolean =>
+    series.size >= MAX_SERIES && !series.has(key);
 
   return {
     count: (name, labels, amount = 1) => {
@@ -65,7 +73,8 @@ export function createMetrics(options: MetricsOptions): MetricsRegistry {
       if (full(series, key)) return;
       const limits = bounds(name);
       let histogram = series.get(key);
-      if (histogram === undefined) series.set(key, (histogram = { counts: limits.map(() => 0), sum: 0, count: 0 }));
+      if (histogram === undefined)
+        series.set(key, (histogram = { counts: limits.map(() => 0), sum: 0, count: 0 }));
       histogram.sum += value;
       histogram.count += 1;
       const index = limits.findIndex((limit) => value <= limit);
@@ -76,7 +85,8 @@ export function createMetrics(options: MetricsOptions): MetricsRegistry {
       const simple = (families: Map<string, Map<string, number>>, type: string): void => {
         for (const name of [...families.keys()].sort()) {
           lines.push(`# HELP dapr_${name} ${name}`, `# TYPE dapr_${name} ${type}`);
-          for (const [labels, value] of [...(families.get(name) ?? [])].sort()) lines.push(`dapr_${name}{${labels}} ${value}`);
+          for (const [labels, value] of [...(families.get(name) ?? [])].sort())
+            lines.push(`dapr_${name}{${labels}} ${value}`);
         }
       };
       simple(counters, 'counter');
@@ -91,12 +101,19 @@ export function createMetrics(options: MetricsOptions): MetricsRegistry {
             below += counts[i] ?? 0;
             lines.push(`dapr_${name}_bucket{${labels}${comma}le="${limit}"} ${below}`);
           });
-          lines.push(`dapr_${name}_bucket{${labels}${comma}le="+Inf"} ${count}`, `dapr_${name}_sum{${labels}} ${sum}`, `dapr_${name}_count{${labels}} ${count}`);
+          lines.push(
+            `dapr_${name}_bucket{${labels}${comma}le="+Inf"} ${count}`,
+            `dapr_${name}_sum{${labels}} ${sum}`,
+            `dapr_${name}_count{${labels}} ${count}`,
+          );
         }
       }
       const memory = process.memoryUsage();
       lines.push('# TYPE process_resident_memory_bytes gauge', `process_resident_memory_bytes ${memory.rss}`);
-      lines.push('# TYPE nodejs_heap_size_used_bytes gauge', `nodejs_heap_size_used_bytes ${memory.heapUsed}`);
+      lines.push(
+        '# TYPE nodejs_heap_size_used_bytes gauge',
+        `nodejs_heap_size_used_bytes ${memory.heapUsed}`,
+      );
       return `${lines.join('\n')}\n`;
     },
   };

@@ -27,23 +27,31 @@ function quote(text: string): string {
 }
 
 function textValue(value: unknown): string {
-  const text = typeof value === 'string' ? value : typeof value === 'object' ? JSON.stringify(value) : String(value);
+  const text =
+    typeof value === 'string' ? value : typeof value === 'object' ? JSON.stringify(value) : String(value);
   return NEEDS_QUOTES.test(text) ? quote(text) : text;
 }
 
 /** One line of logrus text: time, level, message, then the other keys in alphabetical order. */
 function textLine(record: Record<string, unknown>): string {
   const { time, level, msg, ...rest } = record;
-  const fields = Object.keys(rest).sort().map((key) => `${key}=${textValue(rest[key])}`);
+  const fields = Object.keys(rest)
+    .sort()
+    .map((key) => `${key}=${textValue(rest[key])}`);
   return `time="${time}" level=${level} msg=${quote(String(msg))} ${fields.join(' ')}\n`;
 }
 
 function scoped(target: pino.Logger, scope: string): Logger {
   const line = target.child({ scope });
-  const write = (level: pino.Level) => (message: string, fields: LogFields = {}): void => {
-    const { error, ...rest } = fields;
-    line[level](error === undefined ? rest : { ...rest, error: error instanceof Error ? error.message : error }, message);
-  };
+  const write =
+    (level: pino.Level) =>
+    (message: string, fields: LogFields = {}): void => {
+      const { error, ...rest } = fields;
+      line[level](
+        error === undefined ? rest : { ...rest, error: error instanceof Error ? error.message : error },
+        message,
+      );
+    };
   return {
     debug: write('debug'),
     info: write('info'),
@@ -56,13 +64,18 @@ function scoped(target: pino.Logger, scope: string): Logger {
 
 export function pinoLogger(options: LoggerOptions): RuntimeLogger {
   const out = pino.destination({ dest: options.file ?? 1, append: true, sync: false, mode: 0o644 });
-  const stream = options.asJson ? out : { write: (line: string) => void out.write(textLine(JSON.parse(line))) };
-  const root = pino({
-    level: options.level === 'warning' ? 'warn' : options.level,
-    base: { app_id: options.appId, instance: options.instance, type: 'log', ver: options.version },
-    timestamp: () => `,"time":"${new Date().toISOString().replace('Z', '000000Z')}"`,
-    formatters: { level: (label) => ({ level: label === 'warn' ? 'warning' : label }) },
-  }, stream);
+  const stream = options.asJson
+    ? out
+    : { write: (line: string) => void out.write(textLine(JSON.parse(line))) };
+  const root = pino(
+    {
+      level: options.level === 'warning' ? 'warn' : options.level,
+      base: { app_id: options.appId, instance: options.instance, type: 'log', ver: options.version },
+      timestamp: () => `,"time":"${new Date().toISOString().replace('Z', '000000Z')}"`,
+      formatters: { level: (label) => ({ level: label === 'warn' ? 'warning' : label }) },
+    },
+    stream,
+  );
   const flush = (): void => {
     try {
       out.flushSync();

@@ -41,7 +41,8 @@ export function createTracer(options: TracerOptions): Tracer {
   const given = options.samplingRate.trim();
   const parsed = given === '' ? Number.NaN : Number(given);
   const rate = Number.isFinite(parsed) ? Math.min(1, Math.max(0, parsed)) : 0.0001;
-  if (given !== '' && parsed === 0) return { enabled: false, start: (_name, incoming) => passiveSpan(incoming) };
+  if (given !== '' && parsed === 0)
+    return { enabled: false, start: (_name, incoming) => passiveSpan(incoming) };
 
   const active = (given !== '' && Number.isFinite(parsed)) || options.exporter !== undefined;
   if (!active) {
@@ -49,17 +50,30 @@ export function createTracer(options: TracerOptions): Tracer {
     return {
       enabled: true,
       start: (_name, incoming) => {
-        if (incoming.traceparent === undefined && incoming.baggage === undefined && incoming.tracestate === undefined) return zero;
+        if (
+          incoming.traceparent === undefined &&
+          incoming.baggage === undefined &&
+          incoming.tracestate === undefined
+        )
+          return zero;
         const valid = incoming.traceparent !== undefined && TRACEPARENT.test(incoming.traceparent);
-        return passiveSpan({ ...incoming, traceparent: valid ? (incoming.traceparent ?? '') : ZERO_TRACEPARENT });
+        return passiveSpan({
+          ...incoming,
+          traceparent: valid ? (incoming.traceparent ?? '') : ZERO_TRACEPARENT,
+        });
       },
     };
   }
 
-  const start = (name: string, incoming: TraceContext, attributes: Readonly<Record<string, string>> = {}): Span => {
+  const start = (
+    name: string,
+    incoming: TraceContext,
+    attributes: Readonly<Record<string, string>> = {},
+  ): Span => {
     const parent = incoming.traceparent === undefined ? null : TRACEPARENT.exec(incoming.traceparent);
     const traceId = parent?.[2] ?? hex(options.random.bytes(16));
-    const sampled = parent === null ? options.random.float() < rate : (Number.parseInt(parent[4] ?? '00', 16) & 1) === 1;
+    const sampled =
+      parent === null ? options.random.float() < rate : (Number.parseInt(parent[4] ?? '00', 16) & 1) === 1;
     const spanId = hex(options.random.bytes(8));
     const context: TraceContext = {
       traceparent: `00-${traceId}-${spanId}-${sampled ? '01' : '00'}`,
@@ -79,7 +93,13 @@ export function createTracer(options: TracerOptions): Tracer {
         if (ended || !sampled || options.exporter === undefined) return;
         ended = true;
         options.exporter({
-          name, traceId, spanId, parentSpanId: parent?.[3] ?? '', startMs, endMs: options.now(), attributes: values,
+          name,
+          traceId,
+          spanId,
+          parentSpanId: parent?.[3] ?? '',
+          startMs,
+          endMs: options.now(),
+          attributes: values,
           ...(error === undefined ? {} : { error }),
         });
       },

@@ -39,15 +39,37 @@ export function isObject(value: unknown): value is Readonly<Record<string, unkno
 /** Parses one YAML or JSON document by YAML 1.1 rules; aliases are bounded. */
 function parseOne(text: string, origin: ResourceOrigin): RawDocument | ResourceFault | undefined {
   try {
-    const document = parseDocument(text, { version: '1.1', merge: true, logLevel: 'silent', uniqueKeys: true });
+    const document = parseDocument(text, {
+      version: '1.1',
+      merge: true,
+      logLevel: 'silent',
+      uniqueKeys: true,
+    });
     const problem = document.errors[0];
-    if (problem !== undefined) return { origin, field: '', message: `not valid YAML: ${problem.message.split('\n')[0]}`, fatal: false };
+    if (problem !== undefined)
+      return {
+        origin,
+        field: '',
+        message: `not valid YAML: ${problem.message.split('\n')[0]}`,
+        fatal: false,
+      };
     const value: unknown = document.toJS({ maxAliasCount: 100 });
     if (value === null || value === undefined) return undefined;
-    if (!isObject(value)) return { origin, field: '', message: 'expected a mapping with apiVersion, kind, metadata and spec', fatal: false };
+    if (!isObject(value))
+      return {
+        origin,
+        field: '',
+        message: 'expected a mapping with apiVersion, kind, metadata and spec',
+        fatal: false,
+      };
     return { origin, value };
   } catch (error) {
-    return { origin, field: '', message: `not valid YAML: ${error instanceof Error ? error.message : error}`, fatal: false };
+    return {
+      origin,
+      field: '',
+      message: `not valid YAML: ${error instanceof Error ? error.message : error}`,
+      fatal: false,
+    };
   }
 }
 
@@ -79,8 +101,10 @@ export async function readDirectory(directory: string): Promise<ReadResult> {
       continue;
     }
     const text = await readFile(file, 'utf8').catch((error: Error) => error);
-    if (typeof text !== 'string') faults.push({ origin, field: '', message: `cannot be read: ${text.message}`, fatal: false });
-    else if (text.length > MAX_FILE_BYTES) faults.push({ origin, field: '', message: `larger than ${MAX_FILE_BYTES} bytes`, fatal: false });
+    if (typeof text !== 'string')
+      faults.push({ origin, field: '', message: `cannot be read: ${text.message}`, fatal: false });
+    else if (text.length > MAX_FILE_BYTES)
+      faults.push({ origin, field: '', message: `larger than ${MAX_FILE_BYTES} bytes`, fatal: false });
     else {
       const read = parseDocuments(text, file);
       documents.push(...read.documents);

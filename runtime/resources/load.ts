@@ -4,10 +4,21 @@
  */
 
 import type {
-  ComponentResource, HttpEndpointResource, Resource, ResiliencyResource, ResourceOrigin, SubscriptionResource,
+  ComponentResource,
+  HttpEndpointResource,
+  ResiliencyResource,
+  Resource,
+  ResourceOrigin,
+  SubscriptionResource,
 } from '../contracts/resource.ts';
-import { isObject, type RawDocument, readDirectory, type ResourceFault } from './documents.ts';
-import { parseComponent, type Parsed, parseHttpEndpoint, parseResiliency, parseSubscription } from './schema.ts';
+import { isObject, type RawDocument, type ResourceFault, readDirectory } from './documents.ts';
+import {
+  type Parsed,
+  parseComponent,
+  parseHttpEndpoint,
+  parseResiliency,
+  parseSubscription,
+} from './schema.ts';
 
 export interface LoadOptions {
   readonly directories: readonly string[];
@@ -27,7 +38,12 @@ export interface LoadedResources {
 const DAPR_V1 = 'dapr.io/v1alpha1';
 
 /** Kinds by name: accepted apiVersions, the parser, and whether a fault in such a document stops the start. */
-const KINDS: Readonly<Record<string, { versions: readonly string[]; parse: (document: RawDocument) => Parsed<Resource>; fatal: boolean }>> = {
+const KINDS: Readonly<
+  Record<
+    string,
+    { versions: readonly string[]; parse: (document: RawDocument) => Parsed<Resource>; fatal: boolean }
+  >
+> = {
   Component: { versions: [DAPR_V1], parse: parseComponent, fatal: true },
   Subscription: { versions: [DAPR_V1, 'dapr.io/v2alpha1'], parse: parseSubscription, fatal: true },
   HTTPEndpoint: { versions: [DAPR_V1], parse: parseHttpEndpoint, fatal: false },
@@ -39,10 +55,11 @@ const SILENT_KINDS = new Set(['Configuration', 'MCPServer', 'WorkflowAccessPolic
 
 function kindOf(document: RawDocument): (typeof KINDS)[string] | string | undefined {
   const kind = document.value['kind'];
-  if (typeof kind !== 'string') return "kind: expected a kind such as Component";
+  if (typeof kind !== 'string') return 'kind: expected a kind such as Component';
   if (SILENT_KINDS.has(kind)) return undefined;
   const known = KINDS[kind];
-  if (known === undefined) return `kind: '${kind}' is not a kind this runtime reads (${Object.keys(KINDS).join(', ')})`;
+  if (known === undefined)
+    return `kind: '${kind}' is not a kind this runtime reads (${Object.keys(KINDS).join(', ')})`;
   const version = String(document.value['apiVersion'] ?? '');
   if (known.versions.length > 0 && !known.versions.includes(version)) {
     return `apiVersion: expected ${known.versions.join(' or ')} for ${kind}, got '${version}'`;
@@ -55,14 +72,20 @@ function sameKind(a: Resource, b: Resource): boolean {
 }
 
 function duplicate(resource: Resource, earlier: Resource): string {
-  const describe = (r: Resource): string => (r.kind === 'Component' ? `${r.name} (${r.type}/${r.version === '' ? 'v1' : r.version})` : r.name);
+  const describe = (r: Resource): string =>
+    r.kind === 'Component' ? `${r.name} (${r.type}/${r.version === '' ? 'v1' : r.version})` : r.name;
   return resource.kind === 'Component' && earlier.kind === 'Component'
     ? `duplicate definition of Component name ${describe(resource)} with existing ${describe(earlier)}`
     : `duplicate definition of ${resource.kind} name ${resource.name}, also in ${earlier.origin.file}`;
 }
 
 function inScope(resource: Resource, options: LoadOptions): boolean {
-  if (options.namespace !== undefined && resource.namespace !== '' && resource.namespace !== options.namespace) return false;
+  if (
+    options.namespace !== undefined &&
+    resource.namespace !== '' &&
+    resource.namespace !== options.namespace
+  )
+    return false;
   return resource.scopes.length === 0 || resource.scopes.includes(options.appId);
 }
 
@@ -73,7 +96,12 @@ export async function loadResources(options: LoadOptions): Promise<LoadedResourc
     const origin: ResourceOrigin = { file: directory, document: 0 };
     const read = await readDirectory(directory).catch((error: NodeJS.ErrnoException) => error);
     if (read instanceof Error) {
-      faults.push({ origin, field: '--resources-path', message: `cannot be read: ${read.code === 'ENOENT' ? 'no such directory' : read.message}`, fatal: true });
+      faults.push({
+        origin,
+        field: '--resources-path',
+        message: `cannot be read: ${read.code === 'ENOENT' ? 'no such directory' : read.message}`,
+        fatal: true,
+      });
       continue;
     }
     faults.push(...read.faults);
@@ -82,11 +110,20 @@ export async function loadResources(options: LoadOptions): Promise<LoadedResourc
   const of = <K extends Resource['kind']>(kind: K): readonly Extract<Resource, { kind: K }>[] =>
     resources.filter((resource): resource is Extract<Resource, { kind: K }> => resource.kind === kind);
   return {
-    components: of('Component'), subscriptions: of('Subscription'), httpEndpoints: of('HTTPEndpoint'), resiliencies: of('Resiliency'), faults,
+    components: of('Component'),
+    subscriptions: of('Subscription'),
+    httpEndpoints: of('HTTPEndpoint'),
+    resiliencies: of('Resiliency'),
+    faults,
   };
 }
 
-function take(document: RawDocument, resources: Resource[], faults: ResourceFault[], options: LoadOptions): void {
+function take(
+  document: RawDocument,
+  resources: Resource[],
+  faults: ResourceFault[],
+  options: LoadOptions,
+): void {
   const { origin } = document;
   const kind = kindOf(document);
   if (kind === undefined) return;
@@ -101,7 +138,12 @@ function take(document: RawDocument, resources: Resource[], faults: ResourceFaul
     const name = isObject(document.value['metadata']) ? document.value['metadata']['name'] : undefined;
     for (const fault of parsed.faults) {
       const label = typeof name === 'string' && name !== '' ? `${document.value['kind']} ${name}: ` : '';
-      faults.push({ origin, field: fault.field, message: `${label}${fault.message}`, fatal: kind.fatal && concernsUs });
+      faults.push({
+        origin,
+        field: fault.field,
+        message: `${label}${fault.message}`,
+        fatal: kind.fatal && concernsUs,
+      });
     }
     return;
   }
@@ -109,7 +151,12 @@ function take(document: RawDocument, resources: Resource[], faults: ResourceFaul
   if (!inScope(resource, options)) return;
   const earlier = resources.find((other) => sameKind(other, resource));
   if (earlier !== undefined) {
-    faults.push({ origin, field: 'metadata.name', message: duplicate(resource, earlier), fatal: resource.kind === 'Component' });
+    faults.push({
+      origin,
+      field: 'metadata.name',
+      message: duplicate(resource, earlier),
+      fatal: resource.kind === 'Component',
+    });
     return;
   }
   resources.push(resource);

@@ -4,17 +4,30 @@ import { z } from 'zod';
 import { parseGoDuration } from '../contracts/duration.ts';
 import { isTruthy } from '../contracts/metadata.ts';
 import type {
-  BulkSubscribe, ComponentResource, HttpEndpointResource, MetadataEntry, ResiliencyResource, RouteRule, SubscriptionResource,
+  BulkSubscribe,
+  ComponentResource,
+  HttpEndpointResource,
+  MetadataEntry,
+  ResiliencyResource,
+  RouteRule,
+  SubscriptionResource,
 } from '../contracts/resource.ts';
 import type { RawDocument } from './documents.ts';
 
 const DEFAULT_INIT_TIMEOUT_MS = 5000;
 
-const nameText = z.string({ error: 'expected a name' })
+const nameText = z
+  .string({ error: 'expected a name' })
   .min(1, 'must not be empty')
-  .refine((name) => !/[/%]/.test(name) && name !== '.' && name !== '..', "must not contain '/' or '%' nor be '.' or '..'");
+  .refine(
+    (name) => !/[/%]/.test(name) && name !== '.' && name !== '..',
+    "must not contain '/' or '%' nor be '.' or '..'",
+  );
 
-const objectMeta = z.object({ name: nameText, namespace: z.string().nullish() }, { error: 'expected an object with a name' });
+const objectMeta = z.object(
+  { name: nameText, namespace: z.string().nullish() },
+  { error: 'expected an object with a name' },
+);
 const scopeList = z.array(z.string(), { error: 'expected a list of app ids' }).nullish();
 const textMap = z.record(z.string(), z.unknown()).nullish();
 
@@ -24,34 +37,56 @@ function valueText(value: unknown): string {
   return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
-const metadataEntry = z.object({
-  name: z.string({ error: 'expected the item name' }),
-  value: z.unknown().optional(),
-  secretKeyRef: z.object({ name: z.string({ error: 'expected the secret name' }), key: z.string().nullish() }).nullish(),
-  envRef: z.string().nullish(),
-}).transform((item): MetadataEntry => ({
-  name: item.name,
-  ...(item.value === undefined ? {} : { value: valueText(item.value) }),
-  ...(item.secretKeyRef == null ? {} : { secretKeyRef: { name: item.secretKeyRef.name, key: item.secretKeyRef.key ?? item.secretKeyRef.name } }),
-  ...(item.envRef == null || item.envRef === '' ? {} : { envRef: item.envRef }),
-}));
+const metadataEntry = z
+  .object({
+    name: z.string({ error: 'expected the item name' }),
+    value: z.unknown().optional(),
+    secretKeyRef: z
+      .object({ name: z.string({ error: 'expected the secret name' }), key: z.string().nullish() })
+      .nullish(),
+    envRef: z.string().nullish(),
+  })
+  .transform(
+    (item): MetadataEntry => ({
+      name: item.name,
+      ...(item.value === undefined ? {} : { value: valueText(item.value) }),
+      ...(item.secretKeyRef == null
+        ? {}
+        : {
+            secretKeyRef: {
+              name: item.secretKeyRef.name,
+              key: item.secretKeyRef.key ?? item.secretKeyRef.name,
+            },
+          }),
+      ...(item.envRef == null || item.envRef === '' ? {} : { envRef: item.envRef }),
+    }),
+  );
 
 const componentDocument = z.object({
   metadata: objectMeta,
   scopes: scopeList,
   auth: z.object({ secretStore: z.string().nullish() }).nullish(),
-  spec: z.object({
-    type: z.string({ error: 'expected a component type such as state.sqlite' }).min(1, 'expected a component type such as state.sqlite'),
-    version: z.union([z.string(), z.number()]).nullish(),
-    ignoreErrors: z.unknown(),
-    initTimeout: z.union([z.string(), z.number()]).nullish(),
-    metadata: z.array(metadataEntry, { error: 'expected a list of {name, value}' }).nullish(),
-  }, { error: 'expected an object with a type' }),
+  spec: z.object(
+    {
+      type: z
+        .string({ error: 'expected a component type such as state.sqlite' })
+        .min(1, 'expected a component type such as state.sqlite'),
+      version: z.union([z.string(), z.number()]).nullish(),
+      ignoreErrors: z.unknown(),
+      initTimeout: z.union([z.string(), z.number()]).nullish(),
+      metadata: z.array(metadataEntry, { error: 'expected a list of {name, value}' }).nullish(),
+    },
+    { error: 'expected an object with a type' },
+  ),
 });
 
-const bulkSchema = z.object({
-  enabled: z.boolean().nullish(), maxMessagesCount: z.number().int().nullish(), maxAwaitDurationMs: z.number().int().nullish(),
-}).nullish();
+const bulkSchema = z
+  .object({
+    enabled: z.boolean().nullish(),
+    maxMessagesCount: z.number().int().nullish(),
+    maxAwaitDurationMs: z.number().int().nullish(),
+  })
+  .nullish();
 
 const subscriptionSpec = {
   pubsubname: z.string({ error: 'expected the name of a pub/sub component' }),
@@ -60,16 +95,24 @@ const subscriptionSpec = {
   deadLetterTopic: z.string().nullish(),
   bulkSubscribe: bulkSchema,
 };
-const subscriptionV1 = z.object({ metadata: objectMeta, scopes: scopeList, spec: z.object({ ...subscriptionSpec, route: z.string().nullish() }) });
+const subscriptionV1 = z.object({
+  metadata: objectMeta,
+  scopes: scopeList,
+  spec: z.object({ ...subscriptionSpec, route: z.string().nullish() }),
+});
 const subscriptionV2 = z.object({
   metadata: objectMeta,
   scopes: scopeList,
   spec: z.object({
     ...subscriptionSpec,
-    routes: z.object({
-      rules: z.array(z.object({ match: z.string().nullish(), path: z.string({ error: 'expected a path' }) })).nullish(),
-      default: z.string().nullish(),
-    }).nullish(),
+    routes: z
+      .object({
+        rules: z
+          .array(z.object({ match: z.string().nullish(), path: z.string({ error: 'expected a path' }) }))
+          .nullish(),
+        default: z.string().nullish(),
+      })
+      .nullish(),
   }),
 });
 
@@ -78,25 +121,46 @@ const endpointDocument = z.object({
   scopes: scopeList,
   auth: z.object({ secretStore: z.string().nullish() }).nullish(),
   spec: z.object({
-    baseUrl: z.string({ error: 'expected a URL' }).refine((url) => URL.canParse(url) && /^https?:/i.test(url), 'expected an http or https URL'),
+    baseUrl: z
+      .string({ error: 'expected a URL' })
+      .refine((url) => URL.canParse(url) && /^https?:/i.test(url), 'expected an http or https URL'),
     headers: z.array(metadataEntry).nullish(),
-    clientTLS: z.object({
-      rootCA: metadataEntry.optional(), certificate: metadataEntry.optional(), privateKey: metadataEntry.optional(),
-      renegotiation: z.string().nullish(),
-    }).nullish(),
+    clientTLS: z
+      .object({
+        rootCA: metadataEntry.optional(),
+        certificate: metadataEntry.optional(),
+        privateKey: metadataEntry.optional(),
+        renegotiation: z.string().nullish(),
+      })
+      .nullish(),
   }),
 });
 
-export type Parsed<T> = { readonly ok: true; readonly resource: T } | { readonly ok: false; readonly faults: readonly { field: string; message: string }[] };
+export type Parsed<T> =
+  | { readonly ok: true; readonly resource: T }
+  | { readonly ok: false; readonly faults: readonly { field: string; message: string }[] };
 
 function parse<I, T>(schema: z.ZodType<I>, document: RawDocument, build: (value: I) => T): Parsed<T> {
   const result = schema.safeParse(document.value);
   if (result.success) return { ok: true, resource: Object.freeze(build(result.data)) };
-  return { ok: false, faults: result.error.issues.map((issue) => ({ field: issue.path.join('.'), message: issue.message })) };
+  return {
+    ok: false,
+    faults: result.error.issues.map((issue) => ({ field: issue.path.join('.'), message: issue.message })),
+  };
 }
 
-const base = (value: { metadata: { name: string; namespace?: string | null | undefined }; scopes?: readonly string[] | null | undefined }, document: RawDocument) =>
-  ({ name: value.metadata.name, namespace: value.metadata.namespace ?? '', scopes: value.scopes ?? [], origin: document.origin });
+const base = (
+  value: {
+    metadata: { name: string; namespace?: string | null | undefined };
+    scopes?: readonly string[] | null | undefined;
+  },
+  document: RawDocument,
+) => ({
+  name: value.metadata.name,
+  namespace: value.metadata.namespace ?? '',
+  scopes: value.scopes ?? [],
+  origin: document.origin,
+});
 
 function timeoutMs(text: string | number | null | undefined): number {
   const ms = typeof text === 'string' ? parseGoDuration(text) : undefined;
@@ -117,16 +181,25 @@ export function parseComponent(document: RawDocument): Parsed<ComponentResource>
 }
 
 function bulkOf(value: z.output<typeof bulkSchema>): BulkSubscribe {
-  return { enabled: value?.enabled ?? false, maxMessagesCount: value?.maxMessagesCount ?? 0, maxAwaitDurationMs: value?.maxAwaitDurationMs ?? 0 };
+  return {
+    enabled: value?.enabled ?? false,
+    maxMessagesCount: value?.maxMessagesCount ?? 0,
+    maxAwaitDurationMs: value?.maxAwaitDurationMs ?? 0,
+  };
 }
 
-function mapOf(value: Readonly<Record<string, unknown>> | null | undefined): Readonly<Record<string, string>> {
+function mapOf(
+  value: Readonly<Record<string, unknown>> | null | undefined,
+): Readonly<Record<string, string>> {
   return Object.fromEntries(Object.entries(value ?? {}).map(([key, item]) => [key, valueText(item)]));
 }
 
 /** `v1alpha1` has one route, `v2alpha1` rules and a default; both become rules. */
 export function parseSubscription(document: RawDocument): Parsed<SubscriptionResource> {
-  const common = (value: z.output<typeof subscriptionV1> | z.output<typeof subscriptionV2>, rules: readonly RouteRule[]) => ({
+  const common = (
+    value: z.output<typeof subscriptionV1> | z.output<typeof subscriptionV2>,
+    rules: readonly RouteRule[],
+  ) => ({
     kind: 'Subscription' as const,
     ...base(value, document),
     pubsubName: value.spec.pubsubname,
@@ -138,12 +211,22 @@ export function parseSubscription(document: RawDocument): Parsed<SubscriptionRes
   });
   if (String(document.value['apiVersion']).endsWith('/v1alpha1')) {
     return parse(subscriptionV1, document, (value) =>
-      common(value, value.spec.route == null || value.spec.route === '' ? [] : [{ match: '', path: value.spec.route }]));
+      common(
+        value,
+        value.spec.route == null || value.spec.route === '' ? [] : [{ match: '', path: value.spec.route }],
+      ),
+    );
   }
   return parse(subscriptionV2, document, (value) => {
-    const rules = (value.spec.routes?.rules ?? []).map((rule) => ({ match: rule.match ?? '', path: rule.path }));
+    const rules = (value.spec.routes?.rules ?? []).map((rule) => ({
+      match: rule.match ?? '',
+      path: rule.path,
+    }));
     const fallback = value.spec.routes?.default;
-    return common(value, fallback == null || fallback === '' ? rules : [...rules, { match: '', path: fallback }]);
+    return common(
+      value,
+      fallback == null || fallback === '' ? rules : [...rules, { match: '', path: fallback }],
+    );
   });
 }
 
@@ -166,9 +249,17 @@ export function parseHttpEndpoint(document: RawDocument): Parsed<HttpEndpointRes
   });
 }
 
-const resiliencyDocument = z.object({ metadata: objectMeta, scopes: scopeList, spec: z.record(z.string(), z.unknown()) });
+const resiliencyDocument = z.object({
+  metadata: objectMeta,
+  scopes: scopeList,
+  spec: z.record(z.string(), z.unknown()),
+});
 
 /** The policies inside are validated by `runtime/resiliency`, which skips a resource it cannot compile. */
 export function parseResiliency(document: RawDocument): Parsed<ResiliencyResource> {
-  return parse(resiliencyDocument, document, (value) => ({ kind: 'Resiliency' as const, ...base(value, document), spec: value.spec }));
+  return parse(resiliencyDocument, document, (value) => ({
+    kind: 'Resiliency' as const,
+    ...base(value, document),
+    spec: value.spec,
+  }));
 }

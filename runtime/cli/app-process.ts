@@ -1,0 +1,85 @@
+/** Apps that the node starts: their environment, their output with a prefix, their orderly end. */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { errorText } from '../contracts/error.ts';
+import type { Clock } from '../contracts/clock.ts';
+import type { SidecarOptions } from '../flags.ts';
+import { print } from './output.ts';
+
+export interface AppCommand {
+  readonly options: SidecarOptions;
+  readonly command: readonly string[];
+  readonly directory?: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export interface AppProcess {
+  /** Resolves with the exit code (128 + signal number for a signal) when the app ends. */
+  readonly ended: Promise<number>;
+  /** Asks the app to end, and kills it when it does not within the limit. */
+  stop(): Promise<void>;
+}
+
+const STOP_LIMIT_MS = 5000;
+const SIGNAL_EXIT = 128;
+const KILLED = 9;
+
+/** What `dapr run` gives an app, so that SDKs find their sidecar. */
+function appEnvironment(app: AppCommand, inherited: Readonly<Record<string, string | undefined>>): NodeJS.ProcessEnv {
+  const { options } = app;
+  return {
+    ...inherited,
+    ...app.env,
+    APP_ID: options.appId,
+    APP_CHANNEL_ADDRESS: options.appAddress,
+    APP_PROTOCOL: options.appProtocol,
+    ...(options.appPort === 0 ? {} : { APP_PORT: String(options.appPort) }),
+    DAPR_HTTP_PORT: String(options.httpPort),
+    DAPR_GRPC_PORT: String(options.grpcPort),
+    ...(options.metricsPort === undefined ? {} : { DAPR_METRICS_PORT: String(options.metricsPort) }),
+  };
+}
+
+function forward(stream: Readable | null, appId: string): void {
+  if (stream === null) return;
+  createInterface({ input: stream }).on('line', (line) => print(`== APP - ${appId} == ${line}`));
+}
+
+/** Starts the app in a process group of its own, so that a stop reaches what it started. */
+export function startApp(app: AppCommand, inherited: Readonly<Record<string, string | undefined>>, clock: Clock): AppProcess {
+  const [file = '', ...args] = app.command;
+  const child: ChildProcess = spawn(file, args, {
+    ...(app.directory === undefined ? {} : { cwd: app.directory }),
+    env: appEnvironment(app, inherited),
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  });
+  forward(child.stdout, app.options.appId);
+  forward(child.stderr, app.options.appId);
+  const ended = new Promise<number>((resolve) => {
+    child.once('error', (error) => {
+      print(`app ${app.options.appId}: ${file} cannot be started: ${errorText(error)}`);
+      resolve(1);
+    });
+    child.once('exit', (code, signal) => resolve(code ?? SIGNAL_EXIT + (signal === 'SIGKILL' ? KILLED : 1)));
+  });
+  const kill = (signal: NodeJS.Signals): void => {
+    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    try {
+      process.kill(-child.pid, signal);
+    } catch {
+      // The group is gone already.
+    }
+  };
+  return {
+    ended,
+    stop: async () => {
+      kill('SIGTERM');
+      const timer = clock.startTimer(STOP_LIMIT_MS, () => kill('SIGKILL'));
+      await ended;
+      timer.cancel();
+    },
+  };
+}

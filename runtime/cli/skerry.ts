@@ -1,0 +1,62 @@
+/** The program `skerry`: `run` one app, `up` the apps of a file, on one node. */
+
+import { daprVersion, skerryVersion } from '../build-info.ts';
+import { errorText } from '../contracts/error.ts';
+import { FlagError } from '../flags.ts';
+import type { ProgramSetup } from './daprd.ts';
+import { flagHelp } from './help.ts';
+import { print, printError } from './output.ts';
+import { runCommand } from './run.ts';
+import { upCommand } from './up.ts';
+
+const USAGE = `Skerry ${skerryVersion}: the Dapr API, an MQTT broker and store-and-forward in one process.
+
+Usage:
+  skerry run --app-id ID [--app-port PORT] [flags] [-- COMMAND ARGS...]
+      One node with one sidecar; starts COMMAND beside it and ends with it.
+  skerry up -f FILE [--validate]
+      One node with a sidecar per app of a Dapr multi-app run file (dapr.yaml).
+  skerry version
+  skerry help
+
+Without --resources-path the components statestore (SQLite) and pubsub (the node's own
+MQTT broker) exist. The APIs, metrics and the broker listen on loopback unless told otherwise.
+
+Examples:
+  skerry run --app-id hello --app-port 3000 -- node app.js
+  skerry run --app-id gateway                      # no app: just the APIs and the broker
+  mosquitto_pub -p 1883 -t readings -m '{"c":21}'
+
+`;
+
+export async function runSkerry(args: readonly string[], setup: ProgramSetup): Promise<void> {
+  const [command, ...rest] = args;
+  try {
+    switch (command) {
+      case 'run':
+        if (rest.includes('--help')) print(USAGE + flagHelp());
+        else await runCommand(rest, setup);
+        return;
+      case 'up':
+        if (rest.includes('--help')) print(USAGE);
+        else await upCommand(rest, setup);
+        return;
+      case 'version':
+      case '--version':
+        print(`skerry ${skerryVersion} (Dapr API ${daprVersion})`);
+        return;
+      case undefined:
+      case 'help':
+      case '--help':
+      case '-h':
+        print(USAGE + flagHelp());
+        return;
+      default:
+        throw new FlagError(`unknown command: ${command} (expected run, up, version or help)`);
+    }
+  } catch (error) {
+    if (!(error instanceof FlagError)) throw error;
+    printError(`${errorText(error)}\n\nRun skerry help for the commands and flags.`);
+    process.exitCode = 1;
+  }
+}

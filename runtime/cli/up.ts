@@ -1,0 +1,97 @@
+/** `skerry up -f FILE`: the apps of a Dapr multi-app run file, all on one node. */
+
+import { dirname, resolve } from 'node:path';
+import { daprVersion } from '../build-info.ts';
+import { FlagError, type GivenFlags, nodeOptions, parseFlags, sidecarOptions } from '../flags.ts';
+import { systemClock } from '../platform/system-clock.ts';
+import { runProcess } from '../process.ts';
+import { readRunFile, type RunFileApp } from '../resources/run-file.ts';
+import { type AppCommand, type AppProcess, startApp } from './app-process.ts';
+import type { ProgramSetup } from './daprd.ts';
+import { withNodeDefaults } from './node-defaults.ts';
+import { print } from './output.ts';
+import { validate } from './validate.ts';
+
+const FIRST_HTTP_PORT = 3500;
+const FIRST_GRPC_PORT = 50_001;
+const FIRST_METRICS_PORT = 9090;
+
+export async function upCommand(args: readonly string[], setup: ProgramSetup): Promise<void> {
+  const { file, flags } = splitFile(args);
+  const runFile = await readRunFile(file);
+  const shared = withNodeDefaults(parseFlags(flags));
+  const apps = runFile.apps.map((app, index) => appCommand(app, index, shared, runFile.apps, dirname(resolve(file))));
+  const sidecars = apps.map((app) => app.options);
+  if (shared.values.has('validate')) {
+    process.exitCode = (await validate(sidecars, setup.env)) ? 0 : 1;
+    return;
+  }
+  const clock = systemClock();
+  const running: AppProcess[] = [];
+  await runProcess({
+    ...setup,
+    node: nodeOptions(shared),
+    sidecars,
+    name: runFile.name,
+    version: daprVersion,
+    defaults: true,
+    onServing: async () => {
+      for (const app of apps) {
+        const { options } = app;
+        print(`${options.appId}: HTTP on ${options.httpPort}, gRPC on ${options.grpcPort}${options.appPort === 0 ? '' : `, app on ${options.appPort}`}`);
+        if (app.command.length === 0) continue;
+        const started = startApp(app, setup.env, clock);
+        running.push(started);
+        void started.ended.then((code) => print(`app ${options.appId} ended with code ${code}`));
+      }
+    },
+    onStopping: async () => void (await Promise.all(running.map((app) => app.stop()))),
+  });
+}
+
+/** `-f FILE` or `--run-file FILE`, and the flags for the node. */
+function splitFile(args: readonly string[]): { readonly file: string; readonly flags: readonly string[] } {
+  const at = args.findIndex((arg) => arg === '-f' || arg === '--run-file' || arg === '--file');
+  const file = at < 0 ? undefined : args[at + 1];
+  if (file === undefined) throw new FlagError('up needs -f FILE, a Dapr multi-app run file such as dapr.yaml');
+  return { file, flags: args.filter((_, index) => index !== at && index !== at + 1) };
+}
+
+/** The next port from `first` that no app of the file asks for. */
+function freePort(first: number, index: number, taken: readonly (number | undefined)[]): number {
+  let port = first;
+  for (let left = index; ; port += 1) {
+    if (taken.includes(port)) continue;
+    if (left === 0) return port;
+    left -= 1;
+  }
+}
+
+function appCommand(app: RunFileApp, index: number, shared: GivenFlags, all: readonly RunFileApp[], base: string): AppCommand {
+  const values = new Map(shared.values);
+  const set = (name: string, value: string | number | boolean | undefined): void => {
+    if (value !== undefined) values.set(name, [String(value)]);
+  };
+  set('app-id', app.appId);
+  set('app-port', app.appPort);
+  set('app-protocol', app.appProtocol);
+  set('app-max-concurrency', app.appMaxConcurrency);
+  set('enable-app-health-check', app.enableAppHealthCheck);
+  set('app-health-check-path', app.appHealthCheckPath);
+  set('app-health-probe-interval', app.appHealthProbeInterval);
+  set('app-health-probe-timeout', app.appHealthProbeTimeout);
+  set('app-health-threshold', app.appHealthThreshold);
+  set('enable-api-logging', app.enableApiLogging);
+  set('unix-domain-socket', app.unixDomainSocket);
+  set('dapr-http-port', app.daprHttpPort ?? freePort(FIRST_HTTP_PORT, index, all.map((other) => other.daprHttpPort)));
+  set('dapr-grpc-port', app.daprGrpcPort ?? freePort(FIRST_GRPC_PORT, index, all.map((other) => other.daprGrpcPort)));
+  set('metrics-port', app.metricsPort ?? freePort(FIRST_METRICS_PORT, index, all.map((other) => other.metricsPort)));
+  if (app.resourcesPaths.length > 0) values.set('resources-path', app.resourcesPaths.map((path) => resolve(base, path)));
+  if (app.configFile !== undefined) set('config', resolve(base, app.configFile));
+  return {
+    options: sidecarOptions({ values, rest: [] }),
+    command: app.command,
+    directory: resolve(base, app.appDirPath ?? '.'),
+    env: app.env,
+  };
+}

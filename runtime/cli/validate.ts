@@ -1,0 +1,29 @@
+/** `--validate`: a start that never listens. Prints every fault of flags, Configuration and resources at once. */
+
+import { catalog } from '../../edge-components/catalog.ts';
+import { createRegistry } from '../components/registry.ts';
+import { validateComponent } from '../components/validate.ts';
+import type { SidecarOptions } from '../flags.ts';
+import { loadConfiguration } from '../resources/configuration.ts';
+import { faultText } from '../resources/documents.ts';
+import { loadResources } from '../resources/load.ts';
+import { print } from './output.ts';
+
+/** True when nothing is wrong. */
+export async function validate(sidecars: readonly SidecarOptions[], env: Readonly<Record<string, string | undefined>>): Promise<boolean> {
+  const registry = createRegistry(catalog);
+  const found: string[] = [];
+  for (const options of sidecars) {
+    const configuration = await loadConfiguration(options.configFiles, env);
+    if (!configuration.ok) found.push(...configuration.faults.map(faultText));
+    const resources = await loadResources({ directories: options.resourcePaths, appId: options.appId, namespace: env['NAMESPACE'] });
+    found.push(...resources.faults.map(faultText));
+    for (const component of resources.components) {
+      const faults = await validateComponent(component, registry);
+      found.push(...faults.map((fault) => `${component.origin.file} (document ${component.origin.document}): Component ${component.name}: ${fault}`));
+    }
+  }
+  for (const fault of new Set(found)) print(fault);
+  print(found.length === 0 ? 'configuration and resources are valid' : `${new Set(found).size} faults`);
+  return found.length === 0;
+}

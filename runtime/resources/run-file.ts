@@ -1,0 +1,118 @@
+/** Dapr's multi-app run file (`dapr.yaml`, version 1): the apps and what they share. */
+
+import { readFile } from 'node:fs/promises';
+import { basename, dirname, resolve } from 'node:path';
+import { z } from 'zod';
+import { faultText, parseDocuments } from './documents.ts';
+
+export interface RunFileApp {
+  readonly appId: string;
+  readonly appDirPath?: string;
+  readonly appPort?: number;
+  readonly appProtocol?: string;
+  readonly appMaxConcurrency?: number;
+  readonly command: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly resourcesPaths: readonly string[];
+  readonly configFile?: string;
+  readonly daprHttpPort?: number;
+  readonly daprGrpcPort?: number;
+  readonly metricsPort?: number;
+  readonly enableAppHealthCheck?: boolean;
+  readonly appHealthCheckPath?: string;
+  readonly appHealthProbeInterval?: number;
+  readonly appHealthProbeTimeout?: number;
+  readonly appHealthThreshold?: number;
+  readonly enableApiLogging?: boolean;
+  readonly unixDomainSocket?: string;
+}
+
+export interface RunFile {
+  /** Names the node: the file's own name without ending, or its folder's for `dapr.yaml`. */
+  readonly name: string;
+  readonly apps: readonly RunFileApp[];
+}
+
+const port = z.number().int().min(0).max(65_535);
+const shared = {
+  appPort: port.optional(),
+  appProtocol: z.string().optional(),
+  appMaxConcurrency: z.number().int().optional(),
+  env: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).optional(),
+  resourcesPath: z.string().optional(),
+  resourcesPaths: z.array(z.string()).optional(),
+  configFilePath: z.string().optional(),
+  enableAppHealthCheck: z.boolean().optional(),
+  appHealthCheckPath: z.string().optional(),
+  appHealthProbeInterval: z.number().int().optional(),
+  appHealthProbeTimeout: z.number().int().optional(),
+  appHealthThreshold: z.number().int().optional(),
+  enableApiLogging: z.boolean().optional(),
+  unixDomainSocket: z.string().optional(),
+};
+
+const fileSchema = z.object({
+  version: z.literal(1, { error: 'expected 1' }),
+  common: z.object(shared).optional(),
+  apps: z.array(z.object({
+    ...shared,
+    appID: z.string({ error: 'expected an app id' }).optional(),
+    appDirPath: z.string().optional(),
+    command: z.array(z.string()).optional(),
+    daprHTTPPort: port.optional(),
+    daprGRPCPort: port.optional(),
+    metricsPort: port.optional(),
+  })).min(1, 'expected at least one app'),
+});
+
+type Shared = Partial<z.output<z.ZodObject<typeof shared>>>;
+
+/** Reads and checks the file; rejects with every fault in one message. */
+export async function readRunFile(file: string): Promise<RunFile> {
+  const text = await readFile(file, 'utf8');
+  const { documents, faults } = parseDocuments(text, file);
+  if (faults.length > 0) throw new Error(faults.map(faultText).join('; '));
+  const parsed = fileSchema.safeParse(documents[0]?.value ?? {});
+  if (!parsed.success) {
+    throw new Error(parsed.error.issues.map((issue) => `${file}: ${issue.path.join('.')}: ${issue.message}`).join('; '));
+  }
+  const { common = {}, apps } = parsed.data;
+  const named = apps.map((app) => ({ ...app, appID: app.appID ?? basename(resolve(dirname(file), app.appDirPath ?? '.')) }));
+  const twice = named.find((app, index) => named.findIndex((other) => other.appID === app.appID) !== index);
+  if (twice !== undefined) throw new Error(`${file}: apps: the app id ${twice.appID} is used twice`);
+  const own = basename(file).replace(/\.[^.]+$/, '');
+  return { name: own === 'dapr' ? basename(dirname(resolve(file))) : own, apps: named.map((app) => merge(app, common)) };
+}
+
+/** An app's own members win; environments are merged, paths added. */
+function merge(app: Shared & { appID: string; appDirPath?: string | undefined; command?: string[] | undefined; daprHTTPPort?: number | undefined; daprGRPCPort?: number | undefined; metricsPort?: number | undefined }, common: Shared): RunFileApp {
+  const paths = (from: Shared): readonly string[] => [...(from.resourcesPath === undefined ? [] : [from.resourcesPath]), ...(from.resourcesPaths ?? [])];
+  const env = Object.fromEntries(Object.entries({ ...common.env, ...app.env }).map(([name, value]) => [name, String(value)]));
+  const both = { ...definedOnly(common), ...definedOnly(app) } as Shared;
+  const { appDirPath, command = [], daprHTTPPort, daprGRPCPort, metricsPort } = app;
+  return definedOnly({
+    appId: app.appID,
+    appDirPath,
+    command,
+    env,
+    resourcesPaths: paths(app).length > 0 ? paths(app) : paths(common),
+    configFile: both.configFilePath,
+    daprHttpPort: daprHTTPPort,
+    daprGrpcPort: daprGRPCPort,
+    metricsPort,
+    appPort: both.appPort,
+    appProtocol: both.appProtocol,
+    appMaxConcurrency: both.appMaxConcurrency,
+    enableAppHealthCheck: both.enableAppHealthCheck,
+    appHealthCheckPath: both.appHealthCheckPath,
+    appHealthProbeInterval: both.appHealthProbeInterval,
+    appHealthProbeTimeout: both.appHealthProbeTimeout,
+    appHealthThreshold: both.appHealthThreshold,
+    enableApiLogging: both.enableApiLogging,
+    unixDomainSocket: both.unixDomainSocket,
+  }) as unknown as RunFileApp;
+}
+
+function definedOnly<T extends object>(value: T): Partial<T> {
+  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as Partial<T>;
+}

@@ -1,0 +1,76 @@
+/** What a sidecar reads before anything runs: Configuration, resources, addresses, tracing and metrics. */
+
+import { errorText } from './contracts/error.ts';
+import type { ComponentResource, ConfigurationResource } from './contracts/resource.ts';
+import type { Tracer } from './contracts/trace.ts';
+import type { SidecarOptions } from './flags.ts';
+import { bindablePort, hostAddress, stablePort } from './host-address.ts';
+import type { Node } from './node.ts';
+import { createMetrics, type MetricsRegistry } from './platform/metrics.ts';
+import { createTracer } from './platform/trace-context.ts';
+import { loadConfiguration } from './resources/configuration.ts';
+import { faultText, type ResourceFault } from './resources/documents.ts';
+import { type LoadedResources, loadResources } from './resources/load.ts';
+
+export interface SidecarSetup {
+  readonly configuration: ConfigurationResource;
+  readonly resources: LoadedResources;
+  readonly tracer: Tracer;
+  readonly metrics: MetricsRegistry;
+  readonly internalPort: number;
+  readonly hostAddress: string;
+}
+
+/** Everything that is wrong, one fault per line. */
+function refuse(what: string, faults: readonly ResourceFault[]): never {
+  const fatal = faults.filter((fault) => fault.fatal);
+  throw new Error(`${what}: ${(fatal.length > 0 ? fatal : faults).map(faultText).join('; ')}`);
+}
+
+export async function readSetup(node: Node, options: SidecarOptions, defaults: boolean): Promise<SidecarSetup> {
+  const loaded = await loadConfiguration(options.configFiles, node.env);
+  if (!loaded.ok) refuse('failed to load the Configuration', loaded.faults);
+  const { configuration } = loaded;
+  const resources = await loadResources({ directories: options.resourcePaths, appId: options.appId, namespace: node.env['NAMESPACE'] });
+  for (const fault of resources.faults) if (!fault.fatal) node.log.warn(`A resource was skipped: ${faultText(fault)}`);
+  if (resources.faults.some((fault) => fault.fatal)) refuse('failed to load components', resources.faults);
+  const withDefaults = defaults && options.resourcePaths.length === 0 ? { ...resources, components: defaultComponents() } : resources;
+  return {
+    configuration,
+    resources: withDefaults,
+    tracer: createTracer({
+      samplingRate: configuration.tracing.samplingRate,
+      random: node.random,
+      now: () => node.clock.now(),
+    }),
+    metrics: createMetrics({ common: { app_id: options.appId }, latencyBuckets: configuration.metrics.latencyBuckets }),
+    internalPort: options.internalGrpcPort === 0
+      ? await bindablePort(stablePort(options.appId, process.cwd(), node.hostName))
+      : options.internalGrpcPort,
+    hostAddress: await hostAddress(node.env, options.internalGrpcAddress).catch((error) => {
+      node.log.warn(`the address of this host is not known: ${errorText(error)}`);
+      return '127.0.0.1';
+    }),
+  };
+}
+
+/** `statestore` on the node's own database and `pubsub` on its own broker. */
+function defaultComponents(): readonly ComponentResource[] {
+  const component = (name: string, type: string, items: Readonly<Record<string, string>>): ComponentResource => ({
+    kind: 'Component',
+    name,
+    namespace: '',
+    scopes: [],
+    origin: { file: '(built in)', document: 0 },
+    type,
+    version: 'v1',
+    ignoreErrors: false,
+    initTimeoutMs: 5000,
+    metadata: Object.entries(items).map(([item, value]) => ({ name: item, value })),
+    secretStore: '',
+  });
+  return [
+    component('statestore', 'state.sqlite', { connectionString: 'skerry:system', actorStateStore: 'true' }),
+    component('pubsub', 'pubsub.mqtt3', { url: 'embedded:' }),
+  ];
+}
