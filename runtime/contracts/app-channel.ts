@@ -29,6 +29,8 @@ export interface InvokeRequest {
   readonly query: string;
   readonly headers: HeaderList;
   readonly contentType?: string;
+  /** Type URL when the body is a protobuf message packed in an `Any` (gRPC callers). */
+  readonly dataTypeUrl?: string;
   readonly body: Body;
 }
 
@@ -41,6 +43,8 @@ export interface InvokeResponse {
   readonly headers: HeaderList;
   readonly trailers?: HeaderList;
   readonly contentType?: string;
+  /** Type URL when the body is a protobuf message packed in an `Any` (gRPC apps). */
+  readonly dataTypeUrl?: string;
   readonly body: Body;
   /** google.rpc.Status details of a gRPC app (`Any` messages, encoded). */
   readonly statusDetails?: readonly Uint8Array[];

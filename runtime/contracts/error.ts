@@ -83,7 +83,7 @@ export class RuntimeError extends Error {
     const info: ErrorDetail = {
       kind: 'ErrorInfo',
       reason: this.row.reason ?? '',
-      metadata: this.options.info ?? {},
+      metadata: this.options.info === undefined ? {} : this.options.info,
     };
     return [...(this.row.details?.(this.fields) ?? []), info];
   }

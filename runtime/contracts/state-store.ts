@@ -15,6 +15,16 @@ export interface StateOptions {
   readonly consistency: string;
 }
 
+/** Rejects words that are neither empty nor one of Dapr's, with Dapr's text. */
+export function checkStateOptions({ concurrency, consistency }: StateOptions): void {
+  if (concurrency !== '' && concurrency !== 'first-write' && concurrency !== 'last-write') {
+    throw new Error(`unrecognized concurrency model '${concurrency}'`);
+  }
+  if (consistency !== '' && consistency !== 'strong' && consistency !== 'eventual') {
+    throw new Error(`unrecognized consistency model '${consistency}'`);
+  }
+}
+
 export interface GetStateRequest {
   readonly key: string;
   readonly consistency: string;
@@ -60,10 +70,7 @@ export interface StateStore extends ComponentInstance {
   /** Dapr feature names: `ETAG`, `TRANSACTIONAL`, `TTL`, `DELETE_WITH_PREFIX`, `KEYS_LIKE`, `QUERY_API`. */
   readonly features: readonly string[];
   get(request: GetStateRequest, signal: AbortSignal): Promise<StateRecord | undefined>;
-  /**
-   * Reads many keys at once, in the store's own order: rows found, then keys missing, each distinct key once. A store
-   * without it is read key by key.
-   */
+  /** Reads many keys at once; the answers stand in the store's own order. A store without it is read key by key. */
   bulkGet?(
     keys: readonly string[],
     metadata: Readonly<Record<string, string>>,

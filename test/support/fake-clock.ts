@@ -34,16 +34,22 @@ export function fakeClock(start = 1_700_000_000_000): FakeClock {
       new Promise((resolve, reject) => {
         if (signal?.aborted === true) return reject(signal.reason);
         const timer = startTimer(delayMs, resolve);
-        signal?.addEventListener('abort', () => {
-          timer.cancel();
-          reject(signal.reason);
-        }, { once: true });
+        signal?.addEventListener(
+          'abort',
+          () => {
+            timer.cancel();
+            reject(signal.reason);
+          },
+          { once: true },
+        );
       }),
     advance: async (ms) => {
       const end = elapsed + ms;
       await settle();
       for (;;) {
-        const next = [...timers].filter(([, t]) => t.due <= end).sort((a, b) => a[1].due - b[1].due || a[0] - b[0])[0];
+        const next = [...timers]
+          .filter(([, t]) => t.due <= end)
+          .sort((a, b) => a[1].due - b[1].due || a[0] - b[0])[0];
         if (next === undefined) break;
         timers.delete(next[0]);
         elapsed = Math.max(elapsed, next[1].due);

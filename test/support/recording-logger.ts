@@ -13,10 +13,17 @@ export interface RecordingLogger extends Logger {
 }
 
 export function recordingLogger(lines: RecordedLine[] = []): RecordingLogger {
-  const at = (level: string) => (message: string, fields: LogFields = {}): void => void lines.push({ level, message, fields });
+  const at =
+    (level: string) =>
+    (message: string, fields: LogFields = {}): void =>
+      void lines.push({ level, message, fields });
   return {
     lines,
-    debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error'), fatal: at('fatal'),
+    debug: at('debug'),
+    info: at('info'),
+    warn: at('warn'),
+    error: at('error'),
+    fatal: at('fatal'),
     child: () => recordingLogger(lines),
   };
 }

@@ -11,7 +11,7 @@ export interface GrpcStatus {
   readonly code: number;
   readonly message: string;
   /** Encoded google.rpc.Status. */
-  readonly details?: Uint8Array;
+  readonly details?: Uint8Array | undefined;
 }
 
 /** A call that ended with another code than OK; both sides of the transport throw and accept it. */

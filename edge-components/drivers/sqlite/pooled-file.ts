@@ -1,0 +1,154 @@
+/** One database file of the pool and the shares its users hold; it closes with the last share. */
+
+import type { Clock } from '../../../runtime/contracts/clock.ts';
+import {
+  type Database,
+  DatabaseError,
+  type Migration,
+  type SqlStep,
+  type SqlStepResult,
+  type SqlValue,
+} from '../../../runtime/contracts/database.ts';
+import { createDatabaseFile } from './create-file.ts';
+import { databaseError, isBusy } from './database-errors.ts';
+import { ReadConnection } from './read-connection.ts';
+import { writeResults } from './write-results.ts';
+import { crossingSteps, type WriterClient } from './writer-client.ts';
+
+export interface PooledFileOptions {
+  readonly path: string;
+  readonly wal: boolean;
+  readonly busyTimeoutMs: number;
+  readonly writer: WriterClient;
+  readonly clock: Clock;
+  /** Called once when the file is closed or could not be opened. */
+  readonly forget: () => void;
+}
+
+/** Two processes that create or migrate one file at the same time: SQLite's own wait does not cover this. */
+const OPEN_RETRY_MS = 50;
+const OPEN_DEADLINE_MS = 20_000;
+
+let nextDatabase = 1;
+
+export class PooledFile {
+  readonly wal: boolean;
+  /** Set while the file is being closed; afterwards it may be opened anew. */
+  closing: Promise<void> | undefined;
+  readonly #options: PooledFileOptions;
+  readonly #database: number;
+  readonly #opened: Promise<void>;
+  #reader: ReadConnection | undefined;
+  #shares = 0;
+
+  constructor(options: PooledFileOptions) {
+    this.wal = options.wal;
+    this.#options = options;
+    this.#database = nextDatabase;
+    nextDatabase += 1;
+    this.#opened = this.#open();
+    // Every share awaits it as well; this only keeps a failure without shares from being reported as unhandled.
+    this.#opened.catch(() => undefined);
+  }
+
+  async share(migrations: readonly Migration[], signal?: AbortSignal): Promise<Database> {
+    this.#shares += 1;
+    try {
+      await this.#opened;
+      if (migrations.length > 0)
+        await this.#patiently({ kind: 'migrate', database: this.#database, migrations }, signal);
+      signal?.throwIfAborted();
+    } catch (error) {
+      await this.#giveBack();
+      throw error;
+    }
+    let open = true;
+    return {
+      write: (steps) => (open ? this.#write(steps) : Promise.reject(this.#closedError())),
+      read: (sql, params) => {
+        if (!open) throw this.#closedError();
+        return this.#read(sql, params);
+      },
+      close: async () => {
+        if (!open) return;
+        open = false;
+        await this.#giveBack();
+      },
+    };
+  }
+
+  /** Closes whatever shares are left; writes already given are still answered. */
+  closeNow(): Promise<void> {
+    this.closing ??= this.#close();
+    return this.closing;
+  }
+
+  async #open(): Promise<void> {
+    const { path, wal, busyTimeoutMs } = this.#options;
+    try {
+      await createDatabaseFile(path);
+      await this.#patiently({
+        kind: 'open',
+        database: this.#database,
+        options: { path, wal, busyTimeoutMs },
+      });
+      this.#reader = new ReadConnection(path, busyTimeoutMs);
+    } catch (error) {
+      this.closing = Promise.resolve();
+      this.#options.forget();
+      throw error;
+    }
+  }
+
+  async #patiently(request: Parameters<WriterClient['request']>[0], signal?: AbortSignal): Promise<void> {
+    const { clock, path, writer } = this.#options;
+    const deadline = clock.monotonicMs() + OPEN_DEADLINE_MS;
+    for (;;) {
+      const outcome = await writer.request(request);
+      if (!('failure' in outcome)) return;
+      if (!isBusy(outcome.failure.code) || clock.monotonicMs() > deadline)
+        throw databaseError(path, outcome.failure);
+      await clock.sleep(OPEN_RETRY_MS, signal);
+    }
+  }
+
+  async #write(steps: readonly SqlStep[]): Promise<readonly SqlStepResult[]> {
+    const crossing = crossingSteps(steps);
+    const outcome = await this.#options.writer.request(
+      { kind: 'write', database: this.#database, steps: crossing.steps },
+      crossing.bytes,
+    );
+    return writeResults(this.#options.path, outcome);
+  }
+
+  #read(sql: string, params?: readonly SqlValue[]): readonly Readonly<Record<string, SqlValue>>[] {
+    if (this.#reader === undefined) throw this.#closedError();
+    return this.#reader.read(sql, params);
+  }
+
+  async #giveBack(): Promise<void> {
+    this.#shares -= 1;
+    if (this.#shares === 0) await this.closeNow();
+  }
+
+  async #close(): Promise<void> {
+    try {
+      await this.#opened;
+    } catch {
+      return; // It never was open; the opener was told why.
+    }
+    // The reader first: the last connection to close folds the WAL into the file, and a reader cannot.
+    this.#reader?.close();
+    this.#reader = undefined;
+    try {
+      await this.#options.writer.request({ kind: 'close', database: this.#database });
+    } catch {
+      // The writer is gone and its files with it.
+    }
+    this.#options.forget();
+  }
+
+  #closedError(): DatabaseError {
+    return new DatabaseError('SKERRY_CLOSED', `database file '${this.#options.path}' is closed`);
+  }
+}

@@ -1,0 +1,175 @@
+/**
+ * Commits the changes of one queue. While one write is on its way the next changes gather, and each write carries the
+ * queue's counters as absolute numbers: message rows and counters can never disagree on disk.
+ */
+
+import type { Clock, Timer } from '../../../runtime/contracts/clock.ts';
+import type { Database, SqlStep } from '../../../runtime/contracts/database.ts';
+import { errorText } from '../../../runtime/contracts/error.ts';
+import type { Logger } from '../../../runtime/contracts/logger.ts';
+import { COUNTER_NAMES, SPOOL_SQL, type SpoolCounters } from './spool-schema.ts';
+
+/** One change. */
+export interface LedgerEntry {
+  readonly steps: readonly SqlStep[];
+  readonly delta: Partial<SpoolCounters>;
+  readonly bytes: number;
+  readonly lastError?: string;
+  /** The change is on disk. */
+  readonly done: () => void;
+  /** The write failed and the change is given up; without it the change is tried again until it is on disk. */
+  readonly failed?: (error: Error) => void;
+}
+
+export interface LedgerOptions {
+  readonly database: Database;
+  readonly queueId: number;
+  readonly queueName: string;
+  readonly counters: SpoolCounters;
+  readonly lastError: string | undefined;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly lastSequence: () => number;
+  readonly elapsed: () => number;
+  /** After each commit, with the sum of its changes. */
+  readonly committed: (delta: SpoolCounters) => void;
+}
+
+const MAX_ENTRIES = 500;
+const MAX_BYTES = 8 * 1024 * 1024;
+const RETRY_MS = 1000;
+
+export function noCounters(): SpoolCounters {
+  return {
+    accepted: 0,
+    delivered: 0,
+    expired: 0,
+    full: 0,
+    removed: 0,
+    pending: 0,
+    parked: 0,
+    pendingBytes: 0,
+  };
+}
+
+export class SpoolLedger {
+  readonly #options: LedgerOptions;
+  #counters: SpoolCounters;
+  #lastError: string | undefined;
+  #waiting: LedgerEntry[] = [];
+  #writing: Promise<void> | undefined;
+  #retry: Timer | undefined;
+  #closed = false;
+  /** Elapsed time of the last commit. */
+  #writtenAt: number;
+
+  constructor(options: LedgerOptions) {
+    this.#options = options;
+    this.#counters = options.counters;
+    this.#lastError = options.lastError;
+    this.#writtenAt = options.elapsed();
+  }
+
+  /** What is on disk. */
+  get counters(): Readonly<SpoolCounters> {
+    return this.#counters;
+  }
+
+  get lastError(): string | undefined {
+    return this.#lastError;
+  }
+
+  add(entry: LedgerEntry): void {
+    this.#waiting.push(entry);
+    this.#start();
+  }
+
+  /** Stores the elapsed time when nothing else did for `olderThanMs`. */
+  touch(olderThanMs: number): void {
+    if (this.#options.elapsed() - this.#writtenAt < olderThanMs || this.#writing !== undefined) return;
+    this.add({ steps: [], delta: {}, bytes: 0, done: () => undefined });
+  }
+
+  /** Writes what waits, once more, and stops trying. */
+  async close(): Promise<void> {
+    this.#retry?.cancel();
+    this.#retry = undefined;
+    this.#start();
+    this.#closed = true;
+    await this.#writing;
+  }
+
+  #start(): void {
+    const idle = this.#writing === undefined && this.#retry === undefined;
+    if (!idle || this.#closed || this.#waiting.length === 0) return;
+    this.#writing = this.#writeAll().finally(() => {
+      this.#writing = undefined;
+      // A change may have come between the last look and this moment.
+      this.#start();
+    });
+  }
+
+  async #writeAll(): Promise<void> {
+    // Changes of this turn of the event loop go together.
+    await Promise.resolve();
+    while (this.#waiting.length > 0) {
+      const entries = this.#take();
+      try {
+        await this.#write(entries);
+      } catch (error) {
+        this.#giveUp(entries, error instanceof Error ? error : new Error(errorText(error)));
+        return;
+      }
+    }
+  }
+
+  #take(): LedgerEntry[] {
+    let count = 0;
+    let bytes = 0;
+    while (count < this.#waiting.length && count < MAX_ENTRIES && bytes < MAX_BYTES) {
+      bytes += this.#waiting[count]?.bytes ?? 0;
+      count += 1;
+    }
+    return this.#waiting.splice(0, count);
+  }
+
+  async #write(entries: readonly LedgerEntry[]): Promise<void> {
+    const { database, queueId, lastSequence, elapsed, committed } = this.#options;
+    const delta = noCounters();
+    let lastError = this.#lastError;
+    const steps: SqlStep[] = [];
+    for (const entry of entries) {
+      for (const step of entry.steps) steps.push(step);
+      for (const name of COUNTER_NAMES) delta[name] += entry.delta[name] ?? 0;
+      lastError = entry.lastError ?? lastError;
+    }
+    const next = noCounters();
+    for (const name of COUNTER_NAMES) next[name] = this.#counters[name] + delta[name];
+    const now = elapsed();
+    const values = COUNTER_NAMES.map((name) => next[name]);
+    const params = [...values, lastSequence(), now, lastError ?? null, queueId];
+    await database.write([...steps, { sql: SPOOL_SQL.updateQueue, params, atLeast: 1 }]);
+    this.#counters = next;
+    this.#lastError = lastError;
+    this.#writtenAt = now;
+    for (const entry of entries) entry.done();
+    committed(delta);
+  }
+
+  #giveUp(entries: readonly LedgerEntry[], error: Error): void {
+    const { log, queueName, clock } = this.#options;
+    log.error('Writing to a store-and-forward queue failed', { queue: queueName, error: error.message });
+    const kept = entries.filter((entry) => entry.failed === undefined);
+    this.#waiting = [...kept, ...this.#waiting];
+    for (const entry of entries) entry.failed?.(error);
+    if (this.#waiting.length === 0 || this.#closed) return;
+    this.#retry = clock.startTimer(
+      RETRY_MS,
+      () => {
+        this.#retry = undefined;
+        this.#start();
+      },
+      true,
+    );
+  }
+}

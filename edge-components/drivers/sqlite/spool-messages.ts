@@ -1,0 +1,268 @@
+/**
+ * The pending messages of one queue: what is on disk minus what is already decided but not yet committed. Gives the
+ * next message to deliver, keeping order per key, and takes messages out of the queue.
+ */
+
+import type { Database, SqlValue } from '../../../runtime/contracts/database.ts';
+import { errorText } from '../../../runtime/contracts/error.ts';
+import type { StoredMessage } from '../../../runtime/contracts/spool.ts';
+import { type CborRecord, decodeRecord } from '../cbor/record.ts';
+import type { SpoolLedger } from './spool-ledger.ts';
+import { SPOOL_SQL } from './spool-schema.ts';
+import { SpoolWindow, type WindowEntry } from './spool-window.ts';
+
+/** Why a message leaves the queue. */
+export type Departure = 'delivered' | 'expired' | 'full' | 'removed';
+
+export interface Removable {
+  readonly sequence: number;
+  readonly bytes: number;
+  readonly parked: boolean;
+}
+
+/** A message on its way to the target. */
+export interface Candidate extends Removable {
+  readonly message: StoredMessage;
+}
+
+type Row = Readonly<Record<string, SqlValue>>;
+
+/** Departures that may wait for their commit before deliveries pause. */
+const MAX_UNCOMMITTED = 1024;
+/** Rows looked at per pick, so that a run of expired messages does not hold up the event loop. */
+const MAX_LOOKS = 64;
+const LANES = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
+const VICTIMS_PER_READ = 64;
+/** Uncommitted departures beyond which a new arrival waits instead of pushing out more. */
+const MAX_UNCOMMITTED_VICTIMS = 256;
+const OVERDUE_PER_READ = 256;
+
+export class SpoolMessages {
+  readonly window = new SpoolWindow();
+  readonly #database: Database;
+  readonly #queueId: number;
+  readonly #ledger: SpoolLedger;
+  readonly #elapsed: () => number;
+  /** Sequences that leave or are parked; their rows may still be seen. */
+  readonly #leaving = new Set<number>();
+  /** Per key, the last sequence that left from its head and is not committed: reading starts behind it. */
+  readonly #passed = new Map<string, number>();
+  /** Attempts not yet on disk. */
+  readonly #attempts = new Map<number, number>();
+  readonly #inFlight = new Map<string, number>();
+  /** Called when a message leaves, before the commit. */
+  readonly #left: (bytes: number) => void;
+
+  constructor(options: {
+    readonly database: Database;
+    readonly queueId: number;
+    readonly ledger: SpoolLedger;
+    readonly elapsed: () => number;
+    readonly left: (bytes: number) => void;
+  }) {
+    this.#database = options.database;
+    this.#queueId = options.queueId;
+    this.#ledger = options.ledger;
+    this.#elapsed = options.elapsed;
+    this.#left = options.left;
+  }
+
+  get inFlight(): number {
+    return this.#inFlight.size;
+  }
+
+  /** A message that was just committed. */
+  added(entry: WindowEntry): void {
+    if (this.#isTaken(entry.sequence)) return;
+    this.window.add(entry);
+  }
+
+  /** The next message whose key is free, now in flight; `later` when looking on would take too long. */
+  take(): Candidate | 'later' | undefined {
+    if (this.#leaving.size >= MAX_UNCOMMITTED) return undefined;
+    let looks = MAX_LOOKS;
+    for (;;) {
+      if (this.window.exhausted) this.#load();
+      const entry = this.window.first(this.#inFlight);
+      if (entry === undefined) return undefined;
+      const head = this.#head(entry.key, looks);
+      looks = head.looks;
+      if (head.candidate !== undefined) {
+        this.window.remove(head.candidate.sequence);
+        this.#inFlight.set(entry.key, head.candidate.sequence);
+        return head.candidate;
+      }
+      if (looks <= 0) return 'later';
+      this.window.removeKey(entry.key);
+    }
+  }
+
+  /** The attempt is over; the key is free again. */
+  release(candidate: Candidate): void {
+    this.#inFlight.delete(candidate.message.key);
+  }
+
+  /** The message goes back to its place, with one more attempt. */
+  putBack({ message, sequence }: Candidate, error: string): void {
+    const attempts = message.attempts + 1;
+    this.#attempts.set(sequence, attempts);
+    this.#ledger.add({
+      steps: [{ sql: SPOOL_SQL.attempted, params: [attempts, sequence] }],
+      delta: {},
+      bytes: 0,
+      lastError: error,
+      done: () => {
+        if (this.#attempts.get(sequence) === attempts) this.#attempts.delete(sequence);
+      },
+    });
+    this.window.add({ sequence, key: message.key, priority: message.priority });
+  }
+
+  /** Sets the message aside. */
+  park({ message, sequence }: Candidate, error: string): void {
+    this.#setAside(sequence, message.key, message.attempts + 1, error);
+  }
+
+  /** Takes a message out for good; `key` when it is the head of its key. */
+  depart(item: Removable, departure: Departure, key?: string): void {
+    const { sequence, bytes, parked } = item;
+    if (key === undefined) this.#leaving.add(sequence);
+    else this.#pass(key, sequence);
+    this.window.remove(sequence);
+    this.#left(bytes);
+    this.#ledger.add({
+      steps: [{ sql: SPOOL_SQL.remove, params: [sequence] }],
+      delta: { [departure]: 1, pending: -1, pendingBytes: -bytes, parked: parked ? -1 : 0 },
+      bytes: 0,
+      done: () => this.#forget(sequence, key),
+    });
+  }
+
+  /** Messages to give up for a new one, oldest of the lowest lane first; `undefined` when there are not enough. */
+  victims(messages: number, bytes: number): readonly Removable[] | undefined {
+    if (this.#leaving.size >= MAX_UNCOMMITTED_VICTIMS) return undefined;
+    const chosen: Removable[] = [];
+    let freed = 0;
+    const limit = VICTIMS_PER_READ + this.#leaving.size + this.#inFlight.size;
+    const enough = (): boolean => chosen.length >= messages && freed >= bytes;
+    const choose = (rows: readonly Row[]): void => {
+      for (const item of rows.map(removable)) {
+        if (enough()) return;
+        if (this.#isTaken(item.sequence)) continue;
+        chosen.push(item);
+        freed += item.bytes;
+      }
+    };
+    choose(this.#database.read(SPOOL_SQL.oldestParked, [this.#queueId, limit]));
+    for (const lane of LANES) {
+      if (enough()) break;
+      choose(this.#database.read(SPOOL_SQL.oldestOfLane, [this.#queueId, lane, limit]));
+    }
+    return enough() ? chosen : undefined;
+  }
+
+  /** Drops what outlived its time; true when there may be more. */
+  dropOverdue(): boolean {
+    if (this.#leaving.size >= MAX_UNCOMMITTED) return true;
+    const limit = OVERDUE_PER_READ + this.#leaving.size + this.#inFlight.size;
+    const rows = this.#database.read(SPOOL_SQL.overdue, [this.#queueId, this.#elapsed(), limit]);
+    for (const item of rows.map(removable)) {
+      if (!this.#isTaken(item.sequence)) this.depart(item, 'expired');
+    }
+    return rows.length === limit;
+  }
+
+  #isTaken(sequence: number): boolean {
+    if (this.#leaving.has(sequence)) return true;
+    for (const flying of this.#inFlight.values()) if (flying === sequence) return true;
+    return false;
+  }
+
+  #load(): void {
+    const limit = this.window.capacity + this.#leaving.size + this.#inFlight.size;
+    const rows = this.#database.read(SPOOL_SQL.window, [this.#queueId, limit]);
+    const entries = rows
+      .map((row) => ({
+        sequence: Number(row['sequence']),
+        key: String(row['key']),
+        priority: Number(row['priority']),
+      }))
+      .filter(({ sequence }) => !this.#isTaken(sequence));
+    this.window.load(entries, rows.length < limit);
+  }
+
+  /** The oldest pending message of a key, past what is leaving and what has expired. */
+  #head(key: string, looks: number): { candidate?: Candidate; looks: number } {
+    let left = looks;
+    let after = this.#passed.get(key) ?? 0;
+    while (left > 0) {
+      left -= 1;
+      const row = this.#database.read(SPOOL_SQL.head, [this.#queueId, key, after])[0];
+      if (row === undefined) return { looks: left };
+      after = Number(row['sequence']);
+      if (this.#leaving.has(after)) continue;
+      if (row['deadline'] !== null && Number(row['deadline']) <= this.#elapsed()) {
+        this.depart(removable(row), 'expired', key);
+        continue;
+      }
+      const candidate = this.#candidate(row);
+      if (candidate !== undefined) return { candidate, looks: left };
+    }
+    return { looks: left };
+  }
+
+  /** The message of a row; a damaged record is set aside so that it does not block its key. */
+  #candidate(row: Row): Candidate | undefined {
+    const item = removable(row);
+    const key = String(row['key']);
+    const attempts = this.#attempts.get(item.sequence) ?? Number(row['attempts']);
+    let record: CborRecord;
+    try {
+      record = decodeRecord(row['record'] as Uint8Array);
+    } catch (error) {
+      this.#setAside(item.sequence, key, attempts, `the stored record is damaged: ${errorText(error)}`);
+      return undefined;
+    }
+    const message: StoredMessage = {
+      id: String(row['id']),
+      sequence: item.sequence,
+      key,
+      priority: Number(row['priority']),
+      acceptedAt: Number(row['accepted_at']),
+      attempts,
+      headers: record.headers,
+      payload: record.payload,
+    };
+    return { ...item, message };
+  }
+
+  #setAside(sequence: number, key: string, attempts: number, error: string): void {
+    this.#pass(key, sequence);
+    this.#ledger.add({
+      steps: [{ sql: SPOOL_SQL.park, params: [attempts, error, sequence] }],
+      delta: { parked: 1 },
+      bytes: 0,
+      lastError: error,
+      done: () => this.#forget(sequence, key),
+    });
+  }
+
+  #pass(key: string, sequence: number): void {
+    this.#leaving.add(sequence);
+    this.#passed.set(key, sequence);
+  }
+
+  #forget(sequence: number, key: string | undefined): void {
+    this.#leaving.delete(sequence);
+    this.#attempts.delete(sequence);
+    if (key !== undefined && this.#passed.get(key) === sequence) this.#passed.delete(key);
+  }
+}
+
+function removable(row: Row): Removable {
+  return {
+    sequence: Number(row['sequence']),
+    bytes: Number(row['bytes']),
+    parked: Number(row['parked']) === 1,
+  };
+}

@@ -1,0 +1,84 @@
+/**
+ * Tables of the spool in the node's database.
+ *
+ * `skerry_spool_queue` is the ledger: one row per queue with its counters, rewritten in the transaction of every
+ * change, so that after any crash accepted = delivered + pending + dropped. It also carries how much time had elapsed
+ * (`elapsed_ms`, see `elapsed-clock.ts`) and the highest sequence given out.
+ *
+ * `skerry_spool_message` holds what is pending. `sequence` grows over all queues of the node and is never reused;
+ * `deadline` is a moment of the elapsed clock; `record` is the CBOR of headers and payload. Lanes are the priorities; a
+ * share for backlog needs no column, because backlog is what lies below the sequence at which the link came back.
+ */
+
+import type { Migration } from '../../../runtime/contracts/database.ts';
+
+export const SPOOL_MIGRATION: Migration = {
+  metadataTable: 'skerry_schema',
+  key: 'spool',
+  levels: [
+    [
+      `CREATE TABLE skerry_spool_queue (
+        id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
+        accepted INTEGER NOT NULL DEFAULT 0, delivered INTEGER NOT NULL DEFAULT 0,
+        expired INTEGER NOT NULL DEFAULT 0, full INTEGER NOT NULL DEFAULT 0, removed INTEGER NOT NULL DEFAULT 0,
+        pending INTEGER NOT NULL DEFAULT 0, parked INTEGER NOT NULL DEFAULT 0, pendingBytes INTEGER NOT NULL DEFAULT 0,
+        last_sequence INTEGER NOT NULL DEFAULT 0, elapsed_ms INTEGER NOT NULL DEFAULT 0, last_error TEXT
+      ) STRICT`,
+      `CREATE TABLE skerry_spool_message (
+        sequence INTEGER PRIMARY KEY, queue INTEGER NOT NULL, key TEXT NOT NULL, priority INTEGER NOT NULL,
+        parked INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL,
+        id TEXT NOT NULL, accepted_at INTEGER NOT NULL, deadline INTEGER, error TEXT, record BLOB NOT NULL
+      ) STRICT`,
+      `CREATE INDEX skerry_spool_lane ON skerry_spool_message (queue, priority DESC, sequence) WHERE parked = 0`,
+      `CREATE INDEX skerry_spool_key ON skerry_spool_message (queue, key, sequence) WHERE parked = 0`,
+      `CREATE INDEX skerry_spool_parked ON skerry_spool_message (queue, sequence) WHERE parked = 1`,
+      `CREATE INDEX skerry_spool_deadline ON skerry_spool_message (queue, deadline) WHERE deadline IS NOT NULL`,
+    ],
+  ],
+};
+
+/** Counters of one queue, as in its row. */
+export interface SpoolCounters {
+  accepted: number;
+  delivered: number;
+  expired: number;
+  full: number;
+  removed: number;
+  /** Parked ones included. */
+  pending: number;
+  parked: number;
+  pendingBytes: number;
+}
+
+export const COUNTER_NAMES = [
+  'accepted',
+  'delivered',
+  'expired',
+  'full',
+  'removed',
+  'pending',
+  'parked',
+  'pendingBytes',
+] as const satisfies readonly (keyof SpoolCounters)[];
+
+const MESSAGES = 'skerry_spool_message';
+const PENDING = `FROM ${MESSAGES} WHERE queue = ? AND parked = 0`;
+
+export const SPOOL_SQL = {
+  insertQueue: 'INSERT INTO skerry_spool_queue (name, elapsed_ms) VALUES (?, ?)',
+  queue: 'SELECT * FROM skerry_spool_queue WHERE name = ?',
+  queues: 'SELECT * FROM skerry_spool_queue ORDER BY name',
+  bases: 'SELECT max(last_sequence) AS sequence, max(elapsed_ms) AS elapsed FROM skerry_spool_queue',
+  updateQueue: `UPDATE skerry_spool_queue SET ${COUNTER_NAMES.map((name) => `${name} = ?`).join(', ')}, last_sequence = ?, elapsed_ms = ?, last_error = ? WHERE id = ?`,
+  insert: `INSERT INTO ${MESSAGES} (sequence, queue, key, priority, bytes, id, accepted_at, deadline, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  remove: `DELETE FROM ${MESSAGES} WHERE sequence = ?`,
+  park: `UPDATE ${MESSAGES} SET parked = 1, attempts = ?, error = ? WHERE sequence = ?`,
+  attempted: `UPDATE ${MESSAGES} SET attempts = ? WHERE sequence = ?`,
+  window: `SELECT sequence, key, priority ${PENDING} ORDER BY priority DESC, sequence LIMIT ?`,
+  head: `SELECT * ${PENDING} AND key = ? AND sequence > ? ORDER BY sequence LIMIT 1`,
+  oldestOfLane: `SELECT sequence, bytes, parked ${PENDING} AND priority = ? ORDER BY sequence LIMIT ?`,
+  oldestParked: `SELECT sequence, bytes, parked FROM ${MESSAGES} WHERE queue = ? AND parked = 1 ORDER BY sequence LIMIT ?`,
+  overdue: `SELECT sequence, bytes, parked FROM ${MESSAGES} WHERE queue = ? AND deadline <= ? ORDER BY deadline LIMIT ?`,
+  nextDeadline: `SELECT min(deadline) AS deadline FROM ${MESSAGES} WHERE queue = ? AND deadline IS NOT NULL`,
+  acceptedAt: `SELECT accepted_at FROM ${MESSAGES} WHERE sequence = ?`,
+};

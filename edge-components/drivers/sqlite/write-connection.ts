@@ -1,0 +1,145 @@
+/**
+ * One read-write connection and the group commit on it: many writes, one transaction, one fsync. Lives in the writer
+ * thread for files and on the calling thread for `:memory:`.
+ *
+ * Invariants: a write is applied whole or not at all; a refused write takes no other one with it; nothing is answered
+ * as done before COMMIT returned.
+ */
+
+import Database from 'better-sqlite3';
+import type { Migration, SqlStep, SqlValue } from '../../../runtime/contracts/database.ts';
+import { type FailureRecord, failureRecord } from './database-errors.ts';
+import { migrate } from './migrate.ts';
+import { StatementCache } from './statement-cache.ts';
+
+export interface WriteConnectionOptions {
+  readonly path: string;
+  readonly wal: boolean;
+  readonly busyTimeoutMs: number;
+}
+
+/** Result of one step: the number of changes, with rows where they were asked for. */
+export type StepOutcome =
+  | number
+  | { readonly changes: number; readonly rows: Readonly<Record<string, SqlValue>>[] };
+
+/** Result of one write. `refused` is the index of the step whose `atLeast` was not met. */
+export type WriteOutcome =
+  | readonly StepOutcome[]
+  | { readonly refused: number }
+  | { readonly failure: FailureRecord };
+
+/** Bytes of WAL that stay allocated after a checkpoint. */
+const WAL_KEEP_BYTES = 4 * 1024 * 1024;
+
+/** Everything before it in the transaction is gone as well (SQLite rolled back by itself, as on a full disk). */
+class TransactionLost extends Error {}
+
+class Refused extends Error {
+  readonly stepIndex: number;
+  constructor(stepIndex: number) {
+    super('refused');
+    this.stepIndex = stepIndex;
+  }
+}
+
+/** A connection that applies groups of writes. */
+export class WriteConnection {
+  readonly #connection: Database.Database;
+  readonly #statements: StatementCache;
+
+  constructor(options: WriteConnectionOptions) {
+    this.#connection = new Database(options.path, { timeout: options.busyTimeoutMs });
+    this.#statements = new StatementCache(this.#connection);
+    try {
+      this.#configure(options);
+    } catch (error) {
+      this.#connection.close();
+      throw error;
+    }
+  }
+
+  #configure(options: WriteConnectionOptions): void {
+    const connection = this.#connection;
+    connection.pragma('cache_size = -4000');
+    // Savepoints would otherwise write their undo pages to temporary files.
+    connection.pragma('temp_store = MEMORY');
+    if (options.path === ':memory:') return;
+    connection.pragma(`journal_mode = ${options.wal ? 'WAL' : 'DELETE'}`);
+    // FULL syncs the WAL at every commit; a rollback journal needs EXTRA for its removal to survive a power cut.
+    connection.pragma(`synchronous = ${options.wal ? 'FULL' : 'EXTRA'}`);
+    connection.pragma(`journal_size_limit = ${WAL_KEEP_BYTES}`);
+    // SQLite silently opens a file it may not write as read-only; the lock tells at once.
+    connection.exec('BEGIN IMMEDIATE');
+    connection.exec('ROLLBACK');
+  }
+
+  migrate(migrations: readonly Migration[]): void {
+    migrate(this.#connection, migrations);
+  }
+
+  read(sql: string, params: readonly SqlValue[]): Readonly<Record<string, SqlValue>>[] {
+    return this.#statements.get(sql).all(...params);
+  }
+
+  close(): void {
+    this.#connection.close();
+  }
+
+  /** Applies all writes in one transaction; the outcome of each, in order. */
+  apply(writes: readonly (readonly SqlStep[])[]): WriteOutcome[] {
+    const outcomes: WriteOutcome[] = [];
+    try {
+      this.#statements.get('BEGIN IMMEDIATE').run();
+      for (const steps of writes) outcomes.push(this.#applyWrite(steps));
+      this.#statements.get('COMMIT').run();
+      return outcomes;
+    } catch (error) {
+      const failure = failureRecord(error instanceof TransactionLost ? error.cause : error);
+      this.#abandon();
+      // Refusals stay what they were; everything else of the group is not on disk.
+      return writes.map((_, index) => {
+        const outcome = outcomes[index];
+        return outcome !== undefined && !Array.isArray(outcome) ? outcome : { failure };
+      });
+    }
+  }
+
+  #abandon(): void {
+    if (this.#connection.inTransaction) this.#statements.get('ROLLBACK').run();
+  }
+
+  #applyWrite(steps: readonly SqlStep[]): WriteOutcome {
+    // One statement undoes itself when it fails, so it needs no savepoint unless it could be refused half done.
+    const guarded = steps.length > 1 || (steps[0]?.atLeast ?? 0) > 1;
+    if (guarded) this.#statements.get('SAVEPOINT w').run();
+    try {
+      const results: StepOutcome[] = [];
+      for (let index = 0; index < steps.length; index += 1) {
+        results.push(this.#applyStep(steps[index] as SqlStep, index));
+      }
+      if (guarded) this.#statements.get('RELEASE w').run();
+      return results;
+    } catch (error) {
+      if (!this.#connection.inTransaction) throw new TransactionLost('transaction lost', { cause: error });
+      if (guarded) {
+        this.#statements.get('ROLLBACK TO w').run();
+        this.#statements.get('RELEASE w').run();
+      }
+      return error instanceof Refused ? { refused: error.stepIndex } : { failure: failureRecord(error) };
+    }
+  }
+
+  #applyStep(step: SqlStep, index: number): StepOutcome {
+    const statement = this.#statements.get(step.sql);
+    const params = (step.params ?? []) as SqlValue[];
+    if (!statement.reader) {
+      const changes = statement.run(...params).changes;
+      if (step.atLeast !== undefined && changes < step.atLeast) throw new Refused(index);
+      return changes;
+    }
+    const rows = statement.all(...params);
+    if (step.atLeast !== undefined && rows.length < step.atLeast) throw new Refused(index);
+    return step.fetch === 'all' ? { changes: rows.length, rows } : rows.length;
+  }
+}

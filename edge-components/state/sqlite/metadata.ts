@@ -1,0 +1,24 @@
+/** Metadata items of `state.sqlite`. */
+
+import { duration, metadataSchema } from '../../../runtime/contracts/metadata.ts';
+import { SQLITE_ALIASES, SQLITE_ITEMS, tableName } from '../../drivers/sqlite/sqlite-metadata.ts';
+
+export const stateSqliteMetadata = metadataSchema(
+  {
+    ...SQLITE_ITEMS,
+    tableName: tableName('state'),
+    metadataTableName: tableName('metadata'),
+    cleanupInterval: duration(0),
+  },
+  { aliases: { ...SQLITE_ALIASES, cleanupIntervalInSeconds: 'cleanupInterval' } },
+);
+
+export interface StateSqliteMetadata {
+  readonly connectionString: import('../../drivers/sqlite/connection-string.ts').SqliteLocation;
+  readonly timeout: number;
+  readonly busyTimeout: number;
+  readonly disableWAL: boolean;
+  readonly tableName: string;
+  readonly metadataTableName: string;
+  readonly cleanupInterval: number;
+}
