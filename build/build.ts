@@ -21,7 +21,7 @@ export async function assemble(target: Target): Promise<string> {
   placeNode(target, join(folder, 'lib'));
   writeExecutables(folder);
   copyFileSync(fromRoot('LICENSE'), join(folder, 'LICENSE'));
-  const packages = writeLicences(target, metafile, join(folder, 'THIRD-PARTY-LICENSES'));
+  const packages = writeLicences(metafile, join(folder, 'THIRD-PARTY-LICENSES'));
   return `${target}: bundle ${(bytes / 1e6).toFixed(2)} MB from ${packages} packages`;
 }
 

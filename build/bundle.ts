@@ -12,13 +12,15 @@ import { hostTarget, productVersion, type Target } from './targets.ts';
 
 /**
  * First line of the bundle. CommonJS packages inside an ES module need a `require`. The main thread of Node 26 calls itself
- * `node-MainThread`; tools that look for `daprd` by process name (the Dapr CLI does) must find the program's own.
+ * `node-MainThread`; tools that look for `daprd` by process name (the Dapr CLI does) must find the program's own. A
+ * worker that runs this same file has no say in it.
  */
 const BANNER = [
   `import { createRequire as bundleRequire } from 'node:module';`,
   `import { writeFileSync as writeComm } from 'node:fs';`,
+  `import { isMainThread as ownsComm } from 'node:worker_threads';`,
   'const require = bundleRequire(import.meta.url);',
-  `try { writeComm('/proc/self/comm', process.argv[2] === 'daprd' ? 'daprd' : 'skerry'); } catch {}`,
+  `if (ownsComm) try { writeComm('/proc/self/comm', process.argv[2] === 'daprd' ? 'daprd' : 'skerry'); } catch {}`,
 ].join('\n');
 
 export interface Bundle {

@@ -24,6 +24,8 @@ export interface ContractOptions {
   readonly only?: string | undefined;
   readonly jobs?: string | undefined;
   readonly update?: boolean | undefined;
+  /** Prints what the runner says about every failing scenario, listed or not. */
+  readonly show?: boolean | undefined;
 }
 
 /** There is nothing to check while the corpus or the list is missing. */
@@ -75,7 +77,12 @@ function noticeNew(results: readonly ScenarioResult[], update: boolean): void {
 }
 
 /** Runs the scenarios against the already built host package. */
-export async function contract({ only, jobs, update = false }: ContractOptions): Promise<StepResult> {
+export async function contract({
+  only,
+  jobs,
+  update = false,
+  show = false,
+}: ContractOptions): Promise<StepResult> {
   mkdirSync(cacheDir, { recursive: true });
   const report = join(cacheDir, 'contract.json');
   const options = ['--sidecar', join(outDir(hostTarget), 'daprd'), '--report', report];
@@ -83,16 +90,14 @@ export async function contract({ only, jobs, update = false }: ContractOptions):
   if (jobs !== undefined) options.push('--jobs', jobs);
   writeFileSync(report, '');
   const { output } = await runNode([replay, ...options]);
+  if (show) process.stdout.write(output);
   const written = readFileSync(report, 'utf8');
   if (written === '') return { passed: 0, failed: 1, output };
   const { results }: { results: ScenarioResult[] } = JSON.parse(written);
   noticeNew(results, update);
   const pattern = new RegExp(only ?? '');
-  const verdict = compare(
-    results,
-    listed().filter((name) => pattern.test(name)),
-  );
-  return verdict;
+  const expected = listed().filter((name) => pattern.test(name));
+  return compare(results, expected);
 }
 
 if (import.meta.main) {
@@ -101,10 +106,9 @@ if (import.meta.main) {
       only: { type: 'string' },
       jobs: { type: 'string' },
       update: { type: 'boolean' },
-      quiet: { type: 'boolean' },
     },
   });
   process.stdout.write(`${await assemble(hostTarget)}\n`);
-  const { failed } = await step('contract', () => contract(values));
+  const { failed } = await step('contract', () => contract({ ...values, show: true }));
   if (failed > 0) process.exitCode = 1;
 }

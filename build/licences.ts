@@ -1,11 +1,11 @@
 // Writes THIRD-PARTY-LICENSES: the licence text of every package whose code is in the bundle (read from esbuild's metafile,
 // so nothing is listed that is not shipped), of Node itself, and of Dapr for the protocol definitions.
 
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Metafile } from 'esbuild';
 import { fromRoot, nodeModules } from './paths.ts';
-import { nodePackageOf, type Target } from './targets.ts';
+import { hostTarget, nodePackageOf } from './targets.ts';
 
 const PACKAGE = /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//;
 const LICENCE_FILE = /^(licen[cs]e|copying|notice)/i;
@@ -36,11 +36,10 @@ function usesDaprProtos(metafile: Metafile): boolean {
   return Object.keys(metafile.inputs).some((input) => input.includes('runtime/generated/dapr/'));
 }
 
-/** Writes the file for one target; returns how many packages it names. */
-export function writeLicences(target: Target, metafile: Metafile, file: string): number {
+/** Writes the file for one bundle and returns how many packages it names. Node's text is the same on every CPU. */
+export function writeLicences(metafile: Metafile, file: string): number {
   const folders = packageFolders(metafile);
-  const node = join(nodeModules, nodePackageOf(target));
-  if (existsSync(node)) folders.push(node);
+  folders.push(join(nodeModules, nodePackageOf(hostTarget)));
   if (usesDaprProtos(metafile)) folders.push(join(nodeModules, '@dapr/dapr'));
   writeFileSync(file, `${folders.map(section).join('\n\n\n')}\n`);
   return folders.length;

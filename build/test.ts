@@ -1,7 +1,7 @@
 // `npm test`: everything that must hold before a commit: rules, types, the bundle, all tests (the integration tests use the
 // bundle), the recorded contract. The last line is `N passed, N failed`.
 //
-// Arguments are given to tap and leave out the rest: `npm test -- test/runtime/flags.test.ts`.
+// Arguments are given to tap, whose output is then always shown, and leave out the rest: `npm test -- test/runtime/flags.test.ts`.
 
 import { globSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,7 +16,7 @@ const TOTALS = /# \{ total: \d+(?:, pass: (?<pass>\d+))?(?:, fail: (?<fail>\d+))
 /** tap redraws this block for a terminal; in a file only the last one is of use. */
 const PROGRESS = /^Asserts: .*\nSuites: .*\n\n?(?=[\s\S]*^Asserts: )/gm;
 
-/** What the tests may rely on: where the built package is; the compile cache halves the load time of tap itself. */
+/** What the tests may rely on: where the built package is; a compile cache, since every file loads tap anew. */
 const TEST_ENV = {
   SKERRY_PACKAGE: outDir(hostTarget),
   NODE_COMPILE_CACHE: join(cacheDir, 'compile'),
@@ -30,8 +30,10 @@ async function tap(args: readonly string[]): Promise<StepResult> {
   const { pass, fail } = TOTALS.exec(output)?.groups ?? {};
   const passed = Number(pass ?? 0);
   const failed = Number(fail ?? 0);
+  if (args.length > 0) process.stdout.write(output);
   // A file that could not even count its failures still fails the run.
-  return { passed, failed: code !== 0 && failed === 0 ? 1 : failed, output, note: `${passed} assertions` };
+  const shown = args.length > 0 ? '' : output;
+  return { passed, failed: code !== 0 && failed === 0 ? 1 : failed, output: shown, note: `${passed} passed` };
 }
 
 async function assembleHost(): Promise<StepResult> {
