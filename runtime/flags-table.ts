@@ -14,8 +14,13 @@ export interface FlagRow {
   readonly added?: true;
 }
 
-const row = (name: string, kind: FlagKind, fallback: string | undefined, help: string, extra: Partial<FlagRow> = {}): FlagRow =>
-  ({ name, kind, help, ...(fallback === undefined ? {} : { fallback }), ...extra });
+const row = (
+  name: string,
+  kind: FlagKind,
+  fallback: string | undefined,
+  help: string,
+  extra: Partial<FlagRow> = {},
+): FlagRow => ({ name, kind, help, ...(fallback === undefined ? {} : { fallback }), ...extra });
 const inert = { noEffect: true } as const;
 const ours = { added: true } as const;
 
@@ -29,8 +34,18 @@ export const FLAGS: readonly FlagRow[] = [
   row('app-max-concurrency', 'int', '-1', 'Most simultaneous calls to the app; 0 or less is unlimited'),
   row('dapr-http-port', 'int', '3500', 'Port of the HTTP API'),
   row('dapr-grpc-port', 'int', '50001', 'Port of the gRPC API'),
-  row('dapr-internal-grpc-port', 'text', undefined, 'Port for calls between sidecars; empty or 0 picks a stable one'),
-  row('dapr-internal-grpc-listen-address', 'text', undefined, 'Bind address of the internal server; default all interfaces'),
+  row(
+    'dapr-internal-grpc-port',
+    'text',
+    undefined,
+    'Port for calls between sidecars; empty or 0 picks a stable one',
+  ),
+  row(
+    'dapr-internal-grpc-listen-address',
+    'text',
+    undefined,
+    'Bind address of the internal server; default all interfaces',
+  ),
   row('dapr-listen-addresses', 'list', undefined, 'Bind addresses of both APIs'),
   row('dapr-public-port', 'text', undefined, 'Extra HTTP listener with health and metadata only'),
   row('dapr-public-listen-address', 'text', undefined, 'Bind address of the public listener'),
@@ -40,7 +55,12 @@ export const FLAGS: readonly FlagRow[] = [
   row('metrics-listen-address', 'text', '0.0.0.0', 'Bind address of the Prometheus endpoint'),
   row('enable-metrics', 'bool', 'true', 'Serve Prometheus metrics'),
   row('resources-path', 'list', undefined, 'Folder of resource files (repeatable)'),
-  row('components-path', 'text', undefined, 'Deprecated: folder of resource files, used without --resources-path'),
+  row(
+    'components-path',
+    'text',
+    undefined,
+    'Deprecated: folder of resource files, used without --resources-path',
+  ),
   row('config', 'list', undefined, 'Configuration file (repeatable, merged in order)'),
   row('unix-domain-socket', 'text', undefined, 'Folder for API sockets in place of TCP ports'),
   row('max-body-size', 'quantity', '4Mi', 'Largest request body or gRPC message'),
@@ -68,7 +88,12 @@ export const FLAGS: readonly FlagRow[] = [
   row('sentry-request-jwt-audiences', 'list', undefined, 'Audiences of identity tokens', inert),
   row('dapr-graceful-shutdown-seconds', 'int', '5', 'Longest graceful shutdown; 0 is without limit'),
   row('dapr-block-shutdown-duration', 'duration', undefined, 'Keep serving this long after a stop signal'),
-  row('disable-init-endpoints', 'list', undefined, 'Calls to leave out when the app is found: config, subscribe'),
+  row(
+    'disable-init-endpoints',
+    'list',
+    undefined,
+    'Calls to leave out when the app is found: config, subscribe',
+  ),
   row('disable-builtin-k8s-secret-store', 'bool', 'false', 'No effect outside Kubernetes'),
   row('hot-reload-reconcile-interval', 'text', '0', 'Interval of the full reconcile of resources', inert),
   row('app-binding-options-timeout', 'duration', '3s', 'Longest probe of the app for an input binding'),
@@ -77,14 +102,31 @@ export const FLAGS: readonly FlagRow[] = [
   row('log-as-json', 'bool', 'false', 'Log lines as JSON'),
   row('version', 'bool', 'false', 'Print the version and exit'),
   row('build-info', 'bool', 'false', 'Print build information and exit'),
-  row('wait', 'bool', 'false', 'Wait until the sidecar on --dapr-http-port is ready for outbound calls, then exit'),
+  row(
+    'wait',
+    'bool',
+    'false',
+    'Wait until the sidecar on --dapr-http-port is ready for outbound calls, then exit',
+  ),
   row('kubeconfig', 'text', undefined, 'No effect outside Kubernetes'),
   row('help', 'bool', 'false', 'Print this help and exit'),
 
-  row('data-dir', 'text', undefined, 'Folder of the node\'s database; default ~/.skerry/<app id>', ours),
+  row('data-dir', 'text', undefined, "Folder of the node's database; default ~/.skerry/<app id>", ours),
   row('mqtt-port', 'text', undefined, 'Port of the MQTT broker; 0 or off: no listener', ours),
   row('mqtt-listen-address', 'text', '127.0.0.1', 'Bind address of the MQTT broker', ours),
   row('mqtt-ws-port', 'text', undefined, 'Port of MQTT over WebSocket', ours),
-  row('mqtt-users-file', 'text', undefined, 'File of broker users (name:password per line); needed beyond loopback', ours),
-  row('validate', 'bool', 'false', 'Check flags, configuration and resources, start nothing, exit 0 or 1', ours),
+  row(
+    'mqtt-users-file',
+    'text',
+    undefined,
+    'File of broker users (name:password per line); needed beyond loopback',
+    ours,
+  ),
+  row(
+    'validate',
+    'bool',
+    'false',
+    'Check flags, configuration and resources, start nothing, exit 0 or 1',
+    ours,
+  ),
 ];

@@ -2,7 +2,7 @@
 
 import { parseGoDuration } from './contracts/duration.ts';
 import { isTruthy, parseQuantity, splitCommaList } from './contracts/metadata.ts';
-import { type FlagRow, FLAGS } from './flags-table.ts';
+import { FLAGS, type FlagRow } from './flags-table.ts';
 
 /** Flag values by name: text as given, repeated flags in order. */
 export interface GivenFlags {
@@ -34,7 +34,8 @@ export function parseFlags(args: readonly string[]): GivenFlags {
     }
     const [name = '', inline] = arg.replace(/^--?/, '').split(/=(.*)/s);
     const row = ROWS.get(name);
-    if (row === undefined || (arg.startsWith('-') && !arg.startsWith('--') && arg.length <= 2)) throw new FlagError(`unknown flag: ${arg}`);
+    if (row === undefined || (arg.startsWith('-') && !arg.startsWith('--') && arg.length <= 2))
+      throw new FlagError(`unknown flag: ${arg}`);
     let value = inline;
     if (value === undefined) {
       if (row.kind === 'bool') value = 'true';
@@ -52,12 +53,17 @@ export function parseFlags(args: readonly string[]): GivenFlags {
 
 function check(row: FlagRow, value: string): void {
   const expected =
-    row.kind === 'int' && !/^[+-]?\d+$/.test(value) ? 'an integer'
-      : row.kind === 'bool' && !/^(true|false|1|0|t|f)$/i.test(value) ? 'true or false'
-        : row.kind === 'duration' && parseGoDuration(value) === undefined ? 'a duration such as 5s'
-          : row.kind === 'quantity' && value !== '-1' && parseQuantity(value) === undefined ? 'a size such as 4Mi'
+    row.kind === 'int' && !/^[+-]?\d+$/.test(value)
+      ? 'an integer'
+      : row.kind === 'bool' && !/^(true|false|1|0|t|f)$/i.test(value)
+        ? 'true or false'
+        : row.kind === 'duration' && parseGoDuration(value) === undefined
+          ? 'a duration such as 5s'
+          : row.kind === 'quantity' && value !== '-1' && parseQuantity(value) === undefined
+            ? 'a size such as 4Mi'
             : undefined;
-  if (expected !== undefined) throw new FlagError(`invalid argument "${value}" for --${row.name}: expected ${expected}`);
+  if (expected !== undefined)
+    throw new FlagError(`invalid argument "${value}" for --${row.name}: expected ${expected}`);
 }
 
 export interface AppHealthOptions {
@@ -145,7 +151,8 @@ class Reader {
     const given = this.text(name);
     if (given === '' || given === 'off') return 0;
     const port = Number(given);
-    if (!Number.isInteger(port) || port < -1 || port > MAX_PORT) throw new FlagError(`invalid argument "${given}" for --${name}: expected a port from 0 to ${MAX_PORT}`);
+    if (!Number.isInteger(port) || port < -1 || port > MAX_PORT)
+      throw new FlagError(`invalid argument "${given}" for --${name}: expected a port from 0 to ${MAX_PORT}`);
     return Math.max(0, port);
   }
 }
@@ -157,19 +164,27 @@ export function sidecarOptions(given: GivenFlags): SidecarOptions {
   if (appId === '') throw new FlagError('app-id parameter cannot be empty');
   if (appId.includes('.')) throw new FlagError(`parameter app-id cannot contain dots: ${appId}`);
   const mode = flags.text('mode');
-  if (mode !== 'standalone') throw new FlagError(`invalid argument "${mode}" for --mode: expected standalone`);
+  if (mode !== 'standalone')
+    throw new FlagError(`invalid argument "${mode}" for --mode: expected standalone`);
   let protocol = flags.text('app-protocol').toLowerCase();
-  if (flags.bool('app-ssl')) protocol = protocol === 'http' ? 'https' : protocol === 'grpc' ? 'grpcs' : protocol;
-  if (!PROTOCOLS.includes(protocol)) throw new FlagError(`invalid value for 'app-protocol': ${protocol} (expected ${PROTOCOLS.join(', ')})`);
+  if (flags.bool('app-ssl'))
+    protocol = protocol === 'http' ? 'https' : protocol === 'grpc' ? 'grpcs' : protocol;
+  if (!PROTOCOLS.includes(protocol))
+    throw new FlagError(`invalid value for 'app-protocol': ${protocol} (expected ${PROTOCOLS.join(', ')})`);
   const appPort = flags.port('app-port');
   const httpPort = flags.port('dapr-http-port');
   const grpcPort = flags.port('dapr-grpc-port');
   if (appPort !== 0 && (appPort === httpPort || appPort === grpcPort)) {
-    throw new FlagError(`the 'dapr-http-port' argument value ${httpPort} and 'dapr-grpc-port' argument value ${grpcPort} must differ from 'app-port' ${appPort}`);
+    throw new FlagError(
+      `the 'dapr-http-port' argument value ${httpPort} and 'dapr-grpc-port' argument value ${grpcPort} must differ from 'app-port' ${appPort}`,
+    );
   }
   const endpoints = flags.list('disable-init-endpoints');
   const unknown = endpoints.find((name) => name !== 'config' && name !== 'subscribe');
-  if (unknown !== undefined) throw new FlagError(`invalid argument "${unknown}" for --disable-init-endpoints: expected config or subscribe`);
+  if (unknown !== undefined)
+    throw new FlagError(
+      `invalid argument "${unknown}" for --disable-init-endpoints: expected config or subscribe`,
+    );
   const grace = flags.int('dapr-graceful-shutdown-seconds');
   const resourcePaths = flags.list('resources-path');
   const componentsPath = flags.text('components-path');
@@ -197,7 +212,9 @@ export function sidecarOptions(given: GivenFlags): SidecarOptions {
     allowedOrigins: flags.text('allowed-origins'),
     apiLogging: flags.has('enable-api-logging') ? flags.bool('enable-api-logging') : undefined,
     gracefulShutdownMs: (grace < 0 ? 5 : grace) * 1000,
-    blockShutdownMs: flags.has('dapr-block-shutdown-duration') ? flags.ms('dapr-block-shutdown-duration') : undefined,
+    blockShutdownMs: flags.has('dapr-block-shutdown-duration')
+      ? flags.ms('dapr-block-shutdown-duration')
+      : undefined,
     disabledInitEndpoints: endpoints,
     bindingProbeTimeoutMs: flags.ms('app-binding-options-timeout'),
   });
@@ -209,24 +226,40 @@ function appHealth(flags: Reader): AppHealthOptions {
   const threshold = flags.int('app-health-threshold');
   const intervalMs = (interval <= 0 ? 5 : interval) * 1000;
   const timeoutMs = timeout <= 0 ? 500 : timeout;
-  if (timeoutMs > intervalMs) throw new FlagError("value for 'app-health-probe-timeout' must be smaller than 'app-health-probe-interval'");
-  return { enabled: flags.bool('enable-app-health-check'), path: flags.text('app-health-check-path'), intervalMs, timeoutMs, threshold: threshold < 1 ? 3 : threshold };
+  if (timeoutMs > intervalMs)
+    throw new FlagError(
+      "value for 'app-health-probe-timeout' must be smaller than 'app-health-probe-interval'",
+    );
+  return {
+    enabled: flags.bool('enable-app-health-check'),
+    path: flags.text('app-health-check-path'),
+    intervalMs,
+    timeoutMs,
+    threshold: threshold < 1 ? 3 : threshold,
+  };
 }
 
 /** The newer flag, else the deprecated one in its own unit; -1 is the default, 0 or less no limit. */
 function size(flags: Reader, name: string, old: string, oldUnit: number): number {
   const fallback = parseQuantity(ROWS.get(name)?.fallback ?? '') ?? 0;
-  const bytes = flags.has(name) || !flags.has(old)
-    ? flags.text(name) === '-1' ? fallback : (parseQuantity(flags.text(name)) ?? fallback)
-    : flags.int(old) === -1 ? fallback : flags.int(old) * oldUnit;
+  const bytes =
+    flags.has(name) || !flags.has(old)
+      ? flags.text(name) === '-1'
+        ? fallback
+        : (parseQuantity(flags.text(name)) ?? fallback)
+      : flags.int(old) === -1
+        ? fallback
+        : flags.int(old) * oldUnit;
   return bytes <= 0 ? Number.POSITIVE_INFINITY : bytes;
 }
 
 export function nodeOptions(given: GivenFlags): NodeOptions {
   const flags = new Reader(given);
   const level = flags.text('log-level').toLowerCase();
-  if (!LEVELS.includes(level)) throw new FlagError(`invalid argument "${level}" for --log-level: expected ${LEVELS.join(', ')}`);
-  const optional = (name: string): string | undefined => (flags.text(name) === '' ? undefined : flags.text(name));
+  if (!LEVELS.includes(level))
+    throw new FlagError(`invalid argument "${level}" for --log-level: expected ${LEVELS.join(', ')}`);
+  const optional = (name: string): string | undefined =>
+    flags.text(name) === '' ? undefined : flags.text(name);
   return Object.freeze({
     logLevel: level,
     logFile: optional('log-file'),
@@ -236,12 +269,16 @@ export function nodeOptions(given: GivenFlags): NodeOptions {
     mqttAddress: flags.text('mqtt-listen-address'),
     mqttWsPort: flags.port('mqtt-ws-port') === 0 ? undefined : flags.port('mqtt-ws-port'),
     mqttUsersFile: optional('mqtt-users-file'),
-    inert: FLAGS.filter((flag) => flag.noEffect === true && isMeaningful(flag, given)).map((flag) => `--${flag.name}`),
+    inert: FLAGS.filter((flag) => flag.noEffect === true && isMeaningful(flag, given)).map(
+      (flag) => `--${flag.name}`,
+    ),
   });
 }
 
 /** A flag given with its default or an empty value (as launchers do) asks for nothing. */
 function isMeaningful(flag: FlagRow, given: GivenFlags): boolean {
   const value = given.values.get(flag.name)?.at(-1);
-  return value !== undefined && value !== '' && value !== flag.fallback && value !== 'false' && value !== '-1';
+  return (
+    value !== undefined && value !== '' && value !== flag.fallback && value !== 'false' && value !== '-1'
+  );
 }

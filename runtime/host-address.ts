@@ -6,11 +6,19 @@ import { createServer } from 'node:net';
 import { networkInterfaces, userInfo } from 'node:os';
 
 /** The address announced to other sidecars. Never fails: without a network it is loopback. */
-export async function hostAddress(env: Readonly<Record<string, string | undefined>>, internalListenAddress: string): Promise<string> {
+export async function hostAddress(
+  env: Readonly<Record<string, string | undefined>>,
+  internalListenAddress: string,
+): Promise<string> {
   const given = env['DAPR_HOST_IP'];
   if (given !== undefined && given !== '') return given;
   if (internalListenAddress === '127.0.0.1' || internalListenAddress === '::1') return internalListenAddress;
-  return (await localAddressTowards('udp4', '192.0.2.1')) ?? (await localAddressTowards('udp6', '2001:db8::1')) ?? bestInterface() ?? '127.0.0.1';
+  return (
+    (await localAddressTowards('udp4', '192.0.2.1')) ??
+    (await localAddressTowards('udp6', '2001:db8::1')) ??
+    bestInterface() ??
+    '127.0.0.1'
+  );
 }
 
 /** The local address the system would use towards a documentation address; nothing is sent. */
@@ -31,8 +39,12 @@ function localAddressTowards(family: 'udp4' | 'udp6', target: string): Promise<s
 }
 
 function bestInterface(): string | undefined {
-  const all = Object.values(networkInterfaces()).flatMap((list) => list ?? []).filter((entry) => !entry.internal);
-  return (all.find((entry) => entry.family === 'IPv4') ?? all.find((entry) => !entry.address.startsWith('fe80')))?.address;
+  const all = Object.values(networkInterfaces())
+    .flatMap((list) => list ?? [])
+    .filter((entry) => !entry.internal);
+  return (
+    all.find((entry) => entry.family === 'IPv4') ?? all.find((entry) => !entry.address.startsWith('fe80'))
+  )?.address;
 }
 
 const FIRST_STABLE_PORT = 47_300;

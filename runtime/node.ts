@@ -129,9 +129,9 @@ export function createNode(setup: NodeSetup): Node {
   });
   const databases: DatabasePool = {
     open: async (request, signal) => (await pool.get()).open(request, signal),
-    system: async () => {
+    system: async (migrations) => {
       makeDataDir(dataDir);
-      return (await pool.get()).system();
+      return (await pool.get()).system(migrations);
     },
     close: async () => pool.made?.close(),
   };

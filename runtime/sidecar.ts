@@ -7,6 +7,7 @@ import { catalog } from '../edge-components/catalog.ts';
 import { decodeCbor } from '../edge-components/drivers/cbor/decode.ts';
 import { createAppHealth } from './app-channel/app-health.ts';
 import { asGrpcChannel, createAppChannel } from './app-channel/create.ts';
+import { eventFields } from './app-channel/grpc-event.ts';
 import { createHealth } from './building-blocks/health/health.ts';
 import { createComponentHost } from './components/host.ts';
 import { resolveEndpoints } from './components/endpoints.ts';
@@ -20,14 +21,17 @@ import { isTruthy } from './contracts/metadata.ts';
 import type { PipelineHandler } from './contracts/resource.ts';
 import type { SidecarOptions } from './flags.ts';
 import { createGrpcServer, type GrpcServer } from './grpc/server.ts';
-import { createServices } from './grpc/services/services.ts';
+import { createProxyHandler } from './grpc/proxy.ts';
+import { createReflectionServices } from './grpc/reflection.ts';
+import { createDaprService } from './grpc/services/dapr.ts';
+import { createGrpcClientPool } from './grpc-client/client.ts';
 import { createMetricsServer } from './http/metrics-server.ts';
 import { createHttpServer } from './http/server.ts';
 import type { Node } from './node.ts';
 import { createExternalHttp } from './peer/external-http.ts';
 import { createPeers } from './peer/peer-client.ts';
 import { createPeerService } from './peer/peer-server.ts';
-import { createProxyTarget } from './peer/proxy-target.ts';
+import { openProxyStream } from './peer/proxy-target.ts';
 import { createPolicies } from './resiliency/policies.ts';
 import { createAppLife } from './sidecar-app.ts';
 import { buildBlocks } from './sidecar-blocks.ts';
@@ -125,9 +129,12 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
     log,
   });
   stack.defer(() => appHealth.close());
-  const peers = createPeers({ appId, namespace, clock, hostAddress: setup.hostAddress, hostName: node.hostName, maxMessageBytes: options.maxBodyBytes });
+  const clients = createGrpcClientPool({ clock, limits: { maxMessageBytes: options.maxBodyBytes } });
+  stack.defer(() => clients.close());
+  const peers = createPeers({ clients, log });
   stack.defer(() => peers.close());
-  const external = createExternalHttp({ clock, ...appToken(node) });
+  const token = node.env['APP_API_TOKEN'] ?? '';
+  const external = createExternalHttp(token === '' ? {} : { appToken: token });
   stack.defer(() => external.close());
 
   const built = buildBlocks({
@@ -155,7 +162,23 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
   const apiToken = node.env['DAPR_API_TOKEN'] ?? '';
   const addresses = options.listenAddresses.length > 0 ? options.listenAddresses : [''];
   const apiLogging = options.apiLogging ?? configuration.apiLogging.enabled;
-  const proxy = createProxyTarget({ appId, namespace, resolver: () => names.resolver, appChannel: () => asGrpcChannel(channel), peers });
+  const proxy = createProxyHandler({
+    policy: (id) => (id === appId || !policies.hasAppPolicy(id) ? undefined : policies.app(id)),
+    open: (call) =>
+      openProxyStream(
+        { path: call.path, metadata: call.metadata, signal: call.signal, span: call.call.span },
+        {
+          appId,
+          namespace,
+          resolver: () => names.resolver,
+          clients,
+          appClient: () => asGrpcChannel(channel)?.client,
+          appHealth: { get healthy() { return !options.appHealth.enabled || appHealth.healthy; } },
+          appToken: token,
+          ...(configuration.accessControl === undefined ? {} : { accessControl: configuration.accessControl }),
+        },
+      ),
+  });
   const grpcLog = node.log.child('dapr.runtime.grpc.api', { app_id: appId });
   const grpcShared = { tracer, metrics, clock, log: grpcLog, maxMessageBytes: options.maxBodyBytes };
 
@@ -164,25 +187,30 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
     protocol: 'internal',
     addresses: [options.internalGrpcAddress],
     port: setup.internalPort,
-    services: [createPeerService({ invoke: blocks.invoke, appId, log: grpcLog })],
-    unknownMethod: proxy.local,
+    services: [createPeerService({ invoke: blocks.invoke })],
+    unknownMethod: proxy,
   });
-  await listen(stack, internal, `Internal gRPC server is running on ${options.internalGrpcAddress}:${setup.internalPort}`, graceMs);
+  await listen(stack, internal, graceMs);
+  log.info(`Internal gRPC server is running on ${options.internalGrpcAddress}:${setup.internalPort}`);
   health.ready('internal-grpc-server');
 
+  const draining = new AbortController();
+  const dapr = createDaprService({ blocks, appId, namespace, clock, topicEventFields: eventFields, draining: draining.signal });
   const grpc = createGrpcServer({
     ...grpcShared,
     protocol: 'grpc',
     addresses,
     port: options.grpcPort,
     ...(options.unixSocketDir === undefined ? {} : { unixSocket: `${options.unixSocketDir}/dapr-${appId}-grpc.socket` }),
-    services: createServices(blocks),
-    unknownMethod: proxy.remote,
+    services: [dapr, ...createReflectionServices([dapr])],
+    unknownMethod: proxy,
     ...(apiToken === '' ? {} : { apiToken }),
     apiLists: configuration.api,
     ...(apiLogging ? { apiLog: grpcLog } : {}),
   });
-  const grpcPort = await listen(stack, grpc, `API gRPC server is running on port ${options.grpcPort}`, graceMs);
+  const grpcPort = await listen(stack, grpc, graceMs);
+  stack.defer(() => draining.abort(new Error('the sidecar is shutting down')));
+  log.info(`API gRPC server is running on port ${grpcPort}`);
   health.ready('api-server');
 
   const http = createHttpServer({
@@ -238,15 +266,17 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
     options,
     ports: { http: http.port, grpc: grpcPort },
     blocks,
-    stopInputs: () => life.stop(),
+    stopInputs: () => {
+      health.notReady('runtime');
+      return life.stop();
+    },
     untilUnhealthy: () => life.untilUnhealthy(),
   };
 }
 
-async function listen(stack: AsyncDisposableStack, server: GrpcServer, line: string, graceMs: number): Promise<number> {
+async function listen(stack: AsyncDisposableStack, server: GrpcServer, graceMs: number): Promise<number> {
   stack.defer(() => server.close(graceMs));
-  const port = await server.listen();
-  return port;
+  return server.listen();
 }
 
 function appToken(node: Node): { readonly token?: string } {

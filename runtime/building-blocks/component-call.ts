@@ -13,25 +13,41 @@ export interface ComponentCallDeps {
 }
 
 const METRIC_NAME: Readonly<Record<ComponentKind, string>> = {
-  Statestore: 'state', Pubsub: 'pubsub', Binding: 'output_binding', Secretstore: 'secret', Configuration: 'configuration',
-  Lock: 'lock', Crypto: 'crypto', Conversation: 'conversation',
+  Statestore: 'state',
+  Pubsub: 'pubsub',
+  Binding: 'output_binding',
+  Secretstore: 'secret',
+  Configuration: 'configuration',
+  Lock: 'lock',
+  Crypto: 'crypto',
+  Conversation: 'conversation',
 };
 
 /** Runs `attempt` under the outbound policy of component `name`; `operation` is the metric label. */
 export async function callComponent<T>(
-  deps: ComponentCallDeps, kind: ComponentKind, name: string, operation: string, call: Pick<CallContext, 'signal'>,
+  deps: ComponentCallDeps,
+  kind: ComponentKind,
+  name: string,
+  operation: string,
+  call: Pick<CallContext, 'signal'>,
   attempt: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const policy = deps.policies.componentOutbound(name, kind);
   const started = deps.clock.monotonicMs();
   let success = 'false';
   try {
-    const result = await (policy.active ? policy.run(attempt, { signal: call.signal }) : attempt(call.signal));
+    const result = await (policy.active
+      ? policy.run(attempt, { signal: call.signal })
+      : attempt(call.signal));
     success = 'true';
     return result;
   } finally {
     const labels = { component: name, namespace: deps.namespace, operation, success };
     deps.metrics.count(`component_${METRIC_NAME[kind]}_count`, labels);
-    deps.metrics.observe(`component_${METRIC_NAME[kind]}_latencies`, labels, deps.clock.monotonicMs() - started);
+    deps.metrics.observe(
+      `component_${METRIC_NAME[kind]}_latencies`,
+      labels,
+      deps.clock.monotonicMs() - started,
+    );
   }
 }

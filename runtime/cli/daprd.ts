@@ -16,6 +16,9 @@ export interface ProgramSetup {
   readonly workerEntry: URL;
 }
 
+/** Exit code of a command line that cannot be understood. */
+const USAGE_EXIT = 2;
+
 /** Flags that print something and end the program. */
 async function answeredAtOnce(given: GivenFlags): Promise<boolean> {
   if (given.values.has('help')) print(DAPRD_USAGE + flagHelp());
@@ -27,8 +30,14 @@ async function answeredAtOnce(given: GivenFlags): Promise<boolean> {
 }
 
 export async function runDaprd(args: readonly string[], setup: ProgramSetup): Promise<void> {
+  let given: GivenFlags;
   try {
-    const given = parseFlags(args);
+    given = parseFlags(args);
+  } catch (error) {
+    refuse(error, USAGE_EXIT);
+    return;
+  }
+  try {
     if (await answeredAtOnce(given)) return;
     const sidecar = sidecarOptions(given);
     const node = nodeOptions(given);
@@ -38,8 +47,13 @@ export async function runDaprd(args: readonly string[], setup: ProgramSetup): Pr
     }
     await runProcess({ node, sidecars: [sidecar], name: sidecar.appId, version: daprVersion, defaults: false, ...setup });
   } catch (error) {
-    if (!(error instanceof FlagError)) throw error;
-    printError(`${errorText(error)}\n\n${DAPRD_USAGE}Run daprd --help for the list of flags.`);
-    process.exitCode = 1;
+    refuse(error, 1);
   }
+}
+
+/** Says what is wrong with the command line; anything else is not for here. */
+function refuse(error: unknown, exitCode: number): void {
+  if (!(error instanceof FlagError)) throw error;
+  printError(`${errorText(error)}\n\n${DAPRD_USAGE}Run daprd --help for the list of flags.`);
+  process.exitCode = exitCode;
 }

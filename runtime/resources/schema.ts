@@ -72,7 +72,7 @@ const componentDocument = z.object({
         .string({ error: 'expected a component type such as state.sqlite' })
         .min(1, 'expected a component type such as state.sqlite'),
       version: z.union([z.string(), z.number()]).nullish(),
-      ignoreErrors: z.unknown(),
+      ignoreErrors: z.unknown().optional(),
       initTimeout: z.union([z.string(), z.number()]).nullish(),
       metadata: z.array(metadataEntry, { error: 'expected a list of {name, value}' }).nullish(),
     },

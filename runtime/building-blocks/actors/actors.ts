@@ -8,7 +8,8 @@ const RESERVED_PREFIX = 'dapr.internal.';
 export function createActorsBlock(): ActorsBlock {
   return {
     refuse: async (request) => {
-      if (request.direct && request.type.startsWith(RESERVED_PREFIX)) throw runtimeError('actorTypeReserved', { type: request.type });
+      if (request.direct && request.type.startsWith(RESERVED_PREFIX))
+        throw runtimeError('actorTypeReserved', { type: request.type });
       throw runtimeError('actorNoPlacement');
     },
   };

@@ -7,7 +7,7 @@ import type { ConfigurationItems } from '../../contracts/configuration-store.ts'
 import { errorText, runtimeError } from '../../contracts/error.ts';
 import type { Ids } from '../../contracts/ids.ts';
 import type { Logger } from '../../contracts/logger.ts';
-import { callComponent, type ComponentCallDeps } from '../component-call.ts';
+import { type ComponentCallDeps, callComponent } from '../component-call.ts';
 
 export interface ConfigurationBlockDeps extends ComponentCallDeps {
   readonly components: ComponentSource;
@@ -27,7 +27,8 @@ export function createConfigurationBlock(deps: ConfigurationBlockDeps): Configur
   const subscriptions = new Map<string, { close(): Promise<void> }>();
 
   const find = (store: string): LoadedComponent<'configuration'> => {
-    if (deps.components.list('configuration').length === 0) throw runtimeError('configurationStoresNotConfigured');
+    if (deps.components.list('configuration').length === 0)
+      throw runtimeError('configurationStoresNotConfigured');
     const component = deps.components.get('configuration', store);
     if (component === undefined) throw runtimeError('configurationStoreNotFound', { store });
     return component;
@@ -40,7 +41,9 @@ export function createConfigurationBlock(deps: ConfigurationBlockDeps): Configur
     const signal = AbortSignal.timeout(30_000);
     for (const key of Object.keys(items)) {
       await channel.deliverConfiguration(store, key, id, items, signal).catch((error: Error) => {
-        deps.log.error(`configuration update of key ${key} in store ${store} was not taken by the app`, { error });
+        deps.log.error(`configuration update of key ${key} in store ${store} was not taken by the app`, {
+          error,
+        });
       });
     }
   };
@@ -49,26 +52,38 @@ export function createConfigurationBlock(deps: ConfigurationBlockDeps): Configur
     get: async (store, keys, metadata, call) => {
       const component = find(store);
       try {
-        return await callComponent(deps, 'Configuration', store, 'get', call, (signal) => component.instance.get(keys, metadata, signal));
+        return await callComponent(deps, 'Configuration', store, 'get', call, (signal) =>
+          component.instance.get(keys, metadata, signal),
+        );
       } catch (error) {
-        throw runtimeError('configurationGet', { store, keys: keys.join(' '), error: errorText(error) }, { cause: error });
+        throw runtimeError(
+          'configurationGet',
+          { store, keys: keys.join(' '), error: errorText(error) },
+          { cause: error },
+        );
       }
     },
     subscribe: async (store, keys, metadata, call, changed) => {
       const component = find(store);
       if (changed === undefined && deps.appChannel() === undefined) throw runtimeError('appChannelMissing');
-      if (subscriptions.size >= MAX_SUBSCRIPTIONS) throw runtimeError('overloaded', { what: 'the table of configuration subscriptions' });
+      if (subscriptions.size >= MAX_SUBSCRIPTIONS)
+        throw runtimeError('overloaded', { what: 'the table of configuration subscriptions' });
       const id = deps.ids.uuid();
       try {
         const subscription = await callComponent(deps, 'Configuration', store, 'subscribe', call, () =>
           component.instance.subscribe(keys, metadata, (items) => {
             if (changed !== undefined) changed(items);
             else void tellApp(store, id, items);
-          }));
+          }),
+        );
         subscriptions.set(id, subscription);
         return id;
       } catch (error) {
-        throw runtimeError('configurationSubscribe', { store, keys: keys.join(' '), error: errorText(error) }, { cause: error });
+        throw runtimeError(
+          'configurationSubscribe',
+          { store, keys: keys.join(' '), error: errorText(error) },
+          { cause: error },
+        );
       }
     },
     unsubscribe: async (store, id) => {

@@ -4,7 +4,7 @@
  */
 
 import type { JobsBlock } from '../../contracts/blocks.ts';
-import { runtimeError, type RuntimeError } from '../../contracts/error.ts';
+import { type RuntimeError, runtimeError } from '../../contracts/error.ts';
 import type { ErrorKey } from '../../contracts/error-table.ts';
 
 const NO_SCHEDULER = 'scheduler clients are disabled';
@@ -15,7 +15,8 @@ export function createJobsBlock(deps: { readonly appId: string; readonly namespa
   return {
     schedule: async (job) => {
       if (job.name === '') throw runtimeError('jobNameEmpty', {}, { info });
-      if ((job.schedule ?? '') === '' && (job.dueTime ?? '') === '') throw runtimeError('jobScheduleEmpty', {}, { info });
+      if ((job.schedule ?? '') === '' && (job.dueTime ?? '') === '')
+        throw runtimeError('jobScheduleEmpty', {}, { info });
       throw refuse('jobSchedule');
     },
     get: async (name) => {

@@ -18,7 +18,15 @@ export interface MetadataBlockDeps {
 
 /** Categories that the API lists, in the order they are listed. */
 const LISTED: readonly Category[] = [
-  'state', 'pubsub', 'bindings', 'secretstores', 'configuration', 'lock', 'crypto', 'conversation', 'middleware',
+  'state',
+  'pubsub',
+  'bindings',
+  'secretstores',
+  'configuration',
+  'lock',
+  'crypto',
+  'conversation',
+  'middleware',
 ];
 const MAX_EXTENDED = 1000;
 
@@ -30,18 +38,22 @@ export function createMetadataBlock(deps: MetadataBlockDeps): MetadataBlock {
       runtimeVersion: deps.version,
       enabledFeatures: deps.features(),
       components: LISTED.flatMap((category) =>
-        deps.components.list(category).map(({ name, type, version, capabilities }) => ({ name, type, version, capabilities }))),
+        deps.components
+          .list(category)
+          .map(({ name, type, version, capabilities }) => ({ name, type, version, capabilities })),
+      ),
       extended: { ...Object.fromEntries(extended), daprRuntimeVersion: deps.version },
       subscriptions: deps.subscriptions(),
       httpEndpoints: deps.httpEndpoints(),
       appConnection: deps.appConnection,
-      actorRuntime: { status: 'DISABLED', hostReady: false, placement: '' },
+      actorRuntime: { status: 'DISABLED', hostReady: false, placement: 'placement: disconnected' },
       schedulerAddresses: [],
       resiliencies: deps.resiliencies(),
     }),
     set: (key, value) => {
       if (key === '') return;
-      if (extended.size >= MAX_EXTENDED && !extended.has(key)) throw runtimeError('overloaded', { what: 'the table of extended metadata' });
+      if (extended.size >= MAX_EXTENDED && !extended.has(key))
+        throw runtimeError('overloaded', { what: 'the table of extended metadata' });
       extended.set(key, value);
     },
   };

@@ -4,7 +4,7 @@ import type { SecretsBlock, StringMap } from '../../contracts/blocks.ts';
 import type { ComponentSource, LoadedComponent } from '../../contracts/component-source.ts';
 import { errorText, runtimeError } from '../../contracts/error.ts';
 import type { SecretScope } from '../../contracts/resource.ts';
-import { callComponent, type ComponentCallDeps } from '../component-call.ts';
+import { type ComponentCallDeps, callComponent } from '../component-call.ts';
 
 export interface SecretsBlockDeps extends ComponentCallDeps {
   readonly components: ComponentSource;
@@ -32,7 +32,9 @@ export function createSecretsBlock(deps: SecretsBlockDeps): SecretsBlock {
       const component = find(store);
       if (!secretAllowed(deps.scopes, store, key)) throw runtimeError('secretDenied', { store, key });
       try {
-        return await callComponent(deps, 'Secretstore', store, 'get', call, (signal) => component.instance.get(key, metadata, signal));
+        return await callComponent(deps, 'Secretstore', store, 'get', call, (signal) =>
+          component.instance.get(key, metadata, signal),
+        );
       } catch (error) {
         throw runtimeError('secretGet', { store, key, error: errorText(error) }, { cause: error });
       }
@@ -41,12 +43,16 @@ export function createSecretsBlock(deps: SecretsBlockDeps): SecretsBlock {
       const component = find(store);
       let all: Readonly<Record<string, StringMap>> | undefined;
       try {
-        all = await callComponent(deps, 'Secretstore', store, 'bulk_get', call, (signal) => component.instance.bulkGet(metadata, signal));
+        all = await callComponent(deps, 'Secretstore', store, 'bulk_get', call, (signal) =>
+          component.instance.bulkGet(metadata, signal),
+        );
       } catch (error) {
         throw runtimeError('secretBulkGet', { store, error: errorText(error) }, { cause: error });
       }
       if (all === undefined) return undefined;
-      return Object.fromEntries(Object.entries(all).filter(([key]) => secretAllowed(deps.scopes, store, key)));
+      return Object.fromEntries(
+        Object.entries(all).filter(([key]) => secretAllowed(deps.scopes, store, key)),
+      );
     },
   };
 }

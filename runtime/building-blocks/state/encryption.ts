@@ -25,7 +25,8 @@ function readKey(component: LoadedComponent, item: string): EncryptionKey | unde
   const hex = metadataItem(component, item);
   if (hex === undefined || hex === '') return undefined;
   const name = metadataItem({ metadata: component.secretNames ?? {} }, item);
-  if (name === undefined) throw new Error(`metadata item '${item}': expected a secretKeyRef, not a literal key`);
+  if (name === undefined)
+    throw new Error(`metadata item '${item}': expected a secretKeyRef, not a literal key`);
   const key = Buffer.from(hex, 'hex');
   if (key.length * 2 !== hex.length || ![16, 24, 32].includes(key.length)) {
     throw new Error(`metadata item '${item}': expected a hex key of 16, 24 or 32 bytes`);
@@ -49,13 +50,25 @@ export function stateCipher(component: LoadedComponent): StateCipher | undefined
       const text = Buffer.from(stored).toString('latin1');
       const at = text.lastIndexOf(SEPARATOR);
       const name = at < 0 ? '' : Buffer.from(text.slice(at + SEPARATOR.length), 'latin1').toString('utf8');
-      const key = [primary, secondary].find((candidate) => candidate !== undefined && candidate.name === name);
-      if (key === undefined) throw new Error(at < 0 ? 'the record is not encrypted' : `no encryption key named '${name}' is configured`);
+      const key = [primary, secondary].find(
+        (candidate) => candidate !== undefined && candidate.name === name,
+      );
+      if (key === undefined)
+        throw new Error(
+          at < 0 ? 'the record is not encrypted' : `no encryption key named '${name}' is configured`,
+        );
       const sealed = Buffer.from(text.slice(0, at), 'base64');
       if (sealed.length < NONCE_BYTES + TAG_BYTES) throw new Error('the encrypted record is too short');
-      const decipher = createDecipheriv(`aes-${key.key.length * 8}-gcm` as 'aes-256-gcm', key.key, sealed.subarray(0, NONCE_BYTES));
+      const decipher = createDecipheriv(
+        `aes-${key.key.length * 8}-gcm` as 'aes-256-gcm',
+        key.key,
+        sealed.subarray(0, NONCE_BYTES),
+      );
       decipher.setAuthTag(sealed.subarray(sealed.length - TAG_BYTES));
-      return Buffer.concat([decipher.update(sealed.subarray(NONCE_BYTES, sealed.length - TAG_BYTES)), decipher.final()]);
+      return Buffer.concat([
+        decipher.update(sealed.subarray(NONCE_BYTES, sealed.length - TAG_BYTES)),
+        decipher.final(),
+      ]);
     },
   };
 }

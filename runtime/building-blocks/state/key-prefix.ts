@@ -15,10 +15,16 @@ export interface KeyPrefixer {
 /** A literal prefix that can never work; checked when a state store enters the store. */
 export function illegalPrefix(component: Pick<LoadedComponent, 'metadata'>): string | undefined {
   const prefix = metadataItem(component, 'keyPrefix');
-  return prefix?.includes(KEY_SEPARATOR) === true ? `input key/keyPrefix '${prefix}' can't contain '||'` : undefined;
+  return prefix?.includes(KEY_SEPARATOR) === true
+    ? `input key/keyPrefix '${prefix}' can't contain '||'`
+    : undefined;
 }
 
-export function keyPrefixer(component: Pick<LoadedComponent, 'name' | 'metadata'>, appId: string, namespace: string): KeyPrefixer {
+export function keyPrefixer(
+  component: Pick<LoadedComponent, 'name' | 'metadata'>,
+  appId: string,
+  namespace: string,
+): KeyPrefixer {
   const setting = (metadataItem(component, 'keyPrefix') ?? '').toLowerCase();
   const prefix = prefixOf(setting, component.name, appId, namespace);
   return {

@@ -1,13 +1,27 @@
 /** State management: find the store, prefix the key, call the component under its policy, translate its failures. */
 
-import type { BulkStateAnswer, StateAnswer, StateBlock, StateItem, StateKeyed, StringMap } from '../../contracts/blocks.ts';
+import type {
+  BulkStateAnswer,
+  StateAnswer,
+  StateBlock,
+  StateItem,
+  StateKeyed,
+  StringMap,
+} from '../../contracts/blocks.ts';
 import type { CallContext } from '../../contracts/call-context.ts';
 import type { ComponentSource, LoadedComponent } from '../../contracts/component-source.ts';
 import { errorText, type RuntimeError, runtimeError } from '../../contracts/error.ts';
 import type { ErrorKey } from '../../contracts/error-table.ts';
 import { GrpcCode } from '../../contracts/grpc-code.ts';
-import { type DeleteStateRequest, EtagError, type SetStateRequest, type StateOperation, type StateRecord } from '../../contracts/state-store.ts';
-import { callComponent, type ComponentCallDeps } from '../component-call.ts';
+import {
+  type DeleteStateRequest,
+  type BulkStateRecord,
+  EtagError,
+  type SetStateRequest,
+  type StateOperation,
+  type StateRecord,
+} from '../../contracts/state-store.ts';
+import { type ComponentCallDeps, callComponent } from '../component-call.ts';
 import { type StateCipher, stateCipher } from './encryption.ts';
 import { type KeyPrefixer, keyPrefixer } from './key-prefix.ts';
 import { createTransaction, type Outbox } from './transaction.ts';
@@ -32,66 +46,166 @@ const MAX_PARALLEL_READS = 64;
 export function createStateBlock(deps: StateBlockDeps): StateBlock {
   const opened = new WeakMap<LoadedComponent, OpenStore>();
 
-  const open = (store: string): OpenStore => {
+  const open = (store: string): OpenStore => openFor(store, { appID: deps.appId });
+
+  /** `info` is the error metadata when there is no such store. */
+  const openFor = (store: string, info: StringMap | null): OpenStore => {
     const component = deps.components.get('state', store);
     if (component === undefined) {
       const none = deps.components.list('state').length === 0;
-      throw runtimeError(none ? 'stateStoresNotConfigured' : 'stateStoreNotFound', { store }, { info: { appID: deps.appId } });
+      throw runtimeError(
+        none ? 'stateStoresNotConfigured' : 'stateStoreNotFound',
+        { store },
+        { info },
+      );
     }
     let found = opened.get(component);
     if (found === undefined) {
-      found = { component, keys: keyPrefixer(component, deps.appId, deps.namespace), cipher: stateCipher(component) };
+      found = {
+        component,
+        keys: keyPrefixer(component, deps.appId, deps.namespace),
+        cipher: stateCipher(component),
+      };
       opened.set(component, found);
     }
     return found;
   };
 
-  const readOne = async (at: OpenStore, key: string, consistency: string, metadata: StringMap, operation: string, call: CallContext): Promise<StateRecord | undefined> => {
+  const readOne = async (
+    at: OpenStore,
+    key: string,
+    consistency: string,
+    metadata: StringMap,
+    operation: string,
+    call: CallContext,
+  ): Promise<StateRecord | undefined> => {
     const stored = at.keys.toStored(key);
     const record = await callComponent(deps, 'Statestore', at.component.name, operation, call, (signal) =>
-      at.component.instance.get({ key: stored, consistency, metadata }, signal));
+      at.component.instance.get({ key: stored, consistency, metadata }, signal),
+    );
     if (record === undefined || at.cipher === undefined) return record;
     return { ...record, value: at.cipher.decrypt(record.value) };
   };
 
   /** Writes under the policy; an etag failure is an answer of the store, never a reason to retry. */
-  const write = async (at: OpenStore, operation: string, call: CallContext, run: (signal: AbortSignal) => Promise<void>): Promise<void> => {
-    const refused = await callComponent(deps, 'Statestore', at.component.name, operation, call, async (signal) => {
-      try {
-        await run(signal);
-        return undefined;
-      } catch (error) {
-        if (error instanceof EtagError) return error;
-        throw error;
-      }
-    });
+  const write = async (
+    at: OpenStore,
+    operation: string,
+    call: CallContext,
+    run: (signal: AbortSignal) => Promise<void>,
+  ): Promise<void> => {
+    const refused = await callComponent(
+      deps,
+      'Statestore',
+      at.component.name,
+      operation,
+      call,
+      async (signal) => {
+        try {
+          await run(signal);
+          return undefined;
+        } catch (error) {
+          if (error instanceof EtagError) return error;
+          throw error;
+        }
+      },
+    );
     if (refused !== undefined) throw refused;
   };
 
   const setRequest = (at: OpenStore, item: StateItem): SetStateRequest => ({
-    kind: 'upsert', key: at.keys.toStored(item.key), options: item.options, metadata: item.metadata, value: sealed(at, item),
+    kind: 'upsert',
+    key: at.keys.toStored(item.key),
+    options: item.options,
+    metadata: item.metadata,
+    value: sealed(at, item),
     ...(item.etag === undefined ? {} : { etag: item.etag }),
   });
 
-  const writeSeveral = async (at: OpenStore, operation: string, requests: readonly StateOperation[], call: CallContext): Promise<readonly (Error | undefined)[]> => {
+  const writeSeveral = async (
+    at: OpenStore,
+    operation: string,
+    requests: readonly StateOperation[],
+    call: CallContext,
+  ): Promise<readonly (Error | undefined)[]> => {
     const { instance } = at.component;
     let pending = requests.map((request, index) => ({ request, index }));
     const results: (Error | undefined)[] = requests.map(() => undefined);
     // Only what failed for another reason than its etag is tried again.
     await callComponent(deps, 'Statestore', at.component.name, operation, call, async (signal) => {
-      const outcome = instance.bulkWrite === undefined
-        ? await Promise.all(pending.map(({ request }) => (request.kind === 'upsert' ? instance.set(request, signal) : instance.delete(request, signal))
-          .then(() => undefined, (error: Error) => error)))
-        : await instance.bulkWrite(pending.map(({ request }) => request), signal);
+      const outcome =
+        instance.bulkWrite === undefined
+          ? await Promise.all(
+              pending.map(({ request }) =>
+                (request.kind === 'upsert'
+                  ? instance.set(request, signal)
+                  : instance.delete(request, signal)
+                ).then(
+                  () => undefined,
+                  (error: Error) => error,
+                ),
+              ),
+            )
+          : await instance.bulkWrite(
+              pending.map(({ request }) => request),
+              signal,
+            );
       outcome.forEach((error, i) => {
         const entry = pending[i];
         if (entry !== undefined) results[entry.index] = error;
       });
-      pending = pending.filter(({ index }) => results[index] !== undefined && !(results[index] instanceof EtagError));
+      pending = pending.filter(
+        ({ index }) => results[index] !== undefined && !(results[index] instanceof EtagError),
+      );
       const first = pending[0] === undefined ? undefined : results[pending[0].index];
       if (first !== undefined) throw first;
     }).catch(() => undefined);
     return results;
+  };
+
+  /** Reads key by key, some at the same time; answers in the order of the request. */
+  const readSeveral = async (
+    at: OpenStore,
+    keys: readonly string[],
+    options: { readonly parallelism: number; readonly metadata: StringMap },
+    call: CallContext,
+  ): Promise<readonly BulkStateAnswer[]> => {
+    const results: BulkStateAnswer[] = new Array(keys.length);
+    const limit =
+      options.parallelism > 0 ? Math.min(options.parallelism, MAX_PARALLEL_READS) : MAX_PARALLEL_READS;
+    let next = 0;
+    const reader = async (): Promise<void> => {
+      for (let index = next++; index < keys.length; index = next++) {
+        const key = keys[index] ?? '';
+        results[index] = await readOne(at, key, '', options.metadata, 'bulk_get', call).then(
+          (record) => (record === undefined ? { key } : { key, ...answer(record) }),
+          (error) => ({ key, error: errorText(error) }),
+        );
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(limit, keys.length) }, reader));
+    return results;
+  };
+
+  /** The store's own bulk read, in its order; like Dapr, a key asked twice leaves an empty entry at the end. */
+  const readAtOnce = async (
+    at: OpenStore,
+    stored: readonly string[],
+    metadata: StringMap,
+    call: CallContext,
+  ): Promise<readonly BulkStateAnswer[]> => {
+    const store = at.component.name;
+    let records: readonly BulkStateRecord[];
+    try {
+      records = await callComponent(deps, 'Statestore', store, 'bulk_get', call, async (signal) =>
+        (await at.component.instance.bulkGet?.(stored, metadata, signal)) ?? [],
+      );
+    } catch (error) {
+      throw runtimeError('stateBulkGet', { store, error: errorText(error) }, { cause: error });
+    }
+    const answers = records.map((entry) => bulkAnswer(at, entry));
+    while (answers.length < stored.length) answers.push({ key: '' });
+    return answers;
   };
 
   return {
@@ -107,26 +221,15 @@ export function createStateBlock(deps: StateBlockDeps): StateBlock {
     },
     bulkGet: async (store, keys, options, call) => {
       const at = open(store);
-      const results: BulkStateAnswer[] = new Array(keys.length);
-      const limit = options.parallelism > 0 ? Math.min(options.parallelism, MAX_PARALLEL_READS) : MAX_PARALLEL_READS;
-      for (const key of keys) at.keys.toStored(key);
-      let next = 0;
-      const reader = async (): Promise<void> => {
-        for (let index = next++; index < keys.length; index = next++) {
-          const key = keys[index] ?? '';
-          results[index] = await readOne(at, key, '', options.metadata, 'bulk_get', call).then(
-            (record) => (record === undefined ? { key } : { key, ...answer(record) }),
-            (error) => ({ key, error: errorText(error) }),
-          );
-        }
-      };
-      await Promise.all(Array.from({ length: Math.min(limit, keys.length) }, reader));
-      return results;
+      const stored = keys.map((key) => at.keys.toStored(key));
+      if (at.component.instance.bulkGet === undefined) return readSeveral(at, keys, options, call);
+      return readAtOnce(at, stored, options.metadata, call);
     },
     save: async (store, items, call) => {
       const at = open(store);
       const requests = items.map((item) => {
-        if (item.key === '') throw runtimeError(call.protocol === 'grpc' ? 'stateKeyEmpty' : 'stateKeyRequired');
+        if (item.key === '')
+          throw runtimeError(call.protocol === 'grpc' ? 'stateKeyEmpty' : 'stateKeyRequired');
         return setRequest(at, item);
       });
       const [only] = requests;
@@ -143,19 +246,21 @@ export function createStateBlock(deps: StateBlockDeps): StateBlock {
     delete: async (store, item, call) => {
       const at = open(store);
       const request = deleteRequest(at, item);
-      await write(at, 'delete', call, (signal) => at.component.instance.delete(request, signal)).catch((error) => {
-        throw translate(error, 'stateDelete', { key: item.key, store });
-      });
+      await write(at, 'delete', call, (signal) => at.component.instance.delete(request, signal)).catch(
+        (error) => {
+          throw translate(error, 'stateDelete', { key: item.key, store });
+        },
+      );
     },
     bulkDelete: async (store, items, call) => {
       const at = open(store);
       const requests = items.map((item) => deleteRequest(at, item));
-      if (requests.length > 0) refuseSeveral(await writeSeveral(at, 'bulk_delete', requests, call), 'stateBulkDelete', store);
+      if (requests.length > 0)
+        refuseSeveral(await writeSeveral(at, 'bulk_delete', requests, call), 'stateBulkDelete', store);
     },
     transact: createTransaction({ deps, open, setRequest, deleteRequest, write, translate }),
     query: async (store) => {
-      const at = open(store);
-      if (at.cipher !== undefined) throw runtimeError('stateQuery', { store, error: 'cannot query encrypted store' });
+      openFor(store, null);
       throw runtimeError('stateQueryNotSupported', { store }, { info: null });
     },
   };
@@ -167,21 +272,43 @@ export function sealed(at: OpenStore, item: StateItem): SetStateRequest['value']
 
 function deleteRequest(at: OpenStore, item: StateKeyed): DeleteStateRequest {
   return {
-    kind: 'delete', key: at.keys.toStored(item.key), options: item.options, metadata: item.metadata,
+    kind: 'delete',
+    key: at.keys.toStored(item.key),
+    options: item.options,
+    metadata: item.metadata,
     ...(item.etag === undefined ? {} : { etag: item.etag }),
   };
 }
 
+function bulkAnswer(at: OpenStore, { key, record, error }: BulkStateRecord): BulkStateAnswer {
+  const own = at.keys.fromStored(key);
+  if (error !== undefined) return { key: own, error };
+  if (record === undefined) return { key: own };
+  try {
+    const value = at.cipher === undefined ? record.value : at.cipher.decrypt(record.value);
+    return { key: own, ...answer({ ...record, value }) };
+  } catch (failure) {
+    return { key: own, error: errorText(failure) };
+  }
+}
+
 function answer(record: StateRecord): StateAnswer {
-  return { value: record.value, metadata: record.metadata ?? {}, ...(record.etag === undefined ? {} : { etag: record.etag }) };
+  return {
+    value: record.value,
+    metadata: record.metadata ?? {},
+    ...(record.etag === undefined ? {} : { etag: record.etag }),
+  };
 }
 
 /** Statuses of etag failures: 409/Aborted for a mismatch, 400/InvalidArgument for an etag that does not parse. */
 function translate(error: unknown, key: ErrorKey, fields: { key: string; store: string }): RuntimeError {
   if (error instanceof Error && error.name === 'RuntimeError') return error as RuntimeError;
-  const options = error instanceof EtagError
-    ? error.kind === 'mismatch' ? { httpStatus: 409, grpcCode: GrpcCode.Aborted } : { httpStatus: 400, grpcCode: GrpcCode.InvalidArgument }
-    : {};
+  const options =
+    error instanceof EtagError
+      ? error.kind === 'mismatch'
+        ? { httpStatus: 409, grpcCode: GrpcCode.Aborted }
+        : { httpStatus: 400, grpcCode: GrpcCode.InvalidArgument }
+      : {};
   return runtimeError(key, { ...fields, error: errorText(error) }, { ...options, cause: error });
 }
 
@@ -194,5 +321,5 @@ function refuseSeveral(results: readonly (Error | undefined)[], key: ErrorKey, s
   const etagFailures = failures.filter((failure) => failure instanceof EtagError);
   if (etagFailures.length < failures.length) throw runtimeError(key, { store, error }, { cause: first });
   const invalid = etagFailures.find((failure) => failure.kind === 'invalid');
-  throw translate(new EtagError(invalid === undefined ? 'mismatch' : 'invalid'), key, { key: '', store });
+  throw translate(new EtagError(invalid === undefined ? 'mismatch' : 'invalid', error), key, { key: '', store });
 }

@@ -16,8 +16,14 @@ export interface Outbox {
    * Puts the events of `operations` on the internal topic. Resolves with the operations to write (projections removed)
    * and the marker records to add to the transaction.
    */
-  prepare(component: LoadedComponent<'state'>, operations: readonly StateTransactionOperation[], call: CallContext):
-    Promise<{ readonly operations: readonly StateTransactionOperation[]; readonly markers: readonly SetStateRequest[] }>;
+  prepare(
+    component: LoadedComponent<'state'>,
+    operations: readonly StateTransactionOperation[],
+    call: CallContext,
+  ): Promise<{
+    readonly operations: readonly StateTransactionOperation[];
+    readonly markers: readonly SetStateRequest[];
+  }>;
 }
 
 interface TransactionParts {
@@ -25,7 +31,12 @@ interface TransactionParts {
   readonly open: (store: string) => OpenStore;
   readonly setRequest: (at: OpenStore, item: StateItem) => SetStateRequest;
   readonly deleteRequest: (at: OpenStore, item: StateKeyed) => DeleteStateRequest;
-  readonly write: (at: OpenStore, operation: string, call: CallContext, run: (signal: AbortSignal) => Promise<void>) => Promise<void>;
+  readonly write: (
+    at: OpenStore,
+    operation: string,
+    call: CallContext,
+    run: (signal: AbortSignal) => Promise<void>,
+  ) => Promise<void>;
   readonly translate: (error: unknown, key: ErrorKey, fields: { key: string; store: string }) => RuntimeError;
 }
 
@@ -44,17 +55,27 @@ export function createTransaction(parts: TransactionParts): StateBlock['transact
       throw runtimeError('stateTooManyTransactions', { store, count: given.length, max }, { info });
     }
     for (const { item } of given) {
-      if (item.key === '') throw runtimeError(call.protocol === 'grpc' ? 'stateKeyEmpty' : 'stateKeyRequired');
+      if (item.key === '')
+        throw runtimeError(call.protocol === 'grpc' ? 'stateKeyEmpty' : 'stateKeyRequired');
       at.keys.toStored(item.key);
     }
     const outbox = parts.deps.outbox;
-    const { operations, markers } = outbox?.enabled(component) === true
-      ? await outbox.prepare(component, given, call)
-      : { operations: given, markers: [] };
+    const { operations, markers } =
+      outbox?.enabled(component) === true
+        ? await outbox.prepare(component, given, call)
+        : { operations: given, markers: [] };
     const requests: StateOperation[] = operations.map((operation) =>
-      operation.operation === 'upsert' ? parts.setRequest(at, operation.item) : parts.deleteRequest(at, operation.item));
+      operation.operation === 'upsert'
+        ? parts.setRequest(at, operation.item)
+        : parts.deleteRequest(at, operation.item),
+    );
     try {
-      await parts.write(at, 'transaction', call, (signal) => instance.transact?.([...requests, ...markers], metadata, signal) ?? Promise.resolve());
+      await parts.write(
+        at,
+        'transaction',
+        call,
+        (signal) => instance.transact?.([...requests, ...markers], metadata, signal) ?? Promise.resolve(),
+      );
     } catch (error) {
       if (error instanceof Error && error.name === 'RuntimeError') throw error;
       throw runtimeError('stateTransaction', { store, error: errorText(error) }, { cause: error });

@@ -1,0 +1,308 @@
+/**
+ * The app channel over gRPC (gRPC reference, section 3): `AppCallback` of the app, `AppCallbackAlpha` where the app is
+ * older, `AppCallbackHealthCheck` for probes.
+ */
+
+import { create, type DescMessage, type MessageShape } from '@bufbuild/protobuf';
+import { EmptySchema } from '@bufbuild/protobuf/wkt';
+import type {
+  AppChannel, BindingReply, BulkDeliveryEntry, BulkTopicDelivery, DeliveryResult, HeaderList, InvokeRequest, InvokeResponse,
+} from '../contracts/app-channel.ts';
+import type { Clock } from '../contracts/clock.ts';
+import { CLOUD_EVENTS_JSON, DEFAULT_BULK_EVENT_TYPE } from '../contracts/cloud-event.ts';
+import { GrpcCode } from '../contracts/grpc-code.ts';
+import type { Codec } from '../contracts/grpc-wire/service.ts';
+import { GrpcStatusError } from '../contracts/grpc-wire/status.ts';
+import type { Logger } from '../contracts/logger.ts';
+import { decodeMethod } from '../building-blocks/invoke/method-path.ts';
+import { HTTPExtension_Verb, InvokeRequestSchema, InvokeResponseSchema } from '../generated/dapr/proto/common/v1/common_pb.ts';
+import {
+  BindingEventRequestSchema, type BindingEventResponse, BindingEventResponse_BindingEventConcurrency, BindingEventResponseSchema,
+  HealthCheckResponseSchema, ListInputBindingsResponseSchema, ListTopicSubscriptionsResponseSchema,
+  TopicEventBulkRequestSchema, type TopicEventBulkResponse, TopicEventBulkResponseSchema, TopicEventRequestSchema,
+  TopicEventResponseSchema, TopicEventResponse_TopicEventResponseStatus as Status, type TopicSubscription,
+} from '../generated/dapr/proto/runtime/v1/appcallback_pb.ts';
+import { callUnary, createGrpcClient, type GrpcClient } from '../grpc-client/client.ts';
+import { codec } from '../grpc-client/codec.ts';
+import { EMPTY_BODY, bytesBody, readBody } from '../http-client/body.ts';
+import type { ProgrammaticSubscription } from '../contracts/resource.ts';
+import { AppStatusError } from './app-status-error.ts';
+import { createConcurrencyLimit } from './concurrency-limit.ts';
+import { DROP, retry } from './event-reply.ts';
+import { eventFields } from './grpc-event.ts';
+import { eventMetadata, invokeMetadata } from './grpc-metadata.ts';
+import { statusDetails } from './status-details.ts';
+
+export interface GrpcChannelOptions {
+  readonly protocol: 'grpc' | 'grpcs';
+  readonly address: string;
+  readonly port: number;
+  /** 0: no limit. */
+  readonly maxConcurrency: number;
+  readonly token?: string;
+  readonly maxMessageBytes: number;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** The channel, and the client that a proxied call to the app shares with it. */
+export interface GrpcChannel extends AppChannel {
+  readonly client: GrpcClient;
+}
+
+const CALLBACK = '/dapr.proto.runtime.v1.AppCallback/';
+const ALPHA = '/dapr.proto.runtime.v1.AppCallbackAlpha/';
+const HEALTH = '/dapr.proto.runtime.v1.AppCallbackHealthCheck/';
+const empty = codec(EmptySchema);
+const bulkRequest = codec(TopicEventBulkRequestSchema);
+const bulkResponse = codec(TopicEventBulkResponseSchema);
+const method = <I extends DescMessage, O extends DescMessage>(path: string, request: I, response: O) =>
+  ({ path, request: codec(request), response: codec(response) });
+const ON_INVOKE = method(`${CALLBACK}OnInvoke`, InvokeRequestSchema, InvokeResponseSchema);
+const ON_TOPIC_EVENT = method(`${CALLBACK}OnTopicEvent`, TopicEventRequestSchema, TopicEventResponseSchema);
+const ON_BINDING_EVENT = method(`${CALLBACK}OnBindingEvent`, BindingEventRequestSchema, BindingEventResponseSchema);
+const ON_BULK = { path: `${CALLBACK}OnBulkTopicEvent`, request: bulkRequest, response: bulkResponse };
+const ON_BULK_ALPHA = { path: `${ALPHA}OnBulkTopicEventAlpha1`, request: bulkRequest, response: bulkResponse };
+
+/** Makes the channel of one gRPC app; it connects with the first call. */
+export function createGrpcChannel(options: GrpcChannelOptions): GrpcChannel {
+  const host = options.address.includes(':') ? `[${options.address}]` : options.address;
+  const client = createGrpcClient({
+    target: `${host}:${options.port}`,
+    clock: options.clock,
+    limits: { maxMessageBytes: options.maxMessageBytes },
+    ...(options.protocol === 'grpcs' ? { tls: { rejectUnauthorized: false } } : {}),
+  });
+  const limit = createConcurrencyLimit(options.maxConcurrency);
+  const token = options.token === '' ? undefined : options.token;
+  const { log } = options;
+  let alphaBulk = false;
+
+  const call = async <I, O>(
+    target: { path: string; request: Codec<I>; response: Codec<O> }, message: I, metadata: HeaderList, signal: AbortSignal,
+  ): Promise<{ message: O; headers: HeaderList; trailers: HeaderList }> => {
+    const release = limit === undefined ? undefined : await limit.acquire(signal);
+    try {
+      return await callUnary(client, target, message, { metadata, signal });
+    } finally {
+      release?.();
+    }
+  };
+  const own = token === undefined ? [] : ([['dapr-api-token', token]] as const);
+  const list = <O extends DescMessage>(path: string, response: O, signal: AbortSignal): Promise<{ message: MessageShape<O> }> =>
+    call({ path, request: empty, response: codec(response) }, create(EmptySchema), own, signal);
+
+  const deliverBulk = async (delivery: BulkTopicDelivery, signal: AbortSignal): Promise<TopicEventBulkResponse> => {
+    const message = bulkMessage(delivery);
+    const metadata = eventMetadata(delivery.metadata, delivery.trace, token);
+    if (!alphaBulk) {
+      try {
+        return (await call(ON_BULK, message, metadata, signal)).message;
+      } catch (cause) {
+        if (!isUnknownMethod(cause)) throw cause;
+      }
+    }
+    const answer = (await call(ON_BULK_ALPHA, message, metadata, signal)).message;
+    if (!alphaBulk) log.info('the app knows bulk events in their alpha form only');
+    alphaBulk = true;
+    return answer;
+  };
+
+  return {
+    protocol: options.protocol,
+    client,
+
+    async invoke(request, context) {
+      const message = create(InvokeRequestSchema, await invokeMessage(request));
+      const metadata = invokeMetadata(request.headers, context.span.context, token);
+      try {
+        const answer = await call(ON_INVOKE, message, metadata, context.signal);
+        return invokeAnswer(answer.message.data?.value, answer.message.data?.typeUrl, answer.message.contentType, answer);
+      } catch (cause) {
+        if (!(cause instanceof GrpcStatusError) || context.signal.aborted) throw cause;
+        return {
+          status: cause.code, grpc: true, message: cause.message, headers: [], trailers: cause.trailers, body: EMPTY_BODY,
+          statusDetails: statusDetails(cause.details),
+        };
+      }
+    },
+
+    /** Actor hosting over gRPC is announced by a stream of the app's own, not by a question. */
+    async configuration() {
+      return undefined;
+    },
+
+    async subscriptions(signal) {
+      try {
+        const { message } = await list(`${CALLBACK}ListTopicSubscriptions`, ListTopicSubscriptionsResponseSchema, signal);
+        return message.subscriptions.map(subscription);
+      } catch (cause) {
+        if (isUnknownMethod(cause)) return [];
+        throw cause;
+      }
+    },
+
+    async wantsBinding(name, _route, signal) {
+      try {
+        const { message } = await list(`${CALLBACK}ListInputBindings`, ListInputBindingsResponseSchema, signal);
+        return message.bindings.includes(name);
+      } catch (cause) {
+        log.debug('the app lists no input bindings', { error: cause });
+        return false;
+      }
+    },
+
+    async deliverBinding(name, _route, event, trace, signal) {
+      const message = create(BindingEventRequestSchema, { name, data: event.data, metadata: { ...event.metadata } });
+      try {
+        return bindingAnswer((await call(ON_BINDING_EVENT, message, eventMetadata({}, trace, token), signal)).message);
+      } catch (cause) {
+        if (signal.aborted || !(cause instanceof GrpcStatusError)) throw cause;
+        throw new AppStatusError(`error invoking app: ${cause.message}`, { grpcCode: cause.code }, { cause });
+      }
+    },
+
+    async deliverEvent(delivery, signal) {
+      const id = String(delivery.envelope['id'] ?? '');
+      const message = create(TopicEventRequestSchema, {
+        ...eventFields(delivery.envelope), topic: delivery.topic, pubsubName: delivery.pubsubName, path: delivery.path,
+      });
+      try {
+        const answer = await call(ON_TOPIC_EVENT, message, eventMetadata(delivery.metadata, delivery.trace, token), signal);
+        const result = verdict(answer.message.status, id);
+        if (result.kind === 'drop') log.warn(`DROP status returned from app while processing pub/sub event ${id}`, { topic: delivery.topic });
+        return result;
+      } catch (cause) {
+        return failedDelivery(cause, id, signal, log);
+      }
+    },
+
+    async deliverBulk(delivery, signal) {
+      try {
+        const answer = await deliverBulk(delivery, signal);
+        const words = new Map(answer.statuses.map((entry) => [entry.entryId, entry.status]));
+        return delivery.entries.map(({ entryId }) => {
+          const status = words.get(entryId);
+          return status === undefined ? retry(`app did not answer for bulk entry ${entryId}`) : verdict(status, entryId);
+        });
+      } catch (cause) {
+        const result = failedDelivery(cause, delivery.id, signal, log);
+        return delivery.entries.map(() => result);
+      }
+    },
+
+    /** A gRPC app gets configuration changes on the stream it subscribed with. */
+    async deliverConfiguration() {
+      throw new Error('a gRPC app receives configuration updates on its own stream only');
+    },
+
+    async probe(_path, signal) {
+      await callUnary(client, { path: `${HEALTH}HealthCheck`, request: empty, response: codec(HealthCheckResponseSchema) }, create(EmptySchema), { signal });
+      return true;
+    },
+
+    close: () => client.close(),
+  };
+}
+
+/**
+ * The app does not have the method. The JavaScript SDK's server resets the stream instead of answering Unimplemented,
+ * which arrives as a stream without trailers.
+ */
+function isUnknownMethod(cause: unknown): boolean {
+  if (!(cause instanceof GrpcStatusError)) return false;
+  return cause.code === GrpcCode.Unimplemented || (cause.code === GrpcCode.Internal && cause.message.includes('without sending trailers'));
+}
+
+async function invokeMessage(request: InvokeRequest) {
+  const protobuf = request.contentType?.startsWith('application/x-protobuf;type=') === true;
+  return {
+    method: decodeMethod(request.method),
+    contentType: request.contentType ?? '',
+    data: { typeUrl: protobuf ? (request.contentType ?? '').slice(28) : '', value: await readBody(request.body) },
+    httpExtension: { verb: verbNumber(request.verb), querystring: request.query },
+  };
+}
+
+/** Number of a verb in `HTTPExtension`; one it does not know is POST, as in Dapr. */
+export function verbNumber(verb: string): HTTPExtension_Verb {
+  const known = (HTTPExtension_Verb as Readonly<Record<string, unknown>>)[verb];
+  return typeof known === 'number' && known !== HTTPExtension_Verb.NONE ? (known as HTTPExtension_Verb) : HTTPExtension_Verb.POST;
+}
+
+function invokeAnswer(
+  value: Uint8Array | undefined, typeUrl: string | undefined, contentType: string,
+  meta: { readonly headers: HeaderList; readonly trailers: HeaderList },
+): InvokeResponse {
+  const type = typeUrl === undefined || typeUrl === '' ? contentType : 'application/x-protobuf';
+  return {
+    status: GrpcCode.OK, grpc: true, headers: meta.headers, trailers: meta.trailers,
+    body: value === undefined ? EMPTY_BODY : bytesBody(value),
+    ...(type === '' ? {} : { contentType: type }),
+  };
+}
+
+function subscription(item: TopicSubscription): ProgrammaticSubscription {
+  const rules = (item.routes?.rules ?? []).map(({ match, path }) => ({ match: match.trim(), path }));
+  const fallback = item.routes?.default ?? '';
+  // The route is the app's to interpret, so that none at all is a valid one (it arrives as path "").
+  if (fallback !== '' || rules.length === 0) rules.push({ match: '', path: fallback });
+  return {
+    pubsubName: item.pubsubName, topic: item.topic, metadata: item.metadata, rules, deadLetterTopic: item.deadLetterTopic,
+    bulk: {
+      enabled: item.bulkSubscribe?.enabled ?? false,
+      maxMessagesCount: item.bulkSubscribe?.maxMessagesCount ?? 0,
+      maxAwaitDurationMs: item.bulkSubscribe?.maxAwaitDurationMs ?? 0,
+    },
+  };
+}
+
+function bindingAnswer(answer: BindingEventResponse): BindingReply {
+  return {
+    ...(answer.data.byteLength === 0 ? {} : { data: answer.data }),
+    ...(answer.storeName === '' ? {} : { storeName: answer.storeName }),
+    ...(answer.states.length === 0 ? {} : { states: answer.states.map(({ key, value }) => ({ key, value })) }),
+    ...(answer.to.length === 0 ? {} : { to: answer.to }),
+    concurrency: answer.concurrency === BindingEventResponse_BindingEventConcurrency.PARALLEL ? 'parallel' : 'sequential',
+  };
+}
+
+function verdict(status: number, event: string): DeliveryResult {
+  switch (status) {
+    case Status.SUCCESS:
+      return { kind: 'success' };
+    case Status.DROP:
+      return DROP;
+    case Status.RETRY:
+      return retry(`RETRY status returned from app while processing pub/sub event ${event}`);
+    default:
+      return retry(`unknown status returned from app while processing pub/sub event ${event}, status: ${status}`);
+  }
+}
+
+function failedDelivery(cause: unknown, event: string, signal: AbortSignal, log: Logger): DeliveryResult {
+  if (signal.aborted || !(cause instanceof GrpcStatusError)) throw cause;
+  if (cause.code === GrpcCode.Unimplemented) {
+    log.warn(`non-retriable error returned from app while processing pub/sub event ${event}: ${cause.message}`);
+    return DROP;
+  }
+  return retry(`error returned from app while processing pub/sub event ${event}: ${cause.message}`, { grpcCode: cause.code });
+}
+
+function bulkMessage(delivery: BulkTopicDelivery) {
+  return create(TopicEventBulkRequestSchema, {
+    id: delivery.id, metadata: { ...delivery.metadata }, topic: delivery.topic, pubsubName: delivery.pubsubName,
+    type: DEFAULT_BULK_EVENT_TYPE, path: delivery.path, entries: delivery.entries.map(bulkEntry),
+  });
+}
+
+function bulkEntry(entry: BulkDeliveryEntry) {
+  const raw = entry.event instanceof Uint8Array;
+  return {
+    entryId: entry.entryId, metadata: { ...entry.metadata },
+    contentType: entry.contentType === '' ? (raw ? 'application/octet-stream' : CLOUD_EVENTS_JSON) : entry.contentType,
+    event: entry.event instanceof Uint8Array
+      ? ({ case: 'bytes', value: entry.event } as const)
+      : ({ case: 'cloudEvent', value: eventFields(entry.event) } as const),
+  };
+}

@@ -1,0 +1,106 @@
+/**
+ * One HTTP call to the app, whatever its purpose: slot of the concurrency limit, trace and token headers, middleware,
+ * and the text of a failure. `http-channel.ts` says what is called; this says how.
+ */
+
+import type { Body } from '../contracts/app-channel.ts';
+import type { HttpMiddleware } from '../contracts/http-middleware.ts';
+import { type TraceContext, ZERO_TRACEPARENT } from '../contracts/trace.ts';
+import { requestErrorText } from '../http-client/error-text.ts';
+import { gunzipResponse, mayAskForGzip } from '../http-client/flat-headers.ts';
+import { createH2cTransport } from '../http-client/h2c-transport.ts';
+import { createHttp1Transport } from '../http-client/http1-transport.ts';
+import { type TransportResponse, authority, headerText } from '../http-client/transport.ts';
+import { createConcurrencyLimit } from './concurrency-limit.ts';
+import { behindPipeline } from './http-pipeline.ts';
+
+export interface HttpCallerOptions {
+  readonly protocol: 'http' | 'https' | 'h2c';
+  readonly address: string;
+  readonly port: number;
+  /** 0: no limit. */
+  readonly maxConcurrency: number;
+  /** `APP_API_TOKEN`, when set. */
+  readonly token?: string;
+  /** `appHttpPipeline`, outermost first. */
+  readonly pipeline?: readonly HttpMiddleware[];
+}
+
+export interface HttpCall {
+  readonly verb: string;
+  /** With leading slash and query. */
+  readonly path: string;
+  /** Flat list; names and values are sent as they are. */
+  readonly headers: string[];
+  readonly body: Body;
+  /** Adds `Accept-Encoding: gzip` and undoes it in the answer, unless the call asks for an encoding itself. */
+  readonly gzip?: boolean;
+  /** False: no token (health probes). */
+  readonly token?: boolean;
+}
+
+export interface HttpCaller {
+  call(call: HttpCall, signal: AbortSignal): Promise<TransportResponse>;
+  close(): void;
+}
+
+/** Makes the caller of one HTTP app. */
+export function createHttpCaller(options: HttpCallerOptions): HttpCaller {
+  const origin = {
+    host: options.address, port: options.port, ...(options.protocol === 'https' ? { tls: { verify: false } } : {}),
+  };
+  const address = authority(origin);
+  const scheme = options.protocol === 'https' ? 'https' : 'http';
+  const direct = options.protocol === 'h2c' ? createH2cTransport(origin) : createHttp1Transport(origin);
+  const transport = behindPipeline(direct, options.pipeline ?? [], options.address);
+  const limit = createConcurrencyLimit(options.maxConcurrency);
+  const token = options.token === undefined || options.token === '' ? undefined : headerText(options.token);
+
+  const send = async (call: HttpCall, signal: AbortSignal, settled?: () => void): Promise<TransportResponse> => {
+    if (token !== undefined && call.token !== false) setToken(call.headers, token);
+    const gzip = call.gzip === true && mayAskForGzip(call.verb, call.headers);
+    if (gzip) call.headers.push('Accept-Encoding', 'gzip');
+    try {
+      const response = await transport.send(call, signal, settled);
+      return gzip ? gunzipResponse(response) : response;
+    } catch (cause) {
+      if (signal.aborted) throw signal.reason;
+      throw new Error(requestErrorText(call.verb, `${scheme}://${address}${call.path}`, cause, address), { cause });
+    }
+  };
+
+  return {
+    call(call, signal) {
+      if (limit === undefined) return send(call, signal);
+      const slot = limit.acquire(signal);
+      if (typeof slot === 'function') return send(call, signal, slot);
+      return slot.then((release) => send(call, signal, release));
+    },
+    close: () => transport.close(),
+  };
+}
+
+/** The app's token replaces whatever the caller sent under that name. */
+function setToken(headers: string[], token: string): void {
+  for (let i = headers.length - 2; i >= 0; i -= 2) {
+    if ((headers[i] as string).toLowerCase() === 'dapr-api-token') headers.splice(i, 2);
+  }
+  headers.push('Dapr-Api-Token', token);
+}
+
+/** Adds trace headers; the all-zero value is only sent where the request has no `traceparent` of its own. */
+export function addTrace(headers: string[], trace: TraceContext, present: TracePresent = NOTHING_PRESENT): void {
+  const { traceparent, tracestate, baggage } = trace;
+  if (traceparent !== undefined && traceparent !== '' && (traceparent !== ZERO_TRACEPARENT || !present.traceparent)) {
+    headers.push('Traceparent', traceparent);
+  }
+  if (tracestate !== undefined && tracestate !== '') headers.push('Tracestate', headerText(tracestate));
+  if (baggage !== undefined && baggage !== '' && !present.baggage) headers.push('Baggage', headerText(baggage));
+}
+
+export interface TracePresent {
+  readonly traceparent: boolean;
+  readonly baggage: boolean;
+}
+
+const NOTHING_PRESENT: TracePresent = { traceparent: false, baggage: false };

@@ -1,0 +1,50 @@
+/** Bodies that must be sent or handed out more than once. */
+
+import type { Body, InvokeRequest, InvokeResponse } from '../../contracts/app-channel.ts';
+
+function whole(bytes: Uint8Array): Body {
+  return {
+    bytes,
+    length: bytes.byteLength,
+    async *stream() {
+      if (bytes.byteLength > 0) yield bytes;
+    },
+  };
+}
+
+async function read(body: Body): Promise<Body> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of body.stream()) chunks.push(chunk);
+  return whole(Buffer.concat(chunks));
+}
+
+/** The response with its body complete in memory. */
+export async function wholeBody(response: InvokeResponse): Promise<InvokeResponse> {
+  return response.body.bytes === undefined ? { ...response, body: await read(response.body) } : response;
+}
+
+/**
+ * A request that can be repeated, when its length is known; one of unknown length is streamed and stays as it is (HTTP
+ * reference, section 10.5).
+ */
+export async function replayableRequest(request: InvokeRequest): Promise<InvokeRequest> {
+  if (request.body.bytes !== undefined || request.body.length === undefined) return request;
+  return { ...request, body: await read(request.body) };
+}
+
+const always = (): boolean => true;
+
+/** The request, and whether it could be sent again: its body is whole, or nobody has begun to read it. */
+export function watchBody(request: InvokeRequest): { readonly request: InvokeRequest; untouched(): boolean } {
+  const { body } = request;
+  if (body.bytes !== undefined) return { request, untouched: always };
+  let begun = false;
+  const watched: Body = {
+    ...(body.length === undefined ? {} : { length: body.length }),
+    stream: () => {
+      begun = true;
+      return body.stream();
+    },
+  };
+  return { request: { ...request, body: watched }, untouched: () => !begun };
+}

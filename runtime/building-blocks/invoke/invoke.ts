@@ -1,0 +1,204 @@
+/**
+ * Service invocation (HTTP reference, section 10): one block for HTTP and gRPC callers. It finds out what an id names
+ * (own app, an app of this node, an app behind another sidecar, an HTTPEndpoint, a URL), applies the target's
+ * resiliency policy and gives failures the texts that Dapr's clients know.
+ */
+
+import type {
+  AppChannel, AppHealth, InvokeRequest, InvokeResponse,
+} from '../../contracts/app-channel.ts';
+import type { InvokeBlock } from '../../contracts/blocks.ts';
+import type { CallContext } from '../../contracts/call-context.ts';
+import type { Clock } from '../../contracts/clock.ts';
+import { type RuntimeError, runtimeError } from '../../contracts/error.ts';
+import { GrpcCode } from '../../contracts/grpc-code.ts';
+import type { Logger } from '../../contracts/logger.ts';
+import type { Metrics } from '../../contracts/metrics.ts';
+import type { NameResolver } from '../../contracts/name-resolver.ts';
+import { type Peers, PeerError } from '../../contracts/peer.ts';
+import type { Policies, StatusCarrier } from '../../contracts/resiliency.ts';
+import { type AccessControl, accessDenied } from './access-control.ts';
+import { replayableRequest, watchBody, wholeBody } from './body.ts';
+import type { ExternalHttp, ResolvedEndpoint } from './external-http.ts';
+import { createPeerHeaders } from './identity-headers.ts';
+import { InvalidMethodError, normaliseMethod } from './method-path.ts';
+import { createRemoteApps } from './remote-app.ts';
+import { failureText, rpcText } from './status-text.ts';
+import { type ResolvedTarget, resolveTarget } from './target.ts';
+
+export interface InvokeBlockOptions {
+  readonly appId: string;
+  /** Empty means `default`. */
+  readonly namespace: string;
+  readonly hostAddress: string;
+  readonly hostName: string;
+  readonly policies: Policies;
+  readonly resolver: () => NameResolver | undefined;
+  readonly peers: Peers;
+  readonly appChannel: () => AppChannel | undefined;
+  readonly appHealth: Pick<AppHealth, 'healthy'>;
+  readonly endpoints: () => ReadonlyMap<string, ResolvedEndpoint>;
+  readonly external: ExternalHttp;
+  readonly accessControl?: AccessControl;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  /** Other apps of this node: a call to one stays in the process. */
+  readonly localApps?: (appId: string) => InvokeBlock | undefined;
+}
+
+const VERBS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'TRACE', 'PATCH']);
+const never = (): boolean => false;
+const UNHEALTHY = 'app is not in a healthy state';
+
+/** Makes the block of one app id. */
+export function createInvokeBlock(options: InvokeBlockOptions): InvokeBlock {
+  const namespace = options.namespace === '' ? 'default' : options.namespace;
+  const identity = { ...options, namespace };
+  const peerHeaders = createPeerHeaders(identity);
+  const remote = createRemoteApps(options);
+  const { metrics, clock, policies } = options;
+
+  const callOwnApp = (request: InvokeRequest, call: Pick<CallContext, 'signal' | 'span'>): Promise<InvokeResponse> => {
+    const channel = options.appChannel();
+    if (channel === undefined) throw new Error('cannot invoke local endpoint: app channel not initialized');
+    if (!options.appHealth.healthy) throw new PeerError(GrpcCode.Internal, UNHEALTHY);
+    return channel.invoke(request, call);
+  };
+
+  const measured = async (appId: string, work: () => Promise<InvokeResponse>): Promise<InvokeResponse> => {
+    const started = clock.monotonicMs();
+    metrics.count('runtime_service_invocation_req_sent_total', { dst_app_id: appId, type: 'unary' });
+    const response = await work();
+    const labels = { src_app_id: appId, status: String(response.status) };
+    metrics.count('runtime_service_invocation_res_recv_total', { ...labels, type: 'unary' });
+    metrics.observe('runtime_service_invocation_res_recv_latency_ms', labels, clock.monotonicMs() - started);
+    return response;
+  };
+
+  const callApp = (
+    target: ResolvedTarget & { kind: 'app' }, request: InvokeRequest, call: CallContext, mayRepeat: () => boolean,
+  ): Promise<InvokeResponse> => {
+    const own = target.namespace === namespace;
+    if (own && target.id === options.appId) return callOwnApp(request, call);
+    const sent = { ...request, headers: peerHeaders(request.headers, target.id) };
+    const sibling = own ? options.localApps?.(target.id) : undefined;
+    const caller = { appId: options.appId, namespace };
+    return measured(target.id, () =>
+      sibling === undefined ? remote.call(target, sent, call, mayRepeat) : sibling.invokeLocal(sent, caller, call));
+  };
+
+  const callTarget = (target: ResolvedTarget, request: InvokeRequest, call: CallContext, mayRepeat: () => boolean): Promise<InvokeResponse> => {
+    switch (target.kind) {
+      case 'app':
+        return callApp(target, request, call, mayRepeat);
+      case 'endpoint':
+        return measured(target.id, () => options.external.call({
+          ...target.endpoint, followRedirects: true, sendAppToken: false,
+        }, request, call));
+      case 'url':
+        return measured(target.id, () => options.external.call({
+          baseUrl: target.id, headers: [], followRedirects: false, sendAppToken: true,
+        }, request, call));
+    }
+  };
+
+  const attempt = async (id: string, request: InvokeRequest, call: CallContext, mayRepeat: () => boolean): Promise<InvokeResponse> => {
+    let checked: InvokeRequest;
+    try {
+      checked = checkedRequest(request);
+    } catch (cause) {
+      throw cause instanceof InvalidMethodError ? new PeerError(GrpcCode.InvalidArgument, cause.message) : cause;
+    }
+    return callTarget(resolveTarget(id, namespace, options.endpoints()), checked, call, mayRepeat);
+  };
+
+  const underPolicy = async (id: string, given: InvokeRequest, call: CallContext): Promise<InvokeResponse> => {
+    const policy = policies.app(policyName(id), policyInstance(id, given.method, options.endpoints()));
+    const request = policy.retries ? await replayableRequest(given) : given;
+    const replayable = request.body.bytes !== undefined;
+    return policy.run(async (signal) => {
+      const response = await attempt(id, request, signal === call.signal ? call : { ...call, signal }, never);
+      // A failed answer is kept whole: the next attempt may replace it, and nobody else would read it to its end.
+      return replayable && failedStatus(response) !== undefined ? wholeBody(response) : response;
+    }, { signal: call.signal, failed: failedStatus, status: statusOfError, replayable });
+  };
+
+  return {
+    async invoke({ id }, request, call) {
+      try {
+        if (policies.hasAppPolicy(policyName(id))) return await underPolicy(id, request, call);
+        const { request: watched, untouched } = watchBody(request);
+        return await attempt(id, watched, call, untouched);
+      } catch (cause) {
+        throw call.signal.aborted && cause === call.signal.reason ? cause : invokeError(id, cause);
+      }
+    },
+
+    async invokeLocal(request, caller, call) {
+      metrics.count('runtime_service_invocation_req_recv_total', { src_app_id: caller.appId });
+      const channel = options.appChannel();
+      if (channel === undefined) throw new PeerError(GrpcCode.Internal, 'app channel is not initialized');
+      let response: InvokeResponse;
+      try {
+        const checked = checkedRequest(request);
+        const denied = accessDenied(options.accessControl, checked.method, checked.verb);
+        if (denied !== undefined) throw new PeerError(GrpcCode.PermissionDenied, denied);
+        if (!options.appHealth.healthy) {
+          throw new PeerError(GrpcCode.Internal, `error invoking app channel: ${rpcText(GrpcCode.Internal, UNHEALTHY)}`);
+        }
+        response = await channel.invoke(checked, call);
+      } catch (cause) {
+        metrics.count('runtime_service_invocation_res_sent_total', { dst_app_id: caller.appId, status: String(GrpcCode.Internal) });
+        throw localError(cause, call.signal);
+      }
+      metrics.count('runtime_service_invocation_res_sent_total', { dst_app_id: caller.appId, status: String(response.status) });
+      return response;
+    },
+  };
+}
+
+/** The request with its method in canonical form; a verb that Dapr does not know is POST. */
+function checkedRequest(request: InvokeRequest): InvokeRequest {
+  const method = normaliseMethod(request.method);
+  const upper = VERBS.has(request.verb) ? request.verb : request.verb.toUpperCase();
+  if (upper === 'CONNECT') throw new PeerError(GrpcCode.InvalidArgument, 'invalid HTTP verb');
+  const verb = VERBS.has(upper) ? upper : 'POST';
+  return method === request.method && verb === request.verb ? request : { ...request, method, verb };
+}
+
+/** The callee's errors as another sidecar sees them (gRPC reference, section 5.1). */
+function localError(cause: unknown, signal: AbortSignal): unknown {
+  if (cause instanceof PeerError) return cause;
+  if (cause instanceof InvalidMethodError) return new PeerError(GrpcCode.InvalidArgument, cause.message);
+  if (signal.aborted && cause === signal.reason) return cause;
+  return new PeerError(GrpcCode.Internal, `error invoking app channel: ${failureText(cause)}`);
+}
+
+function invokeError(id: string, cause: unknown): RuntimeError {
+  const denied = cause instanceof PeerError && cause.grpcCode === GrpcCode.PermissionDenied;
+  return runtimeError('directInvoke', { appId: id, error: failureText(cause) }, { cause, ...(denied ? { httpStatus: 403 } : {}) });
+}
+
+/** What resiliency counts as a failed answer: HTTP outside 200 to 399, a gRPC status other than OK. */
+function failedStatus(response: InvokeResponse): StatusCarrier | undefined {
+  if (response.grpc) return response.status === GrpcCode.OK ? undefined : { grpcCode: response.status };
+  return response.status >= 200 && response.status <= 399 ? undefined : { httpStatus: response.status };
+}
+
+function statusOfError(cause: unknown): StatusCarrier | undefined {
+  return cause instanceof PeerError ? { grpcCode: cause.grpcCode } : undefined;
+}
+
+/** Policies name an app without its namespace. */
+function policyName(id: string): string {
+  if (id.startsWith('http://') || id.startsWith('https://')) return id;
+  const dot = id.indexOf('.');
+  return dot < 0 ? id : id.slice(0, dot);
+}
+
+/** What a breaker is kept for: the base URL of an endpoint, the method of everything else. */
+function policyInstance(id: string, method: string, endpoints: ReadonlyMap<string, ResolvedEndpoint>): string {
+  const endpoint = endpoints.get(id);
+  return `${id}:${endpoint === undefined ? method : endpoint.baseUrl}`;
+}

@@ -1,0 +1,196 @@
+/**
+ * One HTTP/2 connection of a client: dials with a limit, pings when nothing was heard (10 s, answer within 5 s), closes
+ * after three minutes without calls (gRPC reference, section 5.4), and leaves the pool at the first sign of an end.
+ */
+
+import { type ClientHttp2Session, connect } from 'node:http2';
+import { createConnection } from 'node:net';
+import type { ConnectionOptions } from 'node:tls';
+import type { Clock, Timer } from '../contracts/clock.ts';
+import { errorText } from '../contracts/error.ts';
+import { GrpcCode } from '../contracts/grpc-code.ts';
+import { GrpcStatusError } from '../contracts/grpc-wire/status.ts';
+import { type GrpcCallOptions, type GrpcStream, startCall } from './call.ts';
+
+export interface SessionLimits {
+  readonly connectTimeoutMs: number;
+  readonly pingAfterMs: number;
+  readonly pingTimeoutMs: number;
+  readonly idleMs: number;
+  readonly maxConcurrentCalls: number;
+  readonly maxMessageBytes: number;
+}
+
+export interface SessionOptions extends SessionLimits {
+  /** `host:port`, `[v6]:port` or `unix:///path`. */
+  readonly target: string;
+  readonly tls: ConnectionOptions | undefined;
+  readonly clock: Clock;
+  /** The session takes no more calls. */
+  ended(session: Session): void;
+}
+
+export interface Session {
+  /** Resolves once connected; rejects with Unavailable. */
+  readonly ready: Promise<void>;
+  readonly connected: boolean;
+  /** Calls in progress. */
+  readonly calls: number;
+  /** Whether one more call fits. */
+  readonly free: boolean;
+  start(path: string, options: GrpcCallOptions): GrpcStream;
+  /** Finishes the calls in progress, then closes. */
+  close(): Promise<void>;
+  /** Breaks the connection now; calls in progress fail with Unavailable. */
+  destroy(why: string): void;
+}
+
+const WINDOW_BYTES = 1024 * 1024;
+
+/** Starts dialling `options.target`. */
+export function openSession(options: SessionOptions): Session {
+  const { clock } = options;
+  const http2 = dial(options);
+  let connected = false;
+  let calls = 0;
+  let heard = true;
+  let idleForMs = 0;
+  let broken: string | undefined;
+  let over = false;
+  let tick: Timer | undefined;
+  let pingLimit: Timer | undefined;
+  const session: Session = {
+    ready: new Promise((resolve, reject) => {
+      const limit = clock.startTimer(
+        options.connectTimeoutMs,
+        () => destroy(dialError(options.target, 'i/o timeout')),
+        true,
+      );
+      http2.once('connect', () => {
+        limit.cancel();
+        connected = true;
+        http2.setLocalWindowSize(WINDOW_BYTES);
+        tick = clock.startTimer(options.pingAfterMs, watch, true);
+        resolve();
+      });
+      http2.once('close', () => {
+        limit.cancel();
+        leave();
+        reject(
+          new GrpcStatusError(GrpcCode.Unavailable, broken ?? dialError(options.target, 'connection closed')),
+        );
+      });
+    }),
+    get connected() {
+      return connected;
+    },
+    get calls() {
+      return calls;
+    },
+    get free() {
+      return (
+        !over &&
+        calls < Math.min(options.maxConcurrentCalls, http2.remoteSettings?.maxConcurrentStreams ?? 100)
+      );
+    },
+    start: (path, call) => {
+      const stream = startCall(http2, path, {
+        ...call,
+        maxMessageBytes: options.maxMessageBytes,
+        clock,
+        closed: () => {
+          calls -= 1;
+          idleForMs = 0;
+        },
+        alive: () => {
+          heard = true;
+        },
+        broken: () => broken,
+      });
+      calls += 1;
+      return stream;
+    },
+    close: () =>
+      new Promise((resolve) => {
+        leave();
+        if (http2.destroyed) return resolve();
+        http2.once('close', () => resolve());
+        if (connected) http2.close();
+        else destroy('the client is closed');
+      }),
+    destroy: (why) => destroy(why),
+  };
+  session.ready.catch(() => {});
+
+  const leave = (): void => {
+    if (over) return;
+    over = true;
+    tick?.cancel();
+    pingLimit?.cancel();
+    options.ended(session);
+  };
+  const destroy = (why: string): void => {
+    broken ??= why;
+    leave();
+    http2.destroy();
+  };
+  const watch = (): void => {
+    if (over) return;
+    tick = clock.startTimer(options.pingAfterMs, watch, true);
+    idleForMs = calls > 0 ? 0 : idleForMs + options.pingAfterMs;
+    if (idleForMs >= options.idleMs) {
+      leave();
+      http2.close();
+      return;
+    }
+    if (heard) heard = false;
+    else ping();
+  };
+  const ping = (): void => {
+    pingLimit ??= clock.startTimer(
+      options.pingTimeoutMs,
+      () => destroy('keepalive ping failed to receive ACK within timeout'),
+      true,
+    );
+    http2.ping((error) => {
+      if (error === null) {
+        pingLimit?.cancel();
+        pingLimit = undefined;
+      }
+    });
+  };
+
+  http2.on('error', (error) => {
+    broken ??= connected
+      ? `connection error: ${errorText(error)}`
+      : dialError(options.target, errorText(error));
+    leave();
+  });
+  // Node closes (NO_ERROR) or destroys the session itself; either way it takes no new calls.
+  http2.on('goaway', (code) => {
+    if (code !== 0) broken ??= `connection closed by the server with code ${code}`;
+    leave();
+  });
+  http2.on('remoteSettings', () => {
+    heard = true;
+  });
+  return session;
+}
+
+function dial(options: SessionOptions): ClientHttp2Session {
+  // Metadata may repeat any name. The typings know this option for servers only.
+  const shared = {
+    settings: { enablePush: false, initialWindowSize: WINDOW_BYTES },
+    strictSingleValueFields: false,
+  };
+  if (options.target.startsWith('unix:')) {
+    const path = options.target.replace(/^unix:(\/\/)?/, '');
+    return connect('http://localhost', { ...shared, createConnection: () => createConnection({ path }) });
+  }
+  if (options.tls === undefined) return connect(`http://${options.target}`, shared);
+  return connect(`https://${options.target}`, { ...options.tls, ...shared });
+}
+
+function dialError(target: string, reason: string): string {
+  return `connection error: desc = "transport: Error while dialing: dial tcp ${target}: ${reason}"`;
+}

@@ -1,0 +1,214 @@
+/**
+ * The way of a call through the server (gRPC reference, section 1): API lists, token, trace, metrics, API log, handler.
+ * Whatever a handler throws becomes a status here and nowhere else.
+ */
+
+import type { HeaderList } from '../contracts/app-channel.ts';
+import type { Clock } from '../contracts/clock.ts';
+import { errorText, RuntimeError } from '../contracts/error.ts';
+import { GrpcCode, grpcCodeName } from '../contracts/grpc-code.ts';
+import { encodeBinaryValue, metadataValue } from '../contracts/grpc-wire/metadata.ts';
+import type { AnyGrpcMethod, Codec, GrpcService } from '../contracts/grpc-wire/service.ts';
+import { type GrpcStatus, GrpcStatusError } from '../contracts/grpc-wire/status.ts';
+import type { Logger } from '../contracts/logger.ts';
+import type { Metrics } from '../contracts/metrics.ts';
+import { type Tracer, ZERO_TRACEPARENT } from '../contracts/trace.ts';
+import { binaryOfTraceparent, TRACE_BIN_NAME, traceOfMetadata } from '../grpc-client/trace-metadata.ts';
+import type { ApiAccessCheck } from './api-access.ts';
+import { checkApiToken } from './api-token.ts';
+import type { IncomingCall } from './incoming-call.ts';
+import { toGrpcStatus } from './status.ts';
+
+/** A call of a method that no service has; messages are bytes. */
+export type RawCall = Pick<
+  IncomingCall,
+  | 'path'
+  | 'metadata'
+  | 'messages'
+  | 'signal'
+  | 'span'
+  | 'log'
+  | 'protocol'
+  | 'peer'
+  | 'remainingMs'
+  | 'traced'
+  | 'addHeaders'
+  | 'sendHeaders'
+  | 'addTrailers'
+  | 'send'
+>;
+
+/** Serves such a call; resolves when it has ended well, rejects with its status. */
+export type UnknownMethodHandler = (call: RawCall) => Promise<void>;
+
+export interface DispatchOptions {
+  readonly services: readonly GrpcService[];
+  readonly unknownMethod?: UnknownMethodHandler;
+  readonly apiAccess?: ApiAccessCheck;
+  readonly apiToken?: string;
+  readonly tracer: Tracer;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Counts error codes (`spec.metrics.recordErrorCodes`). */
+  readonly recordErrorCodes?: boolean;
+  /** Receives a line per call when API logging is on. */
+  readonly apiLog?: Logger;
+}
+
+/** Runs calls until they end. */
+export function createDispatch(options: DispatchOptions): (call: IncomingCall) => void {
+  const methods = new Map<string, AnyGrpcMethod>();
+  for (const service of options.services) {
+    for (const [name, method] of Object.entries(service.methods))
+      methods.set(`/${service.name}/${name}`, method);
+  }
+
+  return (call) => {
+    const method = methods.get(call.path);
+    call.oneRequest = method?.kind === 'unary' || method?.kind === 'server-stream';
+    observe(call, method, options);
+    serve(call, method, options).then(
+      () => call.finish(),
+      (error: unknown) => {
+        if (options.recordErrorCodes === true && error instanceof RuntimeError) {
+          options.metrics.count('error_code_total', {
+            error_code: error.errorCode,
+            category: error.row.category,
+          });
+        }
+        call.finish(toGrpcStatus(error, call.log));
+      },
+    );
+  };
+}
+
+async function serve(
+  call: IncomingCall,
+  method: AnyGrpcMethod | undefined,
+  options: DispatchOptions,
+): Promise<void> {
+  options.apiAccess?.(call.path);
+  if (options.apiToken !== undefined && options.apiToken !== '') {
+    call.metadata = checkApiToken(call.metadata, options.apiToken);
+  }
+  const proxied = method === undefined;
+  if (proxied && options.unknownMethod === undefined) throw unknownMethod(call.path);
+  trace(call, options.tracer, method?.kind === 'unary');
+  if (method === undefined) return options.unknownMethod?.(call);
+  return run(call, method);
+}
+
+/** The trace of a passive span is always the same. */
+const ZERO_TRACE = binaryTrace(ZERO_TRACEPARENT)[0] as readonly [string, string];
+
+function binaryTrace(traceparent: string | undefined): HeaderList {
+  const binary = binaryOfTraceparent(traceparent);
+  return binary === undefined ? [] : [[TRACE_BIN_NAME, encodeBinaryValue(binary)]];
+}
+
+/** Starts the span and puts it on the answer of unary calls, except where the callee's own header counts. */
+function trace(call: IncomingCall, tracer: Tracer, unary: boolean): void {
+  call.span = tracer.start(call.path, traceOfMetadata(call.metadata));
+  call.traced = tracer.enabled;
+  if (!tracer.enabled) return;
+  const { traceparent, baggage } = call.span.context;
+  const headers: (readonly [string, string])[] = [];
+  if (baggage !== undefined && baggage !== '') headers.push(['baggage', baggage]);
+  const shown = unary && !call.path.endsWith('/InvokeService');
+  if (shown && traceparent === ZERO_TRACEPARENT) headers.push(ZERO_TRACE);
+  else if (shown) headers.push(...binaryTrace(traceparent));
+  if (headers.length > 0) call.addHeaders(headers);
+}
+
+async function run(call: IncomingCall, method: AnyGrpcMethod): Promise<void> {
+  switch (method.kind) {
+    case 'unary': {
+      const request: unknown = decode(method.request, await call.receiveOne());
+      call.finishWith(method.response.encode(await method.handle(request, call)));
+      return;
+    }
+    case 'client-stream':
+      call.finishWith(method.response.encode(await method.handle(decodeAll(call, method.request), call)));
+      return;
+    case 'server-stream':
+      return sendAll(
+        call,
+        method.response,
+        method.handle(decode(method.request, await call.receiveOne()), call),
+      );
+    case 'bidi':
+      return sendAll(call, method.response, method.handle(decodeAll(call, method.request), call));
+  }
+}
+
+async function sendAll(
+  call: IncomingCall,
+  codec: Codec<unknown>,
+  messages: AsyncIterable<unknown>,
+): Promise<void> {
+  for await (const message of messages) {
+    if (call.finished) return;
+    const wait = call.send(codec.encode(message));
+    if (wait !== undefined) await wait;
+  }
+}
+
+async function* decodeAll(call: IncomingCall, codec: Codec<unknown>): AsyncGenerator<unknown> {
+  for (let bytes = await call.messages.next(); bytes !== undefined; bytes = await call.messages.next()) {
+    yield decode(codec, bytes);
+  }
+}
+
+function decode<T>(codec: Codec<T>, bytes: Uint8Array): T {
+  try {
+    return codec.decode(bytes);
+  } catch (cause) {
+    throw new GrpcStatusError(GrpcCode.Internal, `grpc: error unmarshalling request: ${errorText(cause)}`, {
+      cause,
+    });
+  }
+}
+
+function unknownMethod(path: string): GrpcStatusError {
+  const [service = '', name = ''] = path.slice(1).split('/');
+  return new GrpcStatusError(GrpcCode.Unimplemented, `unknown method ${name} for service ${service}`);
+}
+
+/** Metrics, span and API log of a call, written when it has ended. Streams count only when an app is called. */
+function observe(call: IncomingCall, method: AnyGrpcMethod | undefined, options: DispatchOptions): void {
+  const { metrics, clock, apiLog } = options;
+  const startedMs = clock.monotonicMs();
+  call.onFinished = (status) => {
+    const elapsedMs = Math.floor(clock.monotonicMs() - startedMs);
+    const unary = method?.kind === 'unary';
+    if (unary || metadataValue(call.metadata, 'dapr-app-id') !== undefined) {
+      const labels = { grpc_server_method: call.path, grpc_server_status: grpcCodeName(status.code) };
+      metrics.count('grpc_io_server_completed_rpcs', labels);
+      metrics.observe('grpc_io_server_server_latency', labels, elapsedMs);
+    }
+    if (unary) {
+      const labels = { grpc_server_method: call.path };
+      metrics.observe('grpc_io_server_received_bytes_per_rpc', labels, call.receivedBytes);
+      metrics.observe('grpc_io_server_sent_bytes_per_rpc', labels, call.sentBytes);
+    }
+    call.span.end(status.code === GrpcCode.OK ? undefined : status.message);
+    if (apiLog !== undefined) logCall(apiLog, call.path, call.metadata, elapsedMs, status);
+  };
+}
+
+function logCall(
+  log: Logger,
+  path: string,
+  metadata: HeaderList,
+  elapsedMs: number,
+  status: GrpcStatus,
+): void {
+  const userAgent = metadataValue(metadata, 'user-agent');
+  log.info('gRPC API Called', {
+    method: path,
+    ...(userAgent === undefined ? {} : { useragent: userAgent }),
+    duration: elapsedMs,
+    code: status.code,
+  });
+}

@@ -1,0 +1,247 @@
+/**
+ * gRPC server over `node:http2`, plaintext, on TCP addresses or a Unix socket. It knows HTTP/2 and the gRPC protocol;
+ * what calls mean is in the services. Serves the API port and the internal port alike.
+ */
+
+import {
+  createServer,
+  type Http2Server,
+  type IncomingHttpHeaders,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from 'node:http2';
+import type { AddressInfo } from 'node:net';
+import type { Timer } from '../contracts/clock.ts';
+import { GrpcCode } from '../contracts/grpc-code.ts';
+import { GrpcStatusError, trailersOfStatus } from '../contracts/grpc-wire/status.ts';
+import type { ApiAccessRule } from '../contracts/resource.ts';
+import { createApiAccessCheck } from './api-access.ts';
+import { createDispatch, type DispatchOptions } from './dispatch.ts';
+import { IncomingCall } from './incoming-call.ts';
+import { type Keepalive, watchSession } from './session-keepalive.ts';
+
+export interface GrpcServerOptions extends Omit<DispatchOptions, 'apiAccess'> {
+  /** Addresses to listen on; ignored with `unixSocket`. */
+  readonly addresses: readonly string[];
+  /** 0: any free port (the same on every address). */
+  readonly port: number;
+  readonly unixSocket?: string;
+  readonly maxMessageBytes: number;
+  /** Bytes of one header block (`dapr-http-read-buffer-size`). */
+  readonly maxHeaderBytes?: number;
+  readonly protocol: 'grpc' | 'internal';
+  readonly apiLists?: {
+    readonly allowed: readonly ApiAccessRule[];
+    readonly denied: readonly ApiAccessRule[];
+  };
+}
+
+export interface GrpcServer {
+  /** Listens; rejects when no address works. Resolves with the port (0 for a Unix socket). */
+  listen(): Promise<number>;
+  /** Takes no new calls, waits up to `graceMs` for those in progress, then breaks what is left. */
+  close(graceMs: number): Promise<void>;
+  /** Calls in progress. */
+  readonly calls: number;
+}
+
+const SETTINGS = { enablePush: false, initialWindowSize: 1024 * 1024 };
+const SESSION_WINDOW_BYTES = 4 * 1024 * 1024;
+// The typings do not know `sendDate`, which Node takes.
+const RESPOND_ALONE = { endStream: true, sendDate: false };
+const DEFAULT_HEADER_BYTES = 64 * 1024;
+
+/** A server that does not listen yet. */
+export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
+  const apiAccess = options.apiLists === undefined ? undefined : createApiAccessCheck(options.apiLists);
+  const dispatch = createDispatch({ ...options, ...(apiAccess === undefined ? {} : { apiAccess }) });
+  const sessions = new Map<ServerHttp2Session, Keepalive>();
+  const calls = new Set<IncomingCall>();
+  const servers: Http2Server[] = [];
+  let drained: (() => void) | undefined;
+
+  const onStream = (
+    stream: ServerHttp2Stream,
+    fields: IncomingHttpHeaders,
+    rawHeaders: readonly string[],
+  ): void => {
+    if (refuse(stream, fields)) return;
+    const keepalive =
+      stream.session === undefined ? undefined : sessions.get(stream.session as ServerHttp2Session);
+    if (keepalive === undefined) {
+      stream.close(7);
+      return;
+    }
+    const call = new IncomingCall(stream, fields, rawHeaders, {
+      protocol: options.protocol,
+      clock: options.clock,
+      log: options.log,
+      maxMessageBytes: options.maxMessageBytes,
+      keepalive,
+    });
+    calls.add(call);
+    keepalive.callStarted();
+    stream.once('close', () => {
+      calls.delete(call);
+      keepalive.callEnded();
+      if (calls.size === 0) drained?.();
+    });
+    if (!call.finished) dispatch(call);
+  };
+
+  const create = (): Http2Server => {
+    const server = createServer({
+      settings: { ...SETTINGS, maxHeaderListSize: options.maxHeaderBytes ?? DEFAULT_HEADER_BYTES },
+      strictSingleValueFields: false,
+      // A reset flood is a matter for flow control, not for ending a busy client's connection.
+      streamResetBurst: 10_000,
+      streamResetRate: 1000,
+    });
+    server.on('session', (session) => {
+      const keepalive = watchSession(session, options.clock);
+      sessions.set(session, keepalive);
+      session.setLocalWindowSize(SESSION_WINDOW_BYTES);
+      session.on('error', (error) => options.log.debug('gRPC connection error', { error }));
+      session.once('close', () => {
+        keepalive.stop();
+        sessions.delete(session);
+      });
+    });
+    server.on('sessionError', (error) => options.log.debug('gRPC connection error', { error }));
+    server.on(
+      'stream',
+      (stream: ServerHttp2Stream, fields: IncomingHttpHeaders, _flags: number, raw: string[]) =>
+        onStream(stream, fields, raw),
+    );
+    return server;
+  };
+
+  return {
+    listen: () => listenAll(options, create, servers),
+    close: async (graceMs) => {
+      const closed = Promise.all(
+        servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
+      );
+      for (const session of sessions.keys()) session.close();
+      await waitForCalls(
+        options,
+        graceMs,
+        () => calls.size === 0,
+        (done) => {
+          drained = done;
+        },
+      );
+      for (const call of calls)
+        call.giveUp(new GrpcStatusError(GrpcCode.Unavailable, 'the server is shutting down'));
+      for (const session of sessions.keys()) session.destroy();
+      await closed;
+    },
+    get calls() {
+      return calls.size;
+    },
+  };
+}
+
+/** Listens on every address; one that fails is logged, all failing is an error. */
+async function listenAll(
+  options: GrpcServerOptions,
+  create: () => Http2Server,
+  servers: Http2Server[],
+): Promise<number> {
+  if (options.unixSocket !== undefined) {
+    const server = create();
+    await listenOn(server, { path: options.unixSocket });
+    servers.push(server);
+    options.log.info(`gRPC server listening on UNIX socket: ${options.unixSocket}`);
+    return 0;
+  }
+  let { port } = options;
+  let failure: unknown;
+  for (const host of options.addresses) {
+    const server = create();
+    try {
+      await listenOn(server, { host: host.replace(/^\[(.*)\]$/, '$1'), port });
+    } catch (error) {
+      failure = error;
+      options.log.error(
+        `Failed to listen for gRPC server on TCP address ${host}:${port} with error: ${String(error)}`,
+      );
+      continue;
+    }
+    servers.push(server);
+    port = (server.address() as AddressInfo).port;
+    options.log.info(`gRPC server listening on TCP address: ${host}:${port}`);
+  }
+  if (servers.length === 0) throw new Error('could not listen on any endpoint', { cause: failure });
+  return port;
+}
+
+function listenOn(
+  server: Http2Server,
+  where: { path: string } | { host: string; port: number },
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(where, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+function waitForCalls(
+  options: GrpcServerOptions,
+  graceMs: number,
+  idle: () => boolean,
+  onDrained: (done: () => void) => void,
+): Promise<void> {
+  if (idle()) return Promise.resolve();
+  return new Promise((resolve) => {
+    let limit: Timer | undefined;
+    const done = (): void => {
+      limit?.cancel();
+      resolve();
+    };
+    onDrained(done);
+    limit = options.clock.startTimer(graceMs, done, true);
+  });
+}
+
+/** Answers what is no gRPC call at all; true when it did. */
+function refuse(stream: ServerHttp2Stream, fields: IncomingHttpHeaders): boolean {
+  const type = fields['content-type'];
+  if (type === undefined || !/^application\/grpc(?:[+;]|$)/.test(type)) {
+    return alone(
+      stream,
+      415,
+      GrpcCode.Internal,
+      `invalid gRPC request content-type ${JSON.stringify(type ?? '')}`,
+    );
+  }
+  if (fields[':method'] !== 'POST') {
+    return alone(
+      stream,
+      405,
+      GrpcCode.Internal,
+      `the :method field is ${fields[':method']}, it should be POST`,
+    );
+  }
+  const path = fields[':path'] ?? '';
+  if (!path.startsWith('/') || path.indexOf('/', 1) < 0) {
+    return alone(stream, 200, GrpcCode.Unimplemented, `malformed method name: ${JSON.stringify(path)}`);
+  }
+  return false;
+}
+
+function alone(stream: ServerHttp2Stream, httpStatus: number, code: number, message: string): true {
+  stream.on('error', () => {});
+  stream.respond(
+    { ':status': httpStatus, 'content-type': 'application/grpc', ...trailersOfStatus({ code, message }) },
+    RESPOND_ALONE,
+  );
+  stream.resume();
+  setImmediate(() => {
+    if (!stream.destroyed) stream.close(0);
+  });
+  return true;
+}

@@ -1,0 +1,77 @@
+/** What the HTTP/1 and HTTP/2 transports have in common: sending a body with backpressure and receiving one. */
+
+import type { Readable, Writable } from 'node:stream';
+import type { Body } from '../contracts/app-channel.ts';
+import { EMPTY_BODY, bytesBody, joinChunks, streamBody } from './body.ts';
+
+/** Response bodies of known length up to this size are read before the response is handed out: one promise, no stream. */
+const WHOLE_BODY_LIMIT = 64 * 1024;
+
+/** Value of a header in a flat list; the first one wins. */
+export function flatHeader(headers: readonly string[], lowerName: string): string | undefined {
+  for (let i = 0; i + 1 < headers.length; i += 2) {
+    const name = headers[i] as string;
+    if (name.length === lowerName.length && name.toLowerCase() === lowerName) return headers[i + 1];
+  }
+  return undefined;
+}
+
+/** Whether a response to `verb` with `status` never has a body. */
+function bodiless(verb: string, status: number): boolean {
+  return verb === 'HEAD' || status === 204 || status === 304;
+}
+
+/**
+ * Hands the response body of `source` to `ready`: complete when it is short, as a stream otherwise. A short body that
+ * breaks off goes to `failed`.
+ */
+export function receiveBody(
+  source: Readable, verb: string, status: number, headers: readonly string[],
+  ready: (body: Body) => void, failed: (cause: Error) => void,
+): void {
+  if (bodiless(verb, status)) {
+    source.resume();
+    ready(EMPTY_BODY);
+    return;
+  }
+  const text = flatHeader(headers, 'content-length');
+  const length = text === undefined ? Number.NaN : Number(text);
+  if (!(length <= WHOLE_BODY_LIMIT)) {
+    ready(streamBody(source, Number.isFinite(length) ? length : undefined));
+    return;
+  }
+  if (length === 0) {
+    source.resume();
+    ready(EMPTY_BODY);
+    return;
+  }
+  const chunks: Uint8Array[] = [];
+  source.on('data', (chunk: Uint8Array) => chunks.push(chunk));
+  source.on('end', () => ready(bytesBody(joinChunks(chunks))));
+  source.on('error', failed);
+}
+
+/** Writes a streamed body; an error of its reader destroys the request with that error. */
+export async function pumpBody(source: AsyncIterable<Uint8Array>, target: Writable): Promise<void> {
+  try {
+    for await (const chunk of source) {
+      if (target.destroyed || target.writableEnded) return;
+      if (!target.write(chunk)) await drained(target);
+    }
+    target.end();
+  } catch (cause) {
+    target.destroy(cause instanceof Error ? cause : new Error(String(cause)));
+  }
+}
+
+function drained(target: Writable): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      target.off('drain', done);
+      target.off('close', done);
+      resolve();
+    };
+    target.on('drain', done);
+    target.on('close', done);
+  });
+}

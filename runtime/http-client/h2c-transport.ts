@@ -1,0 +1,76 @@
+/** Cleartext HTTP/2 with prior knowledge on node:http2: one session per origin, made again when it ended. */
+
+import { type ClientHttp2Session, type ClientHttp2Stream, type OutgoingHttpHeaders, connect, constants } from 'node:http2';
+import { pumpBody, receiveBody } from './exchange.ts';
+import { type HttpTransport, type Origin, type TransportRequest, type TransportResponse, authority } from './transport.ts';
+
+const WINDOW_BYTES = 1024 * 1024;
+
+/** Makes the transport of one h2c origin. */
+export function createH2cTransport(origin: Origin): HttpTransport {
+  const address = authority(origin);
+  let session: ClientHttp2Session | undefined;
+  const current = (): ClientHttp2Session => {
+    if (session !== undefined && !session.closed && !session.destroyed) return session;
+    const made = connect(`http://${address}`, { settings: { enablePush: false, initialWindowSize: WINDOW_BYTES } });
+    // The error of a broken session reaches every stream of it; a session without streams has nobody to tell.
+    made.on('error', () => {});
+    made.on('close', () => {
+      if (session === made) session = undefined;
+    });
+    made.unref();
+    session = made;
+    return made;
+  };
+  return {
+    send(request, signal, settled) {
+      return new Promise<TransportResponse>((resolve, reject) => {
+        let stream: ClientHttp2Stream;
+        try {
+          signal.throwIfAborted();
+          stream = current().request(requestHeaders(request, address));
+        } catch (cause) {
+          settled?.();
+          reject(cause as Error);
+          return;
+        }
+        const fail = (cause: Error): void => reject(signal.aborted ? (signal.reason as Error) : cause);
+        const abort = (): void => void stream.close(constants.NGHTTP2_CANCEL);
+        signal.addEventListener('abort', abort);
+        stream.on('error', fail);
+        stream.on('close', () => {
+          signal.removeEventListener('abort', abort);
+          fail(new Error('EOF'));
+          settled?.();
+        });
+        stream.on('response', (received, _flags, raw) => {
+          const status = received[':status'] ?? 0;
+          const headers = (raw as string[] | undefined)?.filter((_, i, all) => !(all[i & ~1] as string).startsWith(':')) ?? [];
+          receiveBody(stream, request.verb, status, headers, (body) => resolve({ status, headers, body }), fail);
+        });
+        const { bytes, length } = request.body;
+        if (bytes !== undefined) stream.end(bytes);
+        else if (length === 0) stream.end();
+        else void pumpBody(request.body.stream(), stream);
+      });
+    },
+    close: () => session?.close(),
+  };
+}
+
+function requestHeaders(request: TransportRequest, address: string): OutgoingHttpHeaders {
+  const headers: Record<string, string | string[]> = {
+    ':method': request.verb, ':path': request.path, ':authority': address, ':scheme': 'http',
+  };
+  for (let i = 0; i + 1 < request.headers.length; i += 2) {
+    const name = (request.headers[i] as string).toLowerCase();
+    const value = request.headers[i + 1] as string;
+    const earlier = headers[name];
+    if (earlier === undefined) headers[name] = value;
+    else if (name === 'cookie') headers[name] = `${earlier}; ${value}`;
+    else headers[name] = Array.isArray(earlier) ? [...earlier, value] : [earlier, value];
+  }
+  const length = request.body.bytes?.byteLength ?? request.body.length;
+  if (length !== undefined && length > 0) headers['content-length'] = String(length);
+  return headers;
+}

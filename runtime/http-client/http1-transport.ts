@@ -1,0 +1,76 @@
+/**
+ * HTTP/1.1 (with or without TLS) on node:http. The header list goes out as it is, in order and case: node:http takes
+ * it as a flat array and adds nothing to it, so `Host` and the framing header are put in here. Redirects are not followed.
+ */
+
+import { Agent, type ClientRequest, type IncomingMessage, type RequestOptions, request as httpRequest } from 'node:http';
+import { Agent as TlsAgent, request as httpsRequest } from 'node:https';
+import { pumpBody, receiveBody } from './exchange.ts';
+import { type HttpTransport, type Origin, type TransportRequest, type TransportResponse, authority } from './transport.ts';
+
+/** Idle connections are dropped before common servers (5 s) drop them, so that no request meets a closing one. */
+const IDLE_MS = 4000;
+const MAX_IDLE = 256;
+const MAX_HEADER_BYTES = 256 * 1024;
+
+/** Makes the transport of one HTTP/1.1 origin. */
+export function createHttp1Transport(origin: Origin): HttpTransport {
+  const pool = { keepAlive: true, maxFreeSockets: MAX_IDLE, scheduling: 'lifo' as const, timeout: IDLE_MS };
+  const { tls } = origin;
+  const agent = tls === undefined ? new Agent(pool) : new TlsAgent({
+    ...pool,
+    rejectUnauthorized: tls.verify,
+    minVersion: 'TLSv1.2',
+    ...(tls.ca === undefined ? {} : { ca: tls.ca }),
+    ...(tls.cert === undefined ? {} : { cert: tls.cert }),
+    ...(tls.key === undefined ? {} : { key: tls.key }),
+  });
+  const open = tls === undefined ? httpRequest : httpsRequest;
+  const host = authority(origin, true);
+  return {
+    send(request, signal, settled) {
+      return new Promise<TransportResponse>((resolve, reject) => {
+        let outgoing: ClientRequest;
+        try {
+          signal.throwIfAborted();
+          const options: RequestOptions = {
+            agent, host: origin.host, port: origin.port, method: request.verb, path: request.path,
+            headers: requestHeaders(request, host), maxHeaderSize: MAX_HEADER_BYTES,
+          };
+          outgoing = open(options);
+        } catch (cause) {
+          settled?.();
+          reject(cause as Error);
+          return;
+        }
+        const abort = (): void => void outgoing.destroy(signal.reason as Error);
+        signal.addEventListener('abort', abort);
+        outgoing.on('error', reject);
+        outgoing.on('close', () => {
+          signal.removeEventListener('abort', abort);
+          settled?.();
+        });
+        outgoing.on('response', (response: IncomingMessage) => {
+          const status = response.statusCode ?? 0;
+          const headers = response.rawHeaders;
+          receiveBody(response, request.verb, status, headers, (body) => resolve({ status, headers, body }), reject);
+        });
+        const { bytes, length } = request.body;
+        if (bytes !== undefined) outgoing.end(bytes);
+        else if (length === 0) outgoing.end();
+        else void pumpBody(request.body.stream(), outgoing);
+      });
+    },
+    close: () => agent.destroy(),
+  };
+}
+
+const MAY_HAVE_BODY = new Set(['POST', 'PUT', 'PATCH']);
+
+function requestHeaders(request: TransportRequest, host: string): string[] {
+  const headers = ['Host', host, ...request.headers];
+  const length = request.body.bytes?.byteLength ?? request.body.length;
+  if (length === undefined) headers.push('Transfer-Encoding', 'chunked');
+  else if (length > 0 || MAY_HAVE_BODY.has(request.verb)) headers.push('Content-Length', String(length));
+  return headers;
+}

@@ -1,0 +1,83 @@
+/** Decoding of plain JSON bodies: member names without regard to case, types checked, faults name the member. */
+
+import type { StringMap } from '../contracts/blocks.ts';
+
+/** A body that is not what the endpoint takes; the text names the member and what was expected. */
+export class FieldError extends Error {
+  override readonly name = 'FieldError';
+}
+
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+/** JSON's own word for the type of a value. */
+export function jsonType(value: unknown): string {
+  if (value === null || value === undefined) return 'null';
+  return Array.isArray(value) ? 'array' : typeof value;
+}
+
+/** Parses a body; an empty one is `EOF`, as Go's decoder calls it. */
+export function parseJson(bytes: Uint8Array): unknown {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
+  if (text.trim() === '') throw new FieldError('EOF');
+  return JSON.parse(text);
+}
+
+export function mismatch(name: string, expected: string, value: unknown): FieldError {
+  return new FieldError(`json: cannot unmarshal ${jsonType(value)} into field ${name} of type ${expected}`);
+}
+
+/** `null` counts as an empty object. */
+export function asObject(value: unknown, name: string): JsonObject {
+  if (value === null || value === undefined) return {};
+  if (typeof value !== 'object' || Array.isArray(value)) throw mismatch(name, 'object', value);
+  return value as JsonObject;
+}
+
+/** `null` counts as an empty list. */
+export function asList(value: unknown, name: string): readonly unknown[] {
+  if (value === null || value === undefined) return [];
+  if (!Array.isArray(value)) throw mismatch(name, 'array', value);
+  return value;
+}
+
+/** `null` counts as absent. */
+export function asText(value: unknown, name: string): string | undefined {
+  if (value === null || value === undefined) return undefined;
+  if (typeof value !== 'string') throw mismatch(name, 'string', value);
+  return value;
+}
+
+export function asInteger(value: unknown, name: string): number | undefined {
+  if (value === null || value === undefined) return undefined;
+  if (typeof value !== 'number' || !Number.isInteger(value)) throw mismatch(name, 'int', value);
+  return value;
+}
+
+export function asTextMap(value: unknown, name: string): StringMap {
+  const given = asObject(value, name);
+  for (const key of Object.keys(given)) {
+    if (typeof given[key] === 'string') continue;
+    if (given[key] !== null) throw mismatch(name, 'string', given[key]);
+    return Object.fromEntries(Object.entries(given).map(([k, v]) => [k, asText(v, name) ?? '']));
+  }
+  return given as StringMap;
+}
+
+/** Own members of `value` that `names` lists (lower case), whatever case they were written in; the last one wins. */
+export function pickMembers<N extends string>(
+  value: unknown,
+  what: string,
+  names: readonly N[],
+): Partial<Record<N, unknown>> {
+  const given = asObject(value, what);
+  const found: Partial<Record<N, unknown>> = {};
+  for (const key of Object.keys(given)) {
+    let name = key as N;
+    if (!names.includes(name)) {
+      name = key.toLowerCase() as N;
+      if (!names.includes(name)) continue;
+    }
+    found[name] = given[key];
+  }
+  return found;
+}

@@ -1,0 +1,112 @@
+/**
+ * Decoding of bodies that mirror protobuf messages (lock, jobs, conversation, workflow): camelCase and snake_case
+ * names, unknown members ignored, `null` for the default value (Dapr HTTP reference, section 0).
+ */
+
+import { errorText, runtimeError } from '../contracts/error.ts';
+import type { ApiRequest } from './api-request.ts';
+import { FieldError, type JsonObject, jsonType } from './json-fields.ts';
+
+const camel = (name: string): string =>
+  name.includes('_') ? name.replace(/_([a-z0-9])/g, (_, c: string) => c.toUpperCase()) : name;
+
+const invalid = (kind: string, name: string, value: unknown): FieldError =>
+  new FieldError(`proto: invalid value for ${kind} field ${name}: ${JSON.stringify(value)}`);
+
+/** Members of one message by their camelCase name. */
+export class MessageFields {
+  readonly #values = new Map<string, unknown>();
+
+  constructor(value: unknown) {
+    if (value === null || value === undefined) return;
+    if (typeof value !== 'object' || Array.isArray(value))
+      throw new FieldError(`proto: syntax error: unexpected ${jsonType(value)}`);
+    for (const [key, member] of Object.entries(value as JsonObject)) {
+      if (member !== null) this.#values.set(camel(key), member);
+    }
+  }
+
+  has(name: string): boolean {
+    return this.#values.has(name);
+  }
+
+  raw(name: string): unknown {
+    return this.#values.get(name);
+  }
+
+  text(name: string): string | undefined {
+    const value = this.#values.get(name);
+    if (value !== undefined && typeof value !== 'string') throw invalid('string', name, value);
+    return value;
+  }
+
+  flag(name: string): boolean {
+    const value = this.#values.get(name) ?? false;
+    if (typeof value !== 'boolean') throw invalid('bool', name, value);
+    return value;
+  }
+
+  number(name: string): number | undefined {
+    const value = this.#values.get(name);
+    if (value === undefined) return undefined;
+    const parsed =
+      typeof value === 'string' && value.trim() === value && value !== '' ? Number(value) : value;
+    if (typeof parsed !== 'number' || !Number.isFinite(parsed)) throw invalid('double', name, value);
+    return parsed;
+  }
+
+  /** An integer in the range of a 32-bit field. */
+  integer(name: string, min: number, max: number): number | undefined {
+    const value = this.#values.get(name);
+    if (value === undefined) return undefined;
+    const parsed = typeof value === 'string' && /^-?\d+$/.test(value) ? Number(value) : value;
+    if (typeof parsed !== 'number' || !Number.isInteger(parsed) || parsed < min || parsed > max) {
+      throw invalid(min < 0 ? 'int32' : 'uint32', name, value);
+    }
+    return parsed;
+  }
+
+  list(name: string): readonly unknown[] {
+    const value = this.#values.get(name) ?? [];
+    if (!Array.isArray(value))
+      throw new FieldError(`proto: syntax error: unexpected ${jsonType(value)} for list field ${name}`);
+    return value;
+  }
+
+  message(name: string): MessageFields {
+    return new MessageFields(this.#values.get(name));
+  }
+
+  textMap(name: string): Readonly<Record<string, string>> {
+    const value = this.#values.get(name) ?? {};
+    if (typeof value !== 'object' || Array.isArray(value)) throw invalid('map', name, value);
+    for (const member of Object.values(value as JsonObject)) {
+      if (typeof member !== 'string') throw invalid('string', name, member);
+    }
+    return value as Readonly<Record<string, string>>;
+  }
+}
+
+/** Body as bytes, with the failure of endpoints that mirror messages: 400 `ERR_BODY_READ`. */
+export async function readMessageBytes(request: ApiRequest): Promise<Uint8Array> {
+  try {
+    return await request.body.bytes();
+  } catch (error) {
+    throw runtimeError('bodyRead', { error: errorText(error) }, { cause: error });
+  }
+}
+
+/** Reads a body and decodes it with `decode`; no body is an empty message. */
+export async function readMessage<T>(request: ApiRequest, decode: (fields: MessageFields) => T): Promise<T> {
+  const bytes = await readMessageBytes(request);
+  try {
+    return decode(
+      new MessageFields(bytes.byteLength === 0 ? undefined : JSON.parse(Buffer.from(bytes).toString('utf8'))),
+    );
+  } catch (error) {
+    if (error instanceof FieldError || error instanceof SyntaxError) {
+      throw runtimeError('malformedRequest', { error: errorText(error) }, { cause: error });
+    }
+    throw error;
+  }
+}

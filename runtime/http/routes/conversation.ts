@@ -1,0 +1,142 @@
+/** Conversation over HTTP, both alpha versions (Dapr HTTP reference, section 18). */
+
+import type { ConversationBlock, ConverseRequest } from '../../contracts/blocks.ts';
+import type { ConversationMessage, ConversationResult } from '../../contracts/conversation.ts';
+import { runtimeError } from '../../contracts/error.ts';
+import { goJson } from '../go-json.ts';
+import { FieldError, type JsonObject } from '../json-fields.ts';
+import { MessageFields, readMessage } from '../message-fields.ts';
+import { jsonReply } from '../respond.ts';
+import type { HttpHandlers } from '../router.ts';
+
+type Role = ConversationMessage['role'];
+
+const ROLES: Readonly<Record<string, Role>> = {
+  ofDeveloper: 'developer',
+  ofSystem: 'system',
+  ofUser: 'user',
+  ofAssistant: 'assistant',
+  ofTool: 'tool',
+};
+const ROLE_NAMES: ReadonlySet<string> = new Set<Role>(['user', 'system', 'assistant', 'tool', 'developer']);
+
+export function conversationHandlers(
+  conversation: ConversationBlock,
+): Pick<HttpHandlers, 'converse' | 'converseAlpha2'> {
+  return {
+    converse: async (request) => {
+      const component = request.param(0);
+      const given = await readMessage(request, decodeAlpha1);
+      if (given === undefined) throw runtimeError('conversationMissingInputs', { component });
+      const { contextId, outputs } = await conversation.converse(component, given, request.call);
+      return jsonReply(
+        200,
+        goJson({
+          ...named('contextID', contextId),
+          outputs: outputs.map(({ content }) => ({ result: content })),
+        }),
+      );
+    },
+    converseAlpha2: async (request) => {
+      const component = request.param(0);
+      const given = await readMessage(request, decodeAlpha2);
+      if (given === undefined) throw runtimeError('conversationMissingInputs', { component });
+      return jsonReply(
+        200,
+        goJson(alpha2Answer(await conversation.converse(component, given, request.call))),
+      );
+    },
+  };
+}
+
+const named = (name: string, value: string | undefined): JsonObject =>
+  value === undefined || value === '' ? {} : { [name]: value };
+
+/** Members that both versions share; `undefined` without inputs. */
+function decodeCommon(
+  fields: MessageFields,
+  messages: readonly ConversationMessage[],
+  scrub: boolean,
+): ConverseRequest {
+  const contextId = fields.text('contextID') ?? fields.text('contextId');
+  const temperature = fields.number('temperature');
+  const toolChoice = fields.text('toolChoice');
+  const parameters = fields.raw('parameters') ?? {};
+  if (typeof parameters !== 'object' || Array.isArray(parameters))
+    throw new FieldError('proto: invalid value for map field parameters');
+  return {
+    messages,
+    scrubPii: scrub || scrubs(fields),
+    tools: fields.list('tools'),
+    parameters: parameters as Readonly<Record<string, unknown>>,
+    metadata: fields.textMap('metadata'),
+    ...(contextId === undefined ? {} : { contextId }),
+    ...(temperature === undefined ? {} : { temperature }),
+    ...(toolChoice === undefined ? {} : { toolChoice }),
+  };
+}
+
+const scrubs = (fields: MessageFields): boolean => fields.flag('scrubPII') || fields.flag('scrubPii');
+
+function decodeAlpha1(fields: MessageFields): ConverseRequest | undefined {
+  const inputs = fields.list('inputs').map((input) => new MessageFields(input));
+  if (inputs.length === 0) return undefined;
+  const messages = inputs.map((input): ConversationMessage => {
+    const role = input.text('role') ?? 'user';
+    return { role: ROLE_NAMES.has(role) ? (role as Role) : 'user', content: [input.text('content') ?? ''] };
+  });
+  return decodeCommon(fields, messages, inputs.some(scrubs));
+}
+
+function decodeAlpha2(fields: MessageFields): ConverseRequest | undefined {
+  const inputs = fields.list('inputs').map((input) => new MessageFields(input));
+  if (inputs.length === 0) return undefined;
+  const messages = inputs.flatMap((input) =>
+    input.list('messages').map((message) => decodeMessage(new MessageFields(message))),
+  );
+  return decodeCommon(fields, messages, inputs.some(scrubs));
+}
+
+function decodeMessage(fields: MessageFields): ConversationMessage {
+  const kind = Object.keys(ROLES).find((name) => fields.has(name));
+  const role = kind === undefined ? undefined : ROLES[kind];
+  if (kind === undefined || role === undefined) {
+    throw new FieldError(`proto: a message needs one of ${Object.keys(ROLES).join(', ')}`);
+  }
+  const body = fields.message(kind);
+  const name = body.text('name');
+  const toolId = body.text('toolId');
+  const toolCalls = body.list('toolCalls');
+  return {
+    role,
+    content: body.list('content').map((part) => new MessageFields(part).text('text') ?? ''),
+    ...(name === undefined ? {} : { name }),
+    ...(toolId === undefined ? {} : { toolId }),
+    ...(toolCalls.length === 0 ? {} : { toolCalls }),
+  };
+}
+
+/** Zero and empty members are left out; 64-bit counters are strings. */
+function alpha2Answer(result: ConversationResult): JsonObject {
+  const choices = result.outputs.map(({ content, finishReason, toolCalls }, index) => ({
+    ...named('finishReason', finishReason),
+    ...(index === 0 ? {} : { index: String(index) }),
+    message: {
+      ...named('content', content),
+      ...(toolCalls === undefined || toolCalls.length === 0 ? {} : { toolCalls }),
+    },
+  }));
+  const usage = result.usage === undefined ? {} : { usage: usageJson(result.usage) };
+  return {
+    ...named('contextId', result.contextId),
+    outputs: [{ choices, ...named('model', result.model), ...usage }],
+  };
+}
+
+function usageJson(usage: NonNullable<ConversationResult['usage']>): JsonObject {
+  return Object.fromEntries(
+    Object.entries(usage)
+      .filter(([, count]) => count > 0)
+      .map(([name, count]) => [name, String(count)]),
+  );
+}

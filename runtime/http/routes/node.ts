@@ -1,0 +1,29 @@
+/** Health, shutdown (Dapr HTTP reference, section 20) and where queued messages are. */
+
+import type { HealthBlock, NodeBlock } from '../../contracts/blocks.ts';
+import { isTruthy } from '../../contracts/metadata.ts';
+import { jsonReply, NO_CONTENT } from '../respond.ts';
+import type { HttpHandlers } from '../router.ts';
+
+type NodeHandlers = Pick<HttpHandlers, 'health' | 'healthOutbound' | 'shutdown' | 'spoolStatus'>;
+
+export function nodeHandlers(health: HealthBlock, node: NodeBlock): NodeHandlers {
+  return {
+    health: (request) => {
+      health.check(request.query === '' ? undefined : request.queryValue('appid'));
+      return NO_CONTENT;
+    },
+    healthOutbound: () => {
+      health.checkOutbound();
+      return NO_CONTENT;
+    },
+    shutdown: (request) => {
+      const force = isTruthy(request.header('dapr-force-shutdown'));
+      return { ...NO_CONTENT, afterSent: () => node.shutdown(force) };
+    },
+    spoolStatus: async () => {
+      const queues = (await node.spools()).map(({ name, counts }) => ({ name, ...counts }));
+      return jsonReply(200, `${JSON.stringify({ queues })}\n`);
+    },
+  };
+}

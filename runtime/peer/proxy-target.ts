@@ -1,0 +1,163 @@
+/**
+ * Where a proxied gRPC call goes (gRPC reference, section 4): to the own app's server, or under the same method name to
+ * the internal port of the target's sidecar. The gRPC server copies frames; this opens the stream they go to.
+ */
+
+import type { AppHealth, HeaderList } from '../contracts/app-channel.ts';
+import { GrpcCode } from '../contracts/grpc-code.ts';
+import { metadataValue } from '../contracts/grpc-wire/metadata.ts';
+import { GrpcStatusError } from '../contracts/grpc-wire/status.ts';
+import { errorText } from '../contracts/error.ts';
+import type { NameResolver } from '../contracts/name-resolver.ts';
+import type { Span, TraceContext } from '../contracts/trace.ts';
+import { ZERO_TRACEPARENT } from '../contracts/trace.ts';
+import { type AccessControl, accessDenied } from '../building-blocks/invoke/access-control.ts';
+import { InvalidMethodError, normaliseMethod } from '../building-blocks/invoke/method-path.ts';
+import { resolveTarget } from '../building-blocks/invoke/target.ts';
+import { metadataOfTrace } from '../grpc/trace-metadata.ts';
+import type { GrpcCallOptions, GrpcStream } from '../grpc-client/call.ts';
+import type { GrpcClient, GrpcClientPool } from '../grpc-client/client.ts';
+
+/** What the proxy knows about the call it received. */
+export interface ProxyCall {
+  /** `/package.Service/Method`. */
+  readonly path: string;
+  readonly metadata: HeaderList;
+  readonly signal: AbortSignal;
+  readonly span: Pick<Span, 'context'>;
+}
+
+export interface ProxyTargetOptions {
+  readonly appId: string;
+  /** Empty means `default`. */
+  readonly namespace: string;
+  readonly resolver: () => NameResolver | undefined;
+  /** Connections to other sidecars, shared with `createPeers`. */
+  readonly clients: GrpcClientPool;
+  /** Connection to the own app; `undefined` when it speaks HTTP or there is none. */
+  readonly appClient: () => GrpcClient | undefined;
+  readonly appHealth: Pick<AppHealth, 'healthy'>;
+  /** `APP_API_TOKEN`. */
+  readonly appToken?: string;
+  readonly accessControl?: AccessControl;
+  /** gRPC connection to another app of this node. */
+  readonly siblingClient?: (appId: string) => GrpcClient | undefined;
+}
+
+/** Where a call goes, and the way there. */
+export interface ProxyTarget {
+  readonly appId: string;
+  readonly local: boolean;
+  /** Opens the stream; may be called again for a retry. */
+  open(signal: AbortSignal): Promise<GrpcStream>;
+}
+
+const PROXY_CONTENT_TYPE = 'application/grpc+proto';
+const MISSING_TARGET = 'failed to proxy request: required metadata dapr-callee-app-id or dapr-app-id not found';
+const REMOTE_DROPPED = new Set(['dapr-app-id', 'dapr-caller-app-id', 'dapr-callee-app-id', 'traceparent', 'tracestate', 'grpc-trace-bin']);
+
+/** Finds the target of a call. Rejects with the status that the caller sees. */
+export async function resolveProxyTarget(call: ProxyCall, options: ProxyTargetOptions): Promise<ProxyTarget> {
+  const id = metadataValue(call.metadata, 'dapr-callee-app-id') ?? metadataValue(call.metadata, 'dapr-app-id');
+  if (id === undefined) throw new GrpcStatusError(GrpcCode.Unknown, MISSING_TARGET);
+  const namespace = options.namespace === '' ? 'default' : options.namespace;
+  const target = namedApp(id, namespace);
+  const own = target.namespace === namespace;
+  if (own && target.id === options.appId) return localTarget(call, options);
+  const sibling = own ? options.siblingClient?.(target.id) : undefined;
+  const metadata = remoteMetadata(call, options.appId, target.id);
+  if (sibling !== undefined) return { appId: target.id, local: false, open: opener(sibling, call.path, metadata) };
+  const address = await resolve(target, options, call.signal);
+  return { appId: target.id, local: false, open: remoteOpener(address, target, call.path, metadata, options) };
+}
+
+/** Opens the stream of a proxied call at its target. */
+export async function openProxyStream(call: ProxyCall, options: ProxyTargetOptions): Promise<GrpcStream> {
+  return (await resolveProxyTarget(call, options)).open(call.signal);
+}
+
+function namedApp(id: string, namespace: string): { readonly id: string; readonly namespace: string } {
+  try {
+    const target = resolveTarget(id, namespace, NO_ENDPOINTS);
+    if (target.kind === 'app') return target;
+  } catch (cause) {
+    throw new GrpcStatusError(GrpcCode.Unknown, errorText(cause), { cause });
+  }
+  throw new GrpcStatusError(GrpcCode.Unknown, `invalid app id ${id}`);
+}
+
+const NO_ENDPOINTS = new Map<string, never>();
+
+function localTarget(call: ProxyCall, options: ProxyTargetOptions): ProxyTarget {
+  const path = normalisedPath(call.path);
+  const denied = accessDenied(options.accessControl, path, 'NONE');
+  if (denied !== undefined) throw new GrpcStatusError(GrpcCode.PermissionDenied, denied);
+  const client = options.appClient();
+  if (client === undefined) throw new GrpcStatusError(GrpcCode.Internal, 'app channel is not initialized');
+  if (!options.appHealth.healthy) throw new GrpcStatusError(GrpcCode.Internal, 'app is not in a healthy state');
+  const metadata: (readonly [string, string])[] = call.metadata.filter(([name]) => name.toLowerCase() !== 'dapr-api-token');
+  if (options.appToken !== undefined && options.appToken !== '') metadata.push(['dapr-api-token', options.appToken]);
+  return { appId: options.appId, local: true, open: opener(client, path, metadata) };
+}
+
+function normalisedPath(path: string): string {
+  try {
+    return `/${normaliseMethod(path)}`;
+  } catch (cause) {
+    if (!(cause instanceof InvalidMethodError)) throw cause;
+    throw new GrpcStatusError(GrpcCode.InvalidArgument, cause.message, { cause });
+  }
+}
+
+function remoteMetadata(call: ProxyCall, callerId: string, calleeId: string): HeaderList {
+  const trace: TraceContext = call.span.context;
+  const traced = trace.traceparent !== undefined && trace.traceparent !== ZERO_TRACEPARENT;
+  const kept = call.metadata.filter(([name]) => {
+    const lower = name.toLowerCase();
+    return !(REMOTE_DROPPED.has(lower) && (traced || lower.startsWith('dapr-')));
+  });
+  const own: (readonly [string, string])[] = [['dapr-caller-app-id', callerId], ['dapr-callee-app-id', calleeId]];
+  return [...kept, ...own, ...(traced ? metadataOfTrace({ ...trace, baggage: '' }) : [])];
+}
+
+async function resolve(
+  target: { readonly id: string; readonly namespace: string }, options: ProxyTargetOptions, signal: AbortSignal,
+): Promise<string> {
+  const resolver = options.resolver();
+  if (resolver === undefined) throw new GrpcStatusError(GrpcCode.Unknown, 'name resolver not initialized');
+  try {
+    return await resolver.resolve({ appId: target.id, namespace: target.namespace }, signal);
+  } catch (cause) {
+    if (signal.aborted) throw cause;
+    throw new GrpcStatusError(GrpcCode.Unknown, errorText(cause), { cause });
+  }
+}
+
+function opener(client: GrpcClient, path: string, metadata: HeaderList): ProxyTarget['open'] {
+  return (signal) => client.bidi(path, callOptions(metadata, signal));
+}
+
+/** A connection that breaks before the stream exists is made again once, with a fresh address. */
+function remoteOpener(
+  address: string, target: { readonly id: string; readonly namespace: string }, path: string, metadata: HeaderList,
+  options: ProxyTargetOptions,
+): ProxyTarget['open'] {
+  let current = address;
+  const open = (signal: AbortSignal): Promise<GrpcStream> =>
+    options.clients.client(current).bidi(path, callOptions(metadata, signal));
+  return async (signal) => {
+    try {
+      return await open(signal);
+    } catch (cause) {
+      if (!(cause instanceof GrpcStatusError) || signal.aborted) throw cause;
+      if (cause.code !== GrpcCode.Unavailable && cause.code !== GrpcCode.Unauthenticated) throw cause;
+      options.resolver()?.forget?.({ appId: target.id, namespace: target.namespace }, current);
+      current = await resolve(target, options, signal);
+      return open(signal);
+    }
+  };
+}
+
+function callOptions(metadata: HeaderList, signal: AbortSignal): GrpcCallOptions {
+  return { metadata, signal, contentType: PROXY_CONTENT_TYPE };
+}

@@ -1,0 +1,90 @@
+/** Invocations as `InternalInvokeRequest` and back (gRPC reference, section 5). */
+
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import type { Body, InvokeRequest } from '../contracts/app-channel.ts';
+import { headerValue } from '../contracts/blocks.ts';
+import { methodFromWire, wireMethod } from '../building-blocks/invoke/method-path.ts';
+import { HTTPExtension_Verb } from '../generated/dapr/proto/common/v1/common_pb.ts';
+import { APIVersion } from '../generated/dapr/proto/internals/v1/apiversion_pb.ts';
+import {
+  type InternalInvokeRequest, type InternalInvokeRequestSchema, type InternalInvokeRequestStream, InternalInvokeRequestStreamSchema,
+} from '../generated/dapr/proto/internals/v1/service_invocation_pb.ts';
+import { fromWireMap, toWireMap } from './wire-headers.ts';
+
+const VERB_NAMES: readonly string[] = ['', 'GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH'];
+const NOTHING = new Uint8Array(0);
+
+export interface WireTarget {
+  readonly appId: string;
+  /** The caller came over HTTP, so its headers are HTTP headers. */
+  readonly http: boolean;
+}
+
+/** The request without its body. */
+export function toWireRequest(
+  request: InvokeRequest, target: WireTarget, data: Uint8Array = NOTHING,
+): MessageInitShape<typeof InternalInvokeRequestSchema> {
+  const metadata = toWireMap(request.headers, target.http);
+  metadata['destination-app-id'] = { values: [target.appId] };
+  const { length } = request.body;
+  if (length !== undefined && length > 0 && headerValue(request.headers, 'content-length') === undefined) {
+    metadata['Content-Length'] = { values: [String(length)] };
+  }
+  const verb = VERB_NAMES.indexOf(request.verb);
+  return {
+    ver: APIVersion.V1,
+    metadata,
+    message: {
+      method: wireMethod(request.method),
+      contentType: request.contentType ?? '',
+      data: { typeUrl: '', value: data },
+      httpExtension: { verb: verb > 0 ? (verb as HTTPExtension_Verb) : HTTPExtension_Verb.POST, querystring: request.query },
+    },
+  };
+}
+
+/** First message of a stream: the request, and the first bytes of its body where there are any. */
+export function leadingChunk(request: InvokeRequest, target: WireTarget, data: Uint8Array | undefined): InternalInvokeRequestStream {
+  return create(InternalInvokeRequestStreamSchema, {
+    request: toWireRequest(request, target),
+    ...(data === undefined || data.byteLength === 0 ? {} : { payload: { data, seq: 0n } }),
+  });
+}
+
+/** Following message of a stream. */
+export function dataChunk(data: Uint8Array, seq: number): InternalInvokeRequestStream {
+  return create(InternalInvokeRequestStreamSchema, { payload: { data, seq: BigInt(seq) } });
+}
+
+/** The invocation that a peer asks for, and who asks. */
+export function fromWireRequest(
+  request: InternalInvokeRequest, body: Body,
+): { readonly request: InvokeRequest; readonly caller: { readonly appId: string; readonly namespace: string } } {
+  const headers = fromWireMap(request.metadata);
+  const { message } = request;
+  const contentType = message?.data?.typeUrl ? 'application/x-protobuf' : message?.contentType;
+  return {
+    request: {
+      method: methodFromWire(message?.method ?? ''),
+      verb: VERB_NAMES[message?.httpExtension?.verb ?? 0] ?? '',
+      query: message?.httpExtension?.querystring ?? '',
+      headers,
+      body,
+      ...(contentType === undefined || contentType === '' ? {} : { contentType }),
+    },
+    caller: {
+      appId: headerValue(headers, 'dapr-caller-app-id') ?? '',
+      namespace: headerValue(headers, 'dapr-caller-namespace') ?? '',
+    },
+  };
+}
+
+/** Length of the body that the caller announced; `undefined` when it did not. */
+export function announcedLength(request: InternalInvokeRequest): number | undefined {
+  for (const name in request.metadata) {
+    if (name.length !== 14 || name.toLowerCase() !== 'content-length') continue;
+    const text = request.metadata[name]?.values[0] ?? '';
+    return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+  }
+  return undefined;
+}
