@@ -156,6 +156,8 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
     shutdown: request.shutdown,
   });
   const { blocks } = built;
+  const faults = built.subscriptions.faults();
+  if (faults.length > 0) throw new Error(`failed to load subscriptions: ${faults.join('; ')}`);
   stack.defer(() => built.configuration.close());
 
   const graceMs = options.gracefulShutdownMs === 0 ? 24 * 3_600_000 : options.gracefulShutdownMs;

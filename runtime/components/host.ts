@@ -127,6 +127,7 @@ export function createComponentHost(options: ComponentHostOptions): ComponentHos
       metadata: items,
       capabilities: capabilitiesOf(definition, instance),
       instance,
+      namespaceScoped: resource.metadata.some((entry) => entry.value?.includes('{namespace}') === true),
       secretNames: Object.fromEntries(
         resource.metadata.flatMap((entry) =>
           entry.secretKeyRef === undefined ? [] : [[entry.name, entry.secretKeyRef.name]],
