@@ -29,7 +29,11 @@ export interface ConversationResult {
   readonly contextId?: string;
   readonly model?: string;
   /** Token counts, where the component knows them. */
-  readonly usage?: { readonly completionTokens: number; readonly promptTokens: number; readonly totalTokens: number };
+  readonly usage?: {
+    readonly completionTokens: number;
+    readonly promptTokens: number;
+    readonly totalTokens: number;
+  };
 }
 
 export interface Conversation extends ComponentInstance {
