@@ -94,7 +94,7 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
     env: node.env,
   });
   const sources = { env: node.env, ids: node.ids, appId, namespace };
-  const host = createComponentHost({ registry, store, log, sources, denied: configuration.deniedComponents, deps });
+  const host = createComponentHost({ registry, store, log, metrics, sources, denied: configuration.deniedComponents, deps });
   stack.defer(() => host.closeAll());
 
   const names = await startNameResolution({

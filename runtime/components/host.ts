@@ -8,6 +8,7 @@ import type { AnyComponentDefinition, Category, ComponentDeps } from '../contrac
 import type { LoadedComponent } from '../contracts/component-source.ts';
 import { errorText } from '../contracts/error.ts';
 import type { Logger } from '../contracts/logger.ts';
+import type { Metrics } from '../contracts/metrics.ts';
 import { decodeMetadata } from '../contracts/metadata.ts';
 import type { ComponentResource } from '../contracts/resource.ts';
 import { type ItemSources, resolveItems } from './metadata-items.ts';
@@ -18,6 +19,7 @@ export interface ComponentHostOptions {
   readonly registry: Registry;
   readonly store: ComponentStore;
   readonly log: Logger;
+  readonly metrics: Metrics;
   readonly sources: Omit<ItemSources, 'secret' | 'log'>;
   /** Types (`type` or `type/version`, lower case) the Configuration denies. */
   readonly denied: readonly string[];
@@ -28,6 +30,8 @@ export interface ComponentHostOptions {
 export class ComponentFailure extends Error {
   override readonly name = 'ComponentFailure';
   readonly resource: ComponentResource;
+  /** `reason` label of the failure metric. */
+  readonly phase: 'creation' | 'init';
   constructor(
     resource: ComponentResource,
     phase: 'INIT_COMPONENT_FAILURE' | 'CREATE_COMPONENT_FAILURE' | 'INIT_FAILURE',
@@ -39,6 +43,7 @@ export class ComponentFailure extends Error {
       `process component ${resource.name} error: [${phase}]: ${what} error occurred for ${resource.name} (${resource.type}/${version}): ${reason} [${resource.origin.file}]`,
     );
     this.resource = resource;
+    this.phase = phase === 'CREATE_COMPONENT_FAILURE' ? 'creation' : 'init';
   }
 }
 
@@ -52,7 +57,7 @@ export interface ComponentHost {
 }
 
 export function createComponentHost(options: ComponentHostOptions): ComponentHost {
-  const { store, log } = options;
+  const { store, log, metrics } = options;
   /** Resources whose secret store is not there (yet). */
   const waiting = new Map<string, ComponentResource>();
 
@@ -160,8 +165,12 @@ export function createComponentHost(options: ComponentHostOptions): ComponentHos
     try {
       const component = await start(resource, signal);
       store.add(component);
+      metrics.count('runtime_component_loaded', {});
+      metrics.count('runtime_component_init_total', { component: resource.type });
       log.info(`Component loaded: ${resource.name} (${resource.type}/${component.version})`);
     } catch (error) {
+      const reason = error instanceof ComponentFailure ? error.phase : 'init';
+      metrics.count('runtime_component_init_fail_total', { component: resource.type, componentName: resource.name, reason });
       if (!resource.ignoreErrors) throw error;
       log.error(errorText(error));
       return;

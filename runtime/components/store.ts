@@ -14,7 +14,10 @@ export function createComponentStore(): ComponentStore {
   const listeners = new Set<Parameters<ComponentSource['onChange']>[0]>();
   const of = (category: Category): Map<string, LoadedComponent> => {
     let found = byCategory.get(category);
-    if (found === undefined) byCategory.set(category, (found = new Map()));
+    if (found === undefined) {
+      found = new Map();
+      byCategory.set(category, found);
+    }
     return found;
   };
   const all = (): readonly LoadedComponent[] =>

@@ -30,8 +30,16 @@ const BYTE_BUCKETS = [
   4294967296,
 ];
 
-function escape(value: string): string {
+function escapeLabel(value: string): string {
   return value.replace(/[\\"\n]/g, (c) => (c === '\n' ? '\\n' : `\\${c}`));
+}
+
+/** Labels in exposition order: sorted, empty ones kept. */
+function labelText(labels: Labels): string {
+  return Object.keys(labels)
+    .sort()
+    .map((label) => `${label}="${escapeLabel(labels[label] ?? '')}"`)
+    .join(',');
 }
 
 export function createMetrics(options: MetricsOptions): MetricsRegistry {
@@ -39,16 +47,23 @@ export function createMetrics(options: MetricsOptions): MetricsRegistry {
   const gauges = new Map<string, Map<string, number>>();
   const histograms = new Map<string, Map<string, Histogram>>();
 
+  /** Series text of label objects that callers keep and pass again. */
+  const known = new WeakMap<Labels, string>();
   const seriesKey = (name: string, labels: Labels): string => {
-    const all: Labels = { ...options.common, ...(options.rewrite?.(name, labels) ?? labels) };
-    return Object.keys(all)
-      .sort()
-      .map((label) => `${label}="${escape(all[label] ?? '')}"`)
-      .join(',');
+    if (options.rewrite !== undefined) return labelText({ ...options.common, ...options.rewrite(name, labels) });
+    let text = known.get(labels);
+    if (text === undefined) {
+      text = labelText({ ...options.common, ...labels });
+      known.set(labels, text);
+    }
+    return text;
   };
   const family = <T>(families: Map<string, Map<string, T>>, name: string): Map<string, T> => {
     let found = families.get(name);
-    if (found === undefined) families.set(name, (found = new Map()));
+    if (found === undefined) {
+      found = new Map();
+      families.set(name, found);
+    }
     return found;
   };
   const bounds = (name: string): readonly number[] =>
@@ -73,8 +88,10 @@ export function createMetrics(options: MetricsOptions): MetricsRegistry {
       if (full(series, key)) return;
       const limits = bounds(name);
       let histogram = series.get(key);
-      if (histogram === undefined)
-        series.set(key, (histogram = { counts: limits.map(() => 0), sum: 0, count: 0 }));
+      if (histogram === undefined) {
+        histogram = { counts: limits.map(() => 0), sum: 0, count: 0 };
+        series.set(key, histogram);
+      }
       histogram.sum += value;
       histogram.count += 1;
       const index = limits.findIndex((limit) => value <= limit);
