@@ -3,7 +3,7 @@
 //
 // By hand: `npm run contract -- [--only regex] [--jobs n] [--update]`; `--update` adds to the list what passes by now.
 
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { assemble } from './build.ts';
@@ -13,6 +13,9 @@ import { hostTarget } from './targets.ts';
 
 const replay = fromRoot('test/contract/replay.mjs');
 const listFile = fromRoot('test/contract-passing.txt');
+
+/** More failures than this are no accident. */
+const MAX_REPEATED = 8;
 
 interface ScenarioResult {
   readonly name: string;
@@ -54,8 +57,8 @@ function compare(results: readonly ScenarioResult[], expected: readonly string[]
   });
   const passing = results.filter(({ result }) => result === 'pass').length;
   return {
-    passed: broken.length === 0 ? 1 : 0,
-    failed: broken.length === 0 ? 0 : 1,
+    passed: expected.length - broken.length,
+    failed: broken.length,
     output: lines.join('\n'),
     note: `${passing} of ${results.length} scenarios pass, ${expected.length} listed`,
   };
@@ -91,13 +94,53 @@ export async function contract({
   writeFileSync(report, '');
   const { output } = await runNode([replay, ...options]);
   if (show) process.stdout.write(output);
-  const written = readFileSync(report, 'utf8');
-  if (written === '') return { passed: 0, failed: 1, output };
-  const { results }: { results: ScenarioResult[] } = JSON.parse(written);
-  noticeNew(results, update);
+  const first = readReport(report);
+  if (first === undefined) return { passed: 0, failed: 1, output };
+  noticeNew(first, update);
   const pattern = new RegExp(only ?? '');
   const expected = listed().filter((name) => pattern.test(name));
-  return compare(results, expected);
+  const outcome = compare(await secondChance(first, expected, report), expected);
+  const difference = copyDifference();
+  return difference === undefined ? outcome : { ...outcome, note: `${outcome.note}; ${difference}` };
+}
+
+function readReport(report: string): readonly ScenarioResult[] | undefined {
+  const written = readFileSync(report, 'utf8');
+  return written === '' ? undefined : (JSON.parse(written) as { results: ScenarioResult[] }).results;
+}
+
+/**
+ * Listed scenarios that failed run once more, alone: a port number that happens to stand in a random id, or a machine
+ * that stalls for seconds, must not decide; a behaviour that broke fails again.
+ */
+async function secondChance(
+  first: readonly ScenarioResult[],
+  expected: readonly string[],
+  report: string,
+): Promise<readonly ScenarioResult[]> {
+  const failed = first.filter(({ name, result }) => result !== 'pass' && expected.includes(name));
+  if (failed.length === 0 || failed.length > MAX_REPEATED) return first;
+  const only = `^(${failed.map(({ name }) => RegExp.escape(name)).join('|')})$`;
+  const sidecar = join(outDir(hostTarget), 'daprd');
+  writeFileSync(report, '');
+  await runNode([replay, '--sidecar', sidecar, '--report', report, '--only', only, '--jobs', '1']);
+  const again = new Map((readReport(report) ?? []).map((result) => [result.name, result]));
+  return first.map((result) => again.get(result.name) ?? result);
+}
+
+/** Where the corpus lies beside the clone as well, says when the two differ. */
+function copyDifference(): string | undefined {
+  const original = fromRoot('../shared/contract');
+  if (!existsSync(original)) return undefined;
+  const copy = fromRoot('test/contract');
+  const files = (folder: string): string[] => globSync('**/*.{json,yaml,mjs,md}', { cwd: folder }).sort();
+  const names = new Set([...files(original), ...files(copy)]);
+  const text = (folder: string, name: string): string | undefined =>
+    existsSync(join(folder, name)) ? readFileSync(join(folder, name), 'utf8') : undefined;
+  const different = [...names].filter((name) => text(original, name) !== text(copy, name));
+  return different.length === 0
+    ? undefined
+    : `test/contract differs from ../shared/contract in ${different.length} files: ${different.slice(0, 5).join(', ')}`;
 }
 
 if (import.meta.main) {
