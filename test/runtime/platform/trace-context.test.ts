@@ -1,0 +1,57 @@
+import t from 'tap';
+import { ZERO_TRACEPARENT } from '../../../runtime/contracts/trace.ts';
+import { createTracer, type FinishedSpan } from '../../../runtime/platform/trace-context.ts';
+import { seededRandom } from '../../support/seeded-random.ts';
+
+const PARENT = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+const tracer = (samplingRate: string, exporter?: (span: FinishedSpan) => void) =>
+  createTracer({
+    samplingRate,
+    random: seededRandom(1),
+    now: () => 1000,
+    ...(exporter === undefined ? {} : { exporter }),
+  });
+
+t.test('without rate and exporter spans are passive', (t) => {
+  t.equal(tracer('').start('x', {}).context.traceparent, ZERO_TRACEPARENT);
+  t.same(tracer('').start('x', { traceparent: PARENT, tracestate: 's=1' }).context, {
+    traceparent: PARENT,
+    tracestate: 's=1',
+  });
+  t.equal(tracer('').start('x', { traceparent: 'nonsense' }).context.traceparent, ZERO_TRACEPARENT);
+  t.end();
+});
+
+t.test('rate 0 switches tracing off and passes on what came', (t) => {
+  const off = tracer('0');
+  t.equal(off.enabled, false);
+  t.same(off.start('x', { traceparent: PARENT }).context, { traceparent: PARENT });
+  t.same(off.start('x', {}).context, {});
+  t.end();
+});
+
+t.test('with a rate every span has an id of its own in the same trace', (t) => {
+  const span = tracer('1').start('x', { traceparent: PARENT, baggage: 'k=v' });
+  t.match(span.context.traceparent, /^00-0af7651916cd43dd8448eb211c80319c-[0-9a-f]{16}-01$/);
+  t.not(span.context.traceparent, PARENT);
+  t.equal(span.context.baggage, 'k=v');
+  const child = span.child('y');
+  t.match(child.context.traceparent, /^00-0af7651916cd43dd8448eb211c80319c-/);
+  t.not(child.context.traceparent, span.context.traceparent);
+  t.end();
+});
+
+t.test("the parent's decision is respected and sampled spans are exported once", (t) => {
+  const spans: FinishedSpan[] = [];
+  const exported = tracer('1', (span) => spans.push(span));
+  exported.start('unsampled', { traceparent: PARENT.replace(/01$/, '00') }).end();
+  const span = exported.start('sampled', { traceparent: PARENT });
+  span.setAttribute('k', 'v');
+  span.end('boom');
+  span.end();
+  t.match(spans, [
+    { name: 'sampled', parentSpanId: 'b7ad6b7169203331', attributes: { k: 'v' }, error: 'boom' },
+  ]);
+  t.equal(spans.length, 1);
+  t.end();
+});
