@@ -89,28 +89,25 @@ const pubsubRich = (http: number, grpc: number, tag: string, reason: string, mes
 
 export const ERRORS = {
   // shared
-  badRequest: basic(
-    'common',
+  badRequest: plain('common',
     400,
     G.InvalidArgument,
     'ERR_BAD_REQUEST',
     (f) => `invalid request: ${f['error']}`,
   ),
-  bodyRead: basic(
-    'common',
+  bodyRead: plain('common',
     400,
     G.InvalidArgument,
     'ERR_BODY_READ',
     (f) => `failed to read request body: ${f['error']}`,
   ),
-  malformedRequest: basic(
-    'common',
+  malformedRequest: plain('common',
     400,
     G.InvalidArgument,
     'ERR_MALFORMED_REQUEST',
     (f) => `failed deserializing HTTP body: ${f['error']}`,
   ),
-  malformedText: basic('common', 400, G.InvalidArgument, 'ERR_MALFORMED_REQUEST', (f) => `${f['error']}`),
+  malformedText: plain('common', 400, G.InvalidArgument, 'ERR_MALFORMED_REQUEST', (f) => `${f['error']}`),
   malformedRequestData: basic(
     'binding',
     500,
@@ -118,8 +115,7 @@ export const ERRORS = {
     'ERR_MALFORMED_REQUEST_DATA',
     (f) => `can't serialize request data field: ${f['error']}`,
   ),
-  malformedResponse: basic(
-    'common',
+  malformedResponse: plain('common',
     500,
     G.Internal,
     'ERR_MALFORMED_RESPONSE',
@@ -487,73 +483,64 @@ export const ERRORS = {
   ),
 
   // lock
-  lockStoresNotConfigured: basic(
-    'lock',
+  lockStoresNotConfigured: plain('lock',
     500,
     G.FailedPrecondition,
     'ERR_LOCK_STORE_NOT_CONFIGURED',
     () => 'lock store is not configured',
   ),
-  lockStoreNotFound: basic(
-    'lock',
+  lockStoreNotFound: plain('lock',
     400,
     G.InvalidArgument,
     'ERR_LOCK_STORE_NOT_FOUND',
     (f) => `lock store ${f['store']} not found`,
   ),
-  lockResourceEmpty: basic(
-    'lock',
+  lockResourceEmpty: plain('lock',
     400,
     G.InvalidArgument,
     'ERR_MALFORMED_REQUEST',
     (f) => `ResourceId is empty in lock store ${f['store']}`,
   ),
-  lockOwnerEmpty: basic(
-    'lock',
+  lockOwnerEmpty: plain('lock',
     400,
     G.InvalidArgument,
     'ERR_MALFORMED_REQUEST',
     (f) => `LockOwner is empty in lock store ${f['store']}`,
   ),
-  lockExpiryNotPositive: basic(
-    'lock',
+  lockExpiryNotPositive: plain('lock',
     400,
     G.InvalidArgument,
     'ERR_MALFORMED_REQUEST',
     (f) => `ExpiryInSeconds is not positive in lock store ${f['store']}`,
   ),
-  tryLock: basic(
-    'lock',
+  tryLock: plain('lock',
     500,
     G.Internal,
     'ERR_TRY_LOCK',
     (f) => `failed to try acquiring lock: ${f['error']}`,
   ),
-  unlock: basic('lock', 500, G.Internal, 'ERR_UNLOCK', (f) => `failed to release lock: ${f['error']}`),
+  unlock: plain('lock', 500, G.Internal, 'ERR_UNLOCK', (f) => `failed to release lock: ${f['error']}`),
 
   // crypto
-  cryptoProvidersNotConfigured: basic(
-    'crypto',
+  cryptoProvidersNotConfigured: plain('crypto',
     500,
     G.Internal,
     'ERR_CRYPTO_PROVIDERS_NOT_CONFIGURED',
     () => 'crypto providers not configured',
   ),
-  cryptoProviderNotFound: basic(
-    'crypto',
+  cryptoProviderNotFound: plain('crypto',
     400,
     G.InvalidArgument,
     'ERR_CRYPTO_PROVIDER_NOT_FOUND',
     (f) => `crypto provider ${f['provider']} not found`,
   ),
-  cryptoKey: basic(
-    'crypto',
+  cryptoKey: plain('crypto',
     500,
     G.Internal,
     'ERR_CRYPTO_KEY',
     (f) => `failed to retrieve key ${f['key']}: ${f['error']}`,
   ),
-  crypto: basic('crypto', 500, G.Internal, 'ERR_CRYPTO', (f) => `failed to perform operation: ${f['error']}`),
+  crypto: plain('crypto', 500, G.Internal, 'ERR_CRYPTO', (f) => `failed to perform operation: ${f['error']}`),
 
   // jobs
   jobNameInBody: rich(
@@ -615,37 +602,32 @@ export const ERRORS = {
   ),
 
   // actors and workflow without a control plane
-  actorNoPlacement: basic(
-    'actor',
+  actorNoPlacement: plain('actor',
     400,
     G.Unavailable,
     'ERR_ACTOR_NO_PLACEMENT',
     () => 'placement service is not configured',
   ),
-  actorRuntimeNotFound: basic(
-    'actor',
+  actorRuntimeNotFound: plain('actor',
     500,
     G.Internal,
     'ERR_ACTOR_RUNTIME_NOT_FOUND',
     (f) => `${f['error']}`,
   ),
-  actorTypeReserved: basic(
-    'actor',
+  actorTypeReserved: plain('actor',
     403,
     G.PermissionDenied,
     'ERR_ACTOR_TYPE_RESERVED',
     (f) =>
       `actor type "${f['type']}" is reserved for the Dapr workflow runtime; direct actor API access is not permitted`,
   ),
-  workflowInstanceIdTooLong: basic(
-    'workflow',
+  workflowInstanceIdTooLong: plain('workflow',
     400,
     G.InvalidArgument,
     'ERR_INSTANCE_ID_TOO_LONG',
     (f) => `workflow instance ID exceeds the max length of ${f['max']} characters`,
   ),
-  workflowInstanceIdInvalid: basic(
-    'workflow',
+  workflowInstanceIdInvalid: plain('workflow',
     400,
     G.InvalidArgument,
     'ERR_INSTANCE_ID_INVALID',
@@ -654,29 +636,25 @@ export const ERRORS = {
   ),
 
   // conversation
-  conversationNotFound: basic(
-    'conversation',
+  conversationNotFound: plain('conversation',
     400,
     G.InvalidArgument,
     'ERR_CONVERSATION_NOT_FOUND',
     (f) => `failed finding conversation component ${f['component']}`,
   ),
-  conversationMissingInputs: basic(
-    'conversation',
+  conversationMissingInputs: plain('conversation',
     400,
     G.InvalidArgument,
     'ERR_CONVERSATION_MISSING_INPUTS',
     (f) => `failed conversing with component ${f['component']}: missing inputs in request`,
   ),
-  conversationInvalidParams: basic(
-    'conversation',
+  conversationInvalidParams: plain('conversation',
     400,
     G.InvalidArgument,
     'ERR_CONVERSATION_INVALID_PARMS',
     (f) => `failed conversing with component ${f['component']}: invalid params: ${f['error']}`,
   ),
-  conversationInvoke: basic(
-    'conversation',
+  conversationInvoke: plain('conversation',
     500,
     G.Internal,
     'ERR_CONVERSATION_INVOKE',

@@ -21,6 +21,9 @@ import { createMessageQueue } from './message-queue.ts';
 import { writeMessage } from './write-message.ts';
 
 const CANCEL = 8;
+const REFUSED_STREAM = 7;
+/** Cause of an error after which the server has certainly not seen the call: it may be made again. */
+export const NOT_PROCESSED = Object.freeze({ reason: 'refused stream' });
 
 export interface GrpcCallOptions {
   readonly metadata?: HeaderList;
@@ -205,5 +208,10 @@ function closeStatus(stream: ClientHttp2Stream, broken: string | undefined): Grp
   if (code === 0) {
     return new GrpcStatusError(GrpcCode.Internal, 'server closed the stream without sending trailers');
   }
-  return new GrpcStatusError(codeOfReset(code), `stream terminated by RST_STREAM with error code: ${code}`);
+  const refused = code === REFUSED_STREAM ? { cause: NOT_PROCESSED } : {};
+  return new GrpcStatusError(
+    codeOfReset(code),
+    `stream terminated by RST_STREAM with error code: ${code}`,
+    refused,
+  );
 }

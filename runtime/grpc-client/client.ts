@@ -10,7 +10,7 @@ import { GrpcCode } from '../contracts/grpc-code.ts';
 import type { Codec } from '../contracts/grpc-wire/service.ts';
 import { GrpcStatusError } from '../contracts/grpc-wire/status.ts';
 import { abortStatus } from './abort-status.ts';
-import type { GrpcCallOptions, GrpcStream } from './call.ts';
+import { type GrpcCallOptions, type GrpcStream, NOT_PROCESSED } from './call.ts';
 import { openSession, type Session, type SessionLimits } from './session.ts';
 
 export interface GrpcClientOptions {
@@ -84,7 +84,14 @@ export function createGrpcClient(options: GrpcClientOptions): GrpcClient {
     if (closed) throw new GrpcStatusError(GrpcCode.Unavailable, 'the client is closed');
     if (signal?.aborted === true) throw abortStatus(signal.reason);
     const session = pick();
-    if (!session.connected) await withSignal(session.ready, signal);
+    session.reserve();
+    if (session.connected) return session;
+    try {
+      await withSignal(session.ready, signal);
+    } catch (error) {
+      session.release();
+      throw error;
+    }
     return session;
   };
 
@@ -100,16 +107,24 @@ export function createGrpcClient(options: GrpcClientOptions): GrpcClient {
     return stream;
   };
 
+  const once = async (path: string, message: Uint8Array, call: GrpcCallOptions): Promise<UnaryAnswer> => {
+    const stream = await serverStream(path, message, call);
+    const answer = await single(stream);
+    return { message: answer, headers: await stream.headers, trailers: stream.trailers() };
+  };
+
   return {
     target: options.target,
     bidi,
     serverStream,
-    unary: async (path, message, call = {}) => {
-      const stream = await serverStream(path, message, call);
-      const answer = await single(stream);
-      return { message: answer, headers: await stream.headers, trailers: stream.trailers() };
-    },
-    connect: async (signal) => void (await ready(signal)),
+    unary: (path, message, call = {}) =>
+      once(path, message, call).catch((error: unknown) => {
+        // A server that is about to close refuses what crossed its GOAWAY (gRPC A6, transparent retries).
+        if (error instanceof GrpcStatusError && error.cause === NOT_PROCESSED)
+          return once(path, message, call);
+        throw error;
+      }),
+    connect: async (signal) => (await ready(signal)).release(),
     reset: () => {
       for (const session of [...sessions]) session.destroy('the connection was reset');
     },

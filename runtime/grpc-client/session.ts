@@ -38,6 +38,11 @@ export interface Session {
   readonly calls: number;
   /** Whether one more call fits. */
   readonly free: boolean;
+  /** Counts a call that is about to start, so that others see its place taken. */
+  reserve(): void;
+  /** Gives the place back when the call could not start. */
+  release(): void;
+  /** Starts a call on a reserved place. */
   start(path: string, options: GrpcCallOptions): GrpcStream;
   /** Finishes the calls in progress, then closes. */
   close(): Promise<void>;
@@ -93,23 +98,24 @@ export function openSession(options: SessionOptions): Session {
         calls < Math.min(options.maxConcurrentCalls, http2.remoteSettings?.maxConcurrentStreams ?? 100)
       );
     },
-    start: (path, call) => {
-      const stream = startCall(http2, path, {
+    reserve: () => {
+      calls += 1;
+    },
+    release: () => {
+      calls -= 1;
+      idleForMs = 0;
+    },
+    start: (path, call) =>
+      startCall(http2, path, {
         ...call,
         maxMessageBytes: options.maxMessageBytes,
         clock,
-        closed: () => {
-          calls -= 1;
-          idleForMs = 0;
-        },
+        closed: () => session.release(),
         alive: () => {
           heard = true;
         },
-        broken: () => broken,
-      });
-      calls += 1;
-      return stream;
-    },
+        broken: () => broken ?? (lost() ? 'connection error: the connection was closed' : undefined),
+      }),
     close: () =>
       new Promise((resolve) => {
         leave();
@@ -122,6 +128,8 @@ export function openSession(options: SessionOptions): Session {
   };
   session.ready.catch(() => {});
 
+  /** Streams of a lost connection end as if they were reset, a little before the session says why. */
+  const lost = (): boolean => http2.destroyed || http2.socket === undefined || http2.socket.destroyed;
   const leave = (): void => {
     if (over) return;
     over = true;

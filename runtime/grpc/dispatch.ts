@@ -77,6 +77,7 @@ export function createDispatch(options: DispatchOptions): (call: IncomingCall) =
             category: error.row.category,
           });
         }
+        if (error instanceof GrpcStatusError) call.addTrailers(error.trailers);
         call.finish(toGrpcStatus(error, call.log));
       },
     );

@@ -108,9 +108,7 @@ async function pass(
     if (!headersGiven) call.addHeaders(await stream.headers);
     call.addTrailers(stream.trailers());
   } catch (error) {
-    const failure = upward.failure ?? error;
-    if (failure instanceof GrpcStatusError) call.addTrailers(failure.trailers);
-    throw failure;
+    throw upward.failure ?? error;
   }
 }
 

@@ -11,8 +11,6 @@ import type { Logger } from '../contracts/logger.ts';
 import { abortStatus } from '../grpc-client/abort-status.ts';
 import { encodeStatusDetails } from './error-details.ts';
 
-/** Blocks whose short errors Dapr sends without any detail on gRPC, although HTTP treats them like basic ones. */
-const BARE_CATEGORIES = new Set(['common', 'lock', 'crypto', 'actor', 'workflow', 'conversation']);
 
 /** Errors whose ErrorInfo tells more on HTTP than on gRPC. */
 const NO_INFO: ReadonlySet<ErrorKey> = new Set([
@@ -40,7 +38,7 @@ export function statusOfRuntimeError(error: RuntimeError): GrpcStatus {
     const details = NO_INFO.has(error.key) ? error.details.map(withoutInfo) : error.details;
     return { code, message, details: encodeStatusDetails(code, message, details) };
   }
-  if (error.row.shape === 'basic' && !BARE_CATEGORIES.has(error.row.category)) {
+  if (error.row.shape === 'basic') {
     const info = {
       kind: 'ErrorInfo',
       reason: error.errorCode,

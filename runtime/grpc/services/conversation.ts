@@ -1,6 +1,6 @@
 /** Conversation with language models (gRPC reference, section 2.9), in both versions of the API. */
 
-import { create, fromJson, type JsonValue, type MessageInitShape, toJson } from '@bufbuild/protobuf';
+import { fromJson, type JsonValue, type MessageInitShape, toJson } from '@bufbuild/protobuf';
 import type { ConverseRequest } from '../../contracts/blocks.ts';
 import type { ConversationMessage, ConversationResult } from '../../contracts/conversation.ts';
 import { runtimeError } from '../../contracts/error.ts';
@@ -10,6 +10,7 @@ import {
   ConversationRequestSchema,
   ConversationResponseAlpha2Schema,
   ConversationResponseSchema,
+  type ConversationResultAlpha2CompletionUsageSchema,
   type ConversationResultAlpha2Schema,
   ConversationToolCallsSchema,
   ConversationToolsSchema,
@@ -31,7 +32,9 @@ export function conversationOperations({
 }: ServiceDeps): Operations<'converse' | 'converseAlpha2'> {
   return {
     converse: unary(ConversationRequestSchema, ConversationResponseSchema, async (request, call) => {
-      const asked = commonOf(request, request.contextID, request.scrubPII);
+      requireInputs(request);
+      const scrub = request.scrubPII === true || request.inputs.some(({ scrubPII }) => scrubPII === true);
+      const asked = commonOf(request, request.contextID, scrub);
       const messages = request.inputs.map(messageOfInput);
       const result = await conversation.converse(request.name, { ...asked, messages, tools: [] }, call);
       return {
@@ -43,6 +46,7 @@ export function conversationOperations({
       ConversationRequestAlpha2Schema,
       ConversationResponseAlpha2Schema,
       async (request, call) => {
+        requireInputs(request);
         const scrub = request.scrubPii === true || request.inputs.some(({ scrubPii }) => scrubPii === true);
         const asked = commonOf(request, request.contextId, scrub);
         const messages = request.inputs.flatMap((input) =>
@@ -64,13 +68,23 @@ export function conversationOperations({
   };
 }
 
+function requireInputs({
+  name,
+  inputs,
+}: {
+  readonly name: string;
+  readonly inputs: readonly unknown[];
+}): void {
+  if (inputs.length === 0) throw runtimeError('conversationMissingInputs', { component: name });
+}
+
 function commonOf(
   request: { readonly temperature?: number | undefined; readonly metadata: Record<string, string> },
   contextId: string | undefined,
-  scrubPii: boolean | undefined,
+  scrubPii: boolean,
 ): Omit<ConverseRequest, 'messages' | 'tools'> {
   return {
-    scrubPii: scrubPii ?? false,
+    scrubPii,
     parameters: {},
     metadata: request.metadata,
     ...(request.temperature === undefined ? {} : { temperature: request.temperature }),
@@ -118,19 +132,32 @@ function messageOf(component: string, message: MessageAlpha2): ConversationMessa
   }
 }
 
+/** One output whose choices are what the component said. */
 function outputsOf(result: ConversationResult): MessageInitShape<typeof ConversationResultAlpha2Schema>[] {
-  return result.outputs.map(({ content, finishReason, toolCalls = [] }) => ({
-    choices: [
-      {
-        finishReason,
-        message: {
-          content,
-          toolCalls: toolCalls.map((made) =>
-            create(ConversationToolCallsSchema, fromJson(ConversationToolCallsSchema, made as JsonValue)),
-          ),
-        },
-      },
-    ],
-    ...(result.model === undefined || result.model === '' ? {} : { model: result.model }),
+  const choices = result.outputs.map(({ content, finishReason, toolCalls = [] }, index) => ({
+    finishReason,
+    index: BigInt(index),
+    message: {
+      content,
+      toolCalls: toolCalls.map((made) => fromJson(ConversationToolCallsSchema, made as JsonValue)),
+    },
   }));
+  const { model = '', usage } = result;
+  return [
+    {
+      choices,
+      ...(model === '' ? {} : { model }),
+      ...(usage === undefined ? {} : { usage: usageOf(usage) }),
+    },
+  ];
+}
+
+function usageOf(
+  usage: NonNullable<ConversationResult['usage']>,
+): MessageInitShape<typeof ConversationResultAlpha2CompletionUsageSchema> {
+  return {
+    completionTokens: BigInt(usage.completionTokens),
+    promptTokens: BigInt(usage.promptTokens),
+    totalTokens: BigInt(usage.totalTokens),
+  };
 }

@@ -30,6 +30,7 @@ const VERBS = Object.entries(Verb).reduce<string[]>((names, [name, verb]) => {
   names[verb] = verb === Verb.NONE ? 'POST' : name;
   return names;
 }, []);
+const CONTENT_TYPE = 'dapr-content-type';
 const PROTOBUF = 'application/x-protobuf';
 /** Names that the call itself has taken over, or that would confuse an HTTP callee. */
 const NOT_FORWARDED = new Set([
@@ -101,6 +102,13 @@ function returnedHeaders(response: InvokeResponse, call: GrpcCall): HeaderList {
     // A gRPC callee's binary metadata is base64 already; an HTTP header cannot be trusted to be.
     if (isBinaryName(shown) && !response.grpc) continue;
     headers.push([shown, value]);
+  }
+  if (
+    !response.grpc &&
+    response.contentType !== undefined &&
+    headerValue(headers, CONTENT_TYPE) === undefined
+  ) {
+    headers.push([CONTENT_TYPE, response.contentType]);
   }
   const traceparent = headerValue(response.headers, 'traceparent');
   headers.push(...metadataOfTrace(traceparent === undefined ? call.span.context : { traceparent }));

@@ -1,16 +1,24 @@
-import { createServer, type Http2Server, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
-import { createServer as createTcpServer, type AddressInfo, type Server } from 'node:net';
 import { once } from 'node:events';
+import { createServer, type Http2Server, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import { type AddressInfo, createServer as createTcpServer, type Server } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
 import t from 'tap';
 import { runtimeError } from '../../../runtime/contracts/error.ts';
 import { encodeFrame } from '../../../runtime/contracts/grpc-wire/frame.ts';
-import { createGrpcClient, createGrpcClientPool, callUnary, type GrpcClient, type GrpcClientOptions } from '../../../runtime/grpc-client/client.ts';
+import {
+  callUnary,
+  createGrpcClient,
+  createGrpcClientPool,
+  type GrpcClient,
+  type GrpcClientOptions,
+} from '../../../runtime/grpc-client/client.ts';
 import { systemClock } from '../../../runtime/platform/system-clock.ts';
 import { type FakeClock, fakeClock } from '../../support/fake-clock.ts';
 import { BYTES } from '../../support/grpc-harness.ts';
 
-type Test = typeof t;
+interface Test {
+  teardown(run: () => unknown): void;
+}
 const text = (value: string): Buffer => Buffer.from(value);
 
 /** A client that is closed with the test. */
@@ -24,8 +32,13 @@ function clientOf(t: Test, target: string, options: Partial<GrpcClientOptions> =
 }
 
 const definition = (path: string, requestStream: boolean, responseStream: boolean) => ({
-  path, requestStream, responseStream, requestSerialize: (b: Buffer) => b, requestDeserialize: (b: Buffer) => b,
-  responseSerialize: (b: Buffer) => b, responseDeserialize: (b: Buffer) => b,
+  path,
+  requestStream,
+  responseStream,
+  requestSerialize: (b: Buffer) => b,
+  requestDeserialize: (b: Buffer) => b,
+  responseSerialize: (b: Buffer) => b,
+  responseDeserialize: (b: Buffer) => b,
 });
 
 /** A server of the reference implementation. */
@@ -66,7 +79,9 @@ async function reference(t: Test): Promise<string> {
     },
   );
   const port = await new Promise<number>((resolve, reject) =>
-    server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, bound) => (error === null ? resolve(bound) : reject(error))),
+    server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, bound) =>
+      error === null ? resolve(bound) : reject(error),
+    ),
   );
   t.teardown(() => server.forceShutdown());
   return `127.0.0.1:${port}`;
@@ -74,7 +89,8 @@ async function reference(t: Test): Promise<string> {
 
 /** A hand-made HTTP/2 server. */
 async function handmade(
-  t: Test, onStream: (stream: ServerHttp2Stream) => void,
+  t: Test,
+  onStream: (stream: ServerHttp2Stream) => void,
 ): Promise<{ target: string; server: Http2Server; sessions: ServerHttp2Session[] }> {
   const server = createServer();
   const sessions: ServerHttp2Session[] = [];
@@ -82,7 +98,7 @@ async function handmade(
     sessions.push(session);
     session.on('error', () => {});
   });
-  server.on('stream', (stream) => {
+  server.on('stream', (stream: ServerHttp2Stream) => {
     stream.on('error', () => {});
     onStream(stream);
   });
@@ -104,17 +120,38 @@ const ok = (stream: ServerHttp2Stream): void => {
 
 t.test('unary, with metadata both ways', async (t) => {
   const client = clientOf(t, await reference(t));
-  const answer = await client.unary('/a.B/Unary', text('hi'), { metadata: [['X-In', 'a'], ['x-in', 'b']], timeoutMs: 5000 });
+  const answer = await client.unary('/a.B/Unary', text('hi'), {
+    metadata: [
+      ['X-In', 'a'],
+      ['x-in', 'b'],
+    ],
+    timeoutMs: 5000,
+  });
   t.equal(Buffer.from(answer.message).toString(), 'hi');
-  t.match(new Map(answer.headers), new Map([['x-seen', 'a,b'], ['h-bin', 'AAE=']]));
+  t.match(
+    new Map(answer.headers),
+    new Map([
+      ['x-seen', 'a, b'],
+      ['h-bin', 'AAE='],
+    ]),
+  );
   t.match(answer.trailers, [['x-tail', 'true']], 'the deadline arrived');
-  const decoded = await callUnary(client, { path: '/a.B/Unary', request: BYTES, response: BYTES }, text('coded'));
+  const decoded = await callUnary(
+    client,
+    { path: '/a.B/Unary', request: BYTES, response: BYTES },
+    text('coded'),
+  );
   t.equal(Buffer.from(decoded.message).toString(), 'coded');
 });
 
 t.test('a failed call has code, text and trailers', async (t) => {
   const client = clientOf(t, await reference(t));
-  await t.rejects(client.unary('/a.B/Fail', text('')), { name: 'GrpcStatusError', code: 9, message: 'nö', trailers: [['x-why', 'because']] });
+  await t.rejects(client.unary('/a.B/Fail', text('')), {
+    name: 'GrpcStatusError',
+    code: 9,
+    message: 'nö',
+    trailers: [['x-why', 'because']],
+  });
   await t.rejects(client.unary('/a.B/Nope', text('')), { code: 12 });
 });
 
@@ -126,9 +163,13 @@ t.test('streams', async (t) => {
   t.equal(size, 1_200_000);
 
   const sent = ['a', 'b', 'c'];
-  const both = await client.bidi('/a.B/Both', {}, (async function* () {
-    for (const word of sent) yield text(word);
-  })());
+  const both = await client.bidi(
+    '/a.B/Both',
+    {},
+    (async function* () {
+      for (const word of sent) yield text(word);
+    })(),
+  );
   const got: string[] = [];
   for await (const message of both.messages) got.push(Buffer.from(message).toString());
   t.same(got, sent);
@@ -153,7 +194,11 @@ t.test('a signal and a deadline end a call', async (t) => {
   await client.connect();
   controller.abort();
   await t.rejects(hung, { code: 1 });
-  await t.rejects(client.unary('/a.B/Hang', text(''), { signal: controller.signal }), { code: 1 }, 'aborted before');
+  await t.rejects(
+    client.unary('/a.B/Hang', text(''), { signal: controller.signal }),
+    { code: 1 },
+    'aborted before',
+  );
   const late = new AbortController();
   late.abort(runtimeError('deadlineExceeded'));
   await t.rejects(client.unary('/a.B/Hang', text(''), { signal: late.signal }), { code: 4 });
@@ -175,6 +220,7 @@ t.test('answers that are no gRPC', async (t) => {
     (stream) => stream.respond({ ':status': 503 }, { endStream: true }),
     (stream) => stream.respond({ ':status': 200, 'content-type': 'text/html' }, { endStream: true }),
     (stream) => stream.close(7),
+    (stream) => stream.close(7),
     (stream) => {
       stream.respond({ ':status': 200, 'content-type': 'application/grpc' });
       stream.end();
@@ -183,14 +229,18 @@ t.test('answers that are no gRPC', async (t) => {
       stream.respond({ ':status': 200, 'content-type': 'application/grpc' });
       stream.end(Buffer.from('00ffffffff', 'hex'));
     },
-    (stream) => stream.respond({ ':status': 200, 'content-type': 'application/grpc', 'grpc-status': '0' }, { endStream: true }),
+    (stream) =>
+      stream.respond(
+        { ':status': 200, 'content-type': 'application/grpc', 'grpc-status': '0' },
+        { endStream: true },
+      ),
   ];
   const { target } = await handmade(t, (stream) => answers.shift()?.(stream));
   const client = clientOf(t, target);
   const call = (): Promise<unknown> => client.unary('/a.B/C', text(''));
   await t.rejects(call(), { code: 14, message: 'unexpected HTTP status code received from server: 503' });
   await t.rejects(call(), { code: 2, message: /content-type "text\/html"/ });
-  await t.rejects(call(), { code: 14 });
+  await t.rejects(call(), { code: 14 }, 'a refused stream is tried twice');
   await t.rejects(call(), { code: 13, message: 'server closed the stream without sending trailers' });
   await t.rejects(call(), { code: 8 });
   await t.rejects(call(), { code: 13, message: 'the answer has no message' });
@@ -239,7 +289,7 @@ t.test('a broken connection fails its calls and is replaced', async (t) => {
     else ok(stream);
   });
   const client = clientOf(t, target);
-  await t.rejects(client.unary('/a.B/C', text('')), { code: (code: number) => code === 14 || code === 13 || code === 1 || code === 2 } as never);
+  await t.rejects(client.unary('/a.B/C', text('')), { code: 14 });
   t.equal(Buffer.from((await client.unary('/a.B/C', text(''))).message).toString(), 'fine');
   t.equal(sessions.length, 2);
 });
@@ -291,7 +341,7 @@ t.test('silence is pinged, an unanswered ping breaks the connection', async (t) 
   const socket = sessions[0]?.socket as unknown as { pause?: () => void };
   t.ok(socket !== undefined);
   sessions[0]?.destroy();
-  await t.rejects(hung, { name: 'GrpcStatusError' });
+  await t.rejects(hung, { code: 14 });
 });
 
 t.test('three minutes without calls close the connection', async (t) => {
@@ -305,7 +355,11 @@ t.test('three minutes without calls close the connection', async (t) => {
     await new Promise((resolve) => setImmediate(resolve));
   }
   await closed;
-  t.equal(Buffer.from((await client.unary('/a.B/C', text(''))).message).toString(), 'fine', 'and the next call dials');
+  t.equal(
+    Buffer.from((await client.unary('/a.B/C', text(''))).message).toString(),
+    'fine',
+    'and the next call dials',
+  );
 });
 
 t.test('a pool keeps a client per target', async (t) => {
@@ -325,7 +379,10 @@ async function until(done: () => boolean, _what = ''): Promise<void> {
 
 async function settled(promise: Promise<unknown>): Promise<boolean> {
   const open = Symbol('open');
-  const winner = await Promise.race([promise.catch(() => undefined), new Promise((resolve) => setImmediate(() => resolve(open)))]);
+  const winner = await Promise.race([
+    promise.catch(() => undefined),
+    new Promise((resolve) => setImmediate(() => resolve(open))),
+  ]);
   return winner !== open;
 }
 
