@@ -62,11 +62,17 @@ export function createAppHealth(options: AppHealthOptions): AppHealthWatch {
 
   const probeOnce = async (limits: AppHealthChecks): Promise<string | undefined> => {
     const attempt = new AbortController();
-    const limit = clock.startTimer(limits.timeoutMs, () => attempt.abort(new Error('the probe timed out')), true);
+    const limit = clock.startTimer(
+      limits.timeoutMs,
+      () => attempt.abort(new Error('the probe timed out')),
+      true,
+    );
     const stop = (): void => attempt.abort(closing.signal.reason);
     closing.signal.addEventListener('abort', stop, { once: true });
     try {
-      return (await options.probe(limits.path, attempt.signal)) ? undefined : 'the probe was answered with a failure';
+      return (await options.probe(limits.path, attempt.signal))
+        ? undefined
+        : 'the probe was answered with a failure';
     } catch (cause) {
       return errorText(cause);
     } finally {

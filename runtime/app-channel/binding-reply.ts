@@ -24,7 +24,8 @@ export function bindingReply(body: Uint8Array, httpStatus: number): BindingReply
     ...(states.length > 0 ? { states } : {}),
     ...(to.length > 0 ? { to } : {}),
     ...(reply['data'] === undefined ? {} : { outputData: jsonBytes(reply['data']) }),
-    concurrency: typeof concurrency === 'string' && concurrency.toLowerCase() === 'parallel' ? 'parallel' : 'sequential',
+    concurrency:
+      typeof concurrency === 'string' && concurrency.toLowerCase() === 'parallel' ? 'parallel' : 'sequential',
   };
 }
 
@@ -45,7 +46,9 @@ function stateItems(value: unknown): { key: string; value: Uint8Array }[] {
 }
 
 function textList(value: unknown): string[] {
-  return Array.isArray(value) ? value.filter((entry): entry is string => typeof entry === 'string' && entry !== '') : [];
+  return Array.isArray(value)
+    ? value.filter((entry): entry is string => typeof entry === 'string' && entry !== '')
+    : [];
 }
 
 function jsonBytes(value: unknown): Uint8Array {

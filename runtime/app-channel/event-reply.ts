@@ -25,7 +25,9 @@ function resultOfStatus(status: string, event: string, empty: DeliveryResult): D
     case 'RETRY':
       return retry(`RETRY status returned from app while processing pub/sub event ${event}`);
     default:
-      return retry(`unknown status returned from app while processing pub/sub event ${event}, status: ${status}`);
+      return retry(
+        `unknown status returned from app while processing pub/sub event ${event}, status: ${status}`,
+      );
   }
 }
 
@@ -59,7 +61,9 @@ type Json = Readonly<Record<string, unknown>>;
 
 function parseObject(body: Uint8Array): Json | undefined {
   try {
-    const value: unknown = JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8'));
+    const value: unknown = JSON.parse(
+      Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8'),
+    );
     return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : undefined;
   } catch {
     return undefined;

@@ -5,31 +5,40 @@
 
 import { create, type DescMessage, type MessageShape } from '@bufbuild/protobuf';
 import { EmptySchema } from '@bufbuild/protobuf/wkt';
-import type {
-  AppChannel, BindingReply, BulkDeliveryEntry, BulkTopicDelivery, DeliveryResult, HeaderList, InvokeRequest, InvokeResponse,
-} from '../contracts/app-channel.ts';
+import type { AppChannel, BulkTopicDelivery, DeliveryResult, HeaderList } from '../contracts/app-channel.ts';
 import type { Clock } from '../contracts/clock.ts';
-import { CLOUD_EVENTS_JSON, DEFAULT_BULK_EVENT_TYPE } from '../contracts/cloud-event.ts';
 import { GrpcCode } from '../contracts/grpc-code.ts';
 import type { Codec } from '../contracts/grpc-wire/service.ts';
 import { GrpcStatusError } from '../contracts/grpc-wire/status.ts';
 import type { Logger } from '../contracts/logger.ts';
-import { decodeMethod } from '../building-blocks/invoke/method-path.ts';
-import { HTTPExtension_Verb, InvokeRequestSchema, InvokeResponseSchema } from '../generated/dapr/proto/common/v1/common_pb.ts';
+import { InvokeRequestSchema, InvokeResponseSchema } from '../generated/dapr/proto/common/v1/common_pb.ts';
 import {
-  BindingEventRequestSchema, type BindingEventResponse, BindingEventResponse_BindingEventConcurrency, BindingEventResponseSchema,
-  HealthCheckResponseSchema, ListInputBindingsResponseSchema, ListTopicSubscriptionsResponseSchema,
-  TopicEventBulkRequestSchema, type TopicEventBulkResponse, TopicEventBulkResponseSchema, TopicEventRequestSchema,
-  TopicEventResponseSchema, TopicEventResponse_TopicEventResponseStatus as Status, type TopicSubscription,
+  BindingEventRequestSchema,
+  BindingEventResponseSchema,
+  HealthCheckResponseSchema,
+  ListInputBindingsResponseSchema,
+  ListTopicSubscriptionsResponseSchema,
+  TopicEventBulkRequestSchema,
+  type TopicEventBulkResponse,
+  TopicEventBulkResponseSchema,
+  TopicEventRequestSchema,
+  TopicEventResponseSchema,
 } from '../generated/dapr/proto/runtime/v1/appcallback_pb.ts';
 import { callUnary, createGrpcClient, type GrpcClient } from '../grpc-client/client.ts';
 import { codec } from '../grpc-client/codec.ts';
-import { EMPTY_BODY, bytesBody, readBody } from '../http-client/body.ts';
-import type { ProgrammaticSubscription } from '../contracts/resource.ts';
+import { EMPTY_BODY } from '../http-client/body.ts';
 import { AppStatusError } from './app-status-error.ts';
 import { createConcurrencyLimit } from './concurrency-limit.ts';
 import { DROP, retry } from './event-reply.ts';
 import { eventFields } from './grpc-event.ts';
+import {
+  bindingAnswer,
+  bulkMessage,
+  invokeAnswer,
+  invokeMessage,
+  subscription,
+  verdict,
+} from './grpc-messages.ts';
 import { eventMetadata, invokeMetadata } from './grpc-metadata.ts';
 import { statusDetails } from './status-details.ts';
 
@@ -56,13 +65,24 @@ const HEALTH = '/dapr.proto.runtime.v1.AppCallbackHealthCheck/';
 const empty = codec(EmptySchema);
 const bulkRequest = codec(TopicEventBulkRequestSchema);
 const bulkResponse = codec(TopicEventBulkResponseSchema);
-const method = <I extends DescMessage, O extends DescMessage>(path: string, request: I, response: O) =>
-  ({ path, request: codec(request), response: codec(response) });
+const method = <I extends DescMessage, O extends DescMessage>(path: string, request: I, response: O) => ({
+  path,
+  request: codec(request),
+  response: codec(response),
+});
 const ON_INVOKE = method(`${CALLBACK}OnInvoke`, InvokeRequestSchema, InvokeResponseSchema);
 const ON_TOPIC_EVENT = method(`${CALLBACK}OnTopicEvent`, TopicEventRequestSchema, TopicEventResponseSchema);
-const ON_BINDING_EVENT = method(`${CALLBACK}OnBindingEvent`, BindingEventRequestSchema, BindingEventResponseSchema);
+const ON_BINDING_EVENT = method(
+  `${CALLBACK}OnBindingEvent`,
+  BindingEventRequestSchema,
+  BindingEventResponseSchema,
+);
 const ON_BULK = { path: `${CALLBACK}OnBulkTopicEvent`, request: bulkRequest, response: bulkResponse };
-const ON_BULK_ALPHA = { path: `${ALPHA}OnBulkTopicEventAlpha1`, request: bulkRequest, response: bulkResponse };
+const ON_BULK_ALPHA = {
+  path: `${ALPHA}OnBulkTopicEventAlpha1`,
+  request: bulkRequest,
+  response: bulkResponse,
+};
 
 /** Makes the channel of one gRPC app; it connects with the first call. */
 export function createGrpcChannel(options: GrpcChannelOptions): GrpcChannel {
@@ -79,7 +99,10 @@ export function createGrpcChannel(options: GrpcChannelOptions): GrpcChannel {
   let alphaBulk = false;
 
   const call = async <I, O>(
-    target: { path: string; request: Codec<I>; response: Codec<O> }, message: I, metadata: HeaderList, signal: AbortSignal,
+    target: { path: string; request: Codec<I>; response: Codec<O> },
+    message: I,
+    metadata: HeaderList,
+    signal: AbortSignal,
   ): Promise<{ message: O; headers: HeaderList; trailers: HeaderList }> => {
     const release = limit === undefined ? undefined : await limit.acquire(signal);
     try {
@@ -89,10 +112,17 @@ export function createGrpcChannel(options: GrpcChannelOptions): GrpcChannel {
     }
   };
   const own = token === undefined ? [] : ([['dapr-api-token', token]] as const);
-  const list = <O extends DescMessage>(path: string, response: O, signal: AbortSignal): Promise<{ message: MessageShape<O> }> =>
+  const list = <O extends DescMessage>(
+    path: string,
+    response: O,
+    signal: AbortSignal,
+  ): Promise<{ message: MessageShape<O> }> =>
     call({ path, request: empty, response: codec(response) }, create(EmptySchema), own, signal);
 
-  const deliverBulk = async (delivery: BulkTopicDelivery, signal: AbortSignal): Promise<TopicEventBulkResponse> => {
+  const deliverBulk = async (
+    delivery: BulkTopicDelivery,
+    signal: AbortSignal,
+  ): Promise<TopicEventBulkResponse> => {
     const message = bulkMessage(delivery);
     const metadata = eventMetadata(delivery.metadata, delivery.trace, token);
     if (!alphaBulk) {
@@ -117,11 +147,16 @@ export function createGrpcChannel(options: GrpcChannelOptions): GrpcChannel {
       const metadata = invokeMetadata(request.headers, context.span.context, token);
       try {
         const answer = await call(ON_INVOKE, message, metadata, context.signal);
-        return invokeAnswer(answer.message.data?.value, answer.message.data?.typeUrl, answer.message.contentType, answer);
+        return invokeAnswer(answer.message, answer);
       } catch (cause) {
         if (!(cause instanceof GrpcStatusError) || context.signal.aborted) throw cause;
         return {
-          status: cause.code, grpc: true, message: cause.message, headers: [], trailers: cause.trailers, body: EMPTY_BODY,
+          status: cause.code,
+          grpc: true,
+          message: cause.message,
+          headers: [],
+          trailers: cause.trailers,
+          body: EMPTY_BODY,
           statusDetails: statusDetails(cause.details),
         };
       }
@@ -134,7 +169,11 @@ export function createGrpcChannel(options: GrpcChannelOptions): GrpcChannel {
 
     async subscriptions(signal) {
       try {
-        const { message } = await list(`${CALLBACK}ListTopicSubscriptions`, ListTopicSubscriptionsResponseSchema, signal);
+        const { message } = await list(
+          `${CALLBACK}ListTopicSubscriptions`,
+          ListTopicSubscriptionsResponseSchema,
+          signal,
+        );
         return message.subscriptions.map(subscription);
       } catch (cause) {
         if (isUnknownMethod(cause)) return [];
@@ -144,7 +183,11 @@ export function createGrpcChannel(options: GrpcChannelOptions): GrpcChannel {
 
     async wantsBinding(name, _route, signal) {
       try {
-        const { message } = await list(`${CALLBACK}ListInputBindings`, ListInputBindingsResponseSchema, signal);
+        const { message } = await list(
+          `${CALLBACK}ListInputBindings`,
+          ListInputBindingsResponseSchema,
+          signal,
+        );
         return message.bindings.includes(name);
       } catch (cause) {
         log.debug('the app lists no input bindings', { error: cause });
@@ -153,9 +196,15 @@ export function createGrpcChannel(options: GrpcChannelOptions): GrpcChannel {
     },
 
     async deliverBinding(name, _route, event, trace, signal) {
-      const message = create(BindingEventRequestSchema, { name, data: event.data, metadata: { ...event.metadata } });
+      const message = create(BindingEventRequestSchema, {
+        name,
+        data: event.data,
+        metadata: { ...event.metadata },
+      });
       try {
-        return bindingAnswer((await call(ON_BINDING_EVENT, message, eventMetadata({}, trace, token), signal)).message);
+        return bindingAnswer(
+          (await call(ON_BINDING_EVENT, message, eventMetadata({}, trace, token), signal)).message,
+        );
       } catch (cause) {
         if (signal.aborted || !(cause instanceof GrpcStatusError)) throw cause;
         throw new AppStatusError(`error invoking app: ${cause.message}`, { grpcCode: cause.code }, { cause });
@@ -165,12 +214,23 @@ export function createGrpcChannel(options: GrpcChannelOptions): GrpcChannel {
     async deliverEvent(delivery, signal) {
       const id = String(delivery.envelope['id'] ?? '');
       const message = create(TopicEventRequestSchema, {
-        ...eventFields(delivery.envelope), topic: delivery.topic, pubsubName: delivery.pubsubName, path: delivery.path,
+        ...eventFields(delivery.envelope),
+        topic: delivery.topic,
+        pubsubName: delivery.pubsubName,
+        path: delivery.path,
       });
       try {
-        const answer = await call(ON_TOPIC_EVENT, message, eventMetadata(delivery.metadata, delivery.trace, token), signal);
+        const answer = await call(
+          ON_TOPIC_EVENT,
+          message,
+          eventMetadata(delivery.metadata, delivery.trace, token),
+          signal,
+        );
         const result = verdict(answer.message.status, id);
-        if (result.kind === 'drop') log.warn(`DROP status returned from app while processing pub/sub event ${id}`, { topic: delivery.topic });
+        if (result.kind === 'drop')
+          log.warn(`DROP status returned from app while processing pub/sub event ${id}`, {
+            topic: delivery.topic,
+          });
         return result;
       } catch (cause) {
         return failedDelivery(cause, id, signal, log);
@@ -183,7 +243,9 @@ export function createGrpcChannel(options: GrpcChannelOptions): GrpcChannel {
         const words = new Map(answer.statuses.map((entry) => [entry.entryId, entry.status]));
         return delivery.entries.map(({ entryId }) => {
           const status = words.get(entryId);
-          return status === undefined ? retry(`app did not answer for bulk entry ${entryId}`) : verdict(status, entryId);
+          return status === undefined
+            ? retry(`app did not answer for bulk entry ${entryId}`)
+            : verdict(status, entryId);
         });
       } catch (cause) {
         const result = failedDelivery(cause, delivery.id, signal, log);
@@ -197,7 +259,12 @@ export function createGrpcChannel(options: GrpcChannelOptions): GrpcChannel {
     },
 
     async probe(_path, signal) {
-      await callUnary(client, { path: `${HEALTH}HealthCheck`, request: empty, response: codec(HealthCheckResponseSchema) }, create(EmptySchema), { signal });
+      await callUnary(
+        client,
+        { path: `${HEALTH}HealthCheck`, request: empty, response: codec(HealthCheckResponseSchema) },
+        create(EmptySchema),
+        { signal },
+      );
       return true;
     },
 
@@ -211,98 +278,21 @@ export function createGrpcChannel(options: GrpcChannelOptions): GrpcChannel {
  */
 function isUnknownMethod(cause: unknown): boolean {
   if (!(cause instanceof GrpcStatusError)) return false;
-  return cause.code === GrpcCode.Unimplemented || (cause.code === GrpcCode.Internal && cause.message.includes('without sending trailers'));
-}
-
-async function invokeMessage(request: InvokeRequest) {
-  const protobuf = request.contentType?.startsWith('application/x-protobuf;type=') === true;
-  return {
-    method: decodeMethod(request.method),
-    contentType: request.contentType ?? '',
-    data: { typeUrl: protobuf ? (request.contentType ?? '').slice(28) : '', value: await readBody(request.body) },
-    httpExtension: { verb: verbNumber(request.verb), querystring: request.query },
-  };
-}
-
-/** Number of a verb in `HTTPExtension`; one it does not know is POST, as in Dapr. */
-export function verbNumber(verb: string): HTTPExtension_Verb {
-  const known = (HTTPExtension_Verb as Readonly<Record<string, unknown>>)[verb];
-  return typeof known === 'number' && known !== HTTPExtension_Verb.NONE ? (known as HTTPExtension_Verb) : HTTPExtension_Verb.POST;
-}
-
-function invokeAnswer(
-  value: Uint8Array | undefined, typeUrl: string | undefined, contentType: string,
-  meta: { readonly headers: HeaderList; readonly trailers: HeaderList },
-): InvokeResponse {
-  const type = typeUrl === undefined || typeUrl === '' ? contentType : 'application/x-protobuf';
-  return {
-    status: GrpcCode.OK, grpc: true, headers: meta.headers, trailers: meta.trailers,
-    body: value === undefined ? EMPTY_BODY : bytesBody(value),
-    ...(type === '' ? {} : { contentType: type }),
-  };
-}
-
-function subscription(item: TopicSubscription): ProgrammaticSubscription {
-  const rules = (item.routes?.rules ?? []).map(({ match, path }) => ({ match: match.trim(), path }));
-  const fallback = item.routes?.default ?? '';
-  // The route is the app's to interpret, so that none at all is a valid one (it arrives as path "").
-  if (fallback !== '' || rules.length === 0) rules.push({ match: '', path: fallback });
-  return {
-    pubsubName: item.pubsubName, topic: item.topic, metadata: item.metadata, rules, deadLetterTopic: item.deadLetterTopic,
-    bulk: {
-      enabled: item.bulkSubscribe?.enabled ?? false,
-      maxMessagesCount: item.bulkSubscribe?.maxMessagesCount ?? 0,
-      maxAwaitDurationMs: item.bulkSubscribe?.maxAwaitDurationMs ?? 0,
-    },
-  };
-}
-
-function bindingAnswer(answer: BindingEventResponse): BindingReply {
-  return {
-    ...(answer.data.byteLength === 0 ? {} : { data: answer.data }),
-    ...(answer.storeName === '' ? {} : { storeName: answer.storeName }),
-    ...(answer.states.length === 0 ? {} : { states: answer.states.map(({ key, value }) => ({ key, value })) }),
-    ...(answer.to.length === 0 ? {} : { to: answer.to }),
-    concurrency: answer.concurrency === BindingEventResponse_BindingEventConcurrency.PARALLEL ? 'parallel' : 'sequential',
-  };
-}
-
-function verdict(status: number, event: string): DeliveryResult {
-  switch (status) {
-    case Status.SUCCESS:
-      return { kind: 'success' };
-    case Status.DROP:
-      return DROP;
-    case Status.RETRY:
-      return retry(`RETRY status returned from app while processing pub/sub event ${event}`);
-    default:
-      return retry(`unknown status returned from app while processing pub/sub event ${event}, status: ${status}`);
-  }
+  return (
+    cause.code === GrpcCode.Unimplemented ||
+    (cause.code === GrpcCode.Internal && cause.message.includes('without sending trailers'))
+  );
 }
 
 function failedDelivery(cause: unknown, event: string, signal: AbortSignal, log: Logger): DeliveryResult {
   if (signal.aborted || !(cause instanceof GrpcStatusError)) throw cause;
   if (cause.code === GrpcCode.Unimplemented) {
-    log.warn(`non-retriable error returned from app while processing pub/sub event ${event}: ${cause.message}`);
+    log.warn(
+      `non-retriable error returned from app while processing pub/sub event ${event}: ${cause.message}`,
+    );
     return DROP;
   }
-  return retry(`error returned from app while processing pub/sub event ${event}: ${cause.message}`, { grpcCode: cause.code });
-}
-
-function bulkMessage(delivery: BulkTopicDelivery) {
-  return create(TopicEventBulkRequestSchema, {
-    id: delivery.id, metadata: { ...delivery.metadata }, topic: delivery.topic, pubsubName: delivery.pubsubName,
-    type: DEFAULT_BULK_EVENT_TYPE, path: delivery.path, entries: delivery.entries.map(bulkEntry),
+  return retry(`error returned from app while processing pub/sub event ${event}: ${cause.message}`, {
+    grpcCode: cause.code,
   });
-}
-
-function bulkEntry(entry: BulkDeliveryEntry) {
-  const raw = entry.event instanceof Uint8Array;
-  return {
-    entryId: entry.entryId, metadata: { ...entry.metadata },
-    contentType: entry.contentType === '' ? (raw ? 'application/octet-stream' : CLOUD_EVENTS_JSON) : entry.contentType,
-    event: entry.event instanceof Uint8Array
-      ? ({ case: 'bytes', value: entry.event } as const)
-      : ({ case: 'cloudEvent', value: eventFields(entry.event) } as const),
-  };
 }

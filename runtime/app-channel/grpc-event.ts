@@ -6,12 +6,26 @@ import { CLOUD_EVENTS_JSON, mediaType } from '../contracts/cloud-event.ts';
 
 /** Attributes that have a field of their own; everything else travels in `extensions`. */
 const NAMED = new Set([
-  'id', 'source', 'type', 'specversion', 'datacontenttype', 'data', 'data_base64', 'topic', 'pubsubname',
+  'id',
+  'source',
+  'type',
+  'specversion',
+  'datacontenttype',
+  'data',
+  'data_base64',
+  'topic',
+  'pubsubname',
 ]);
 
 /** Fields common to single and bulk events. */
 export function eventFields(envelope: CloudEvent): {
-  id: string; source: string; type: string; specVersion: string; dataContentType: string; data: Uint8Array; extensions?: JsonObject;
+  id: string;
+  source: string;
+  type: string;
+  specVersion: string;
+  dataContentType: string;
+  data: Uint8Array;
+  extensions?: JsonObject;
 } {
   const dataContentType = text(envelope['datacontenttype']);
   const extensions = extensionsOf(envelope);

@@ -6,23 +6,64 @@
 import type { HeaderList } from '../contracts/app-channel.ts';
 import type { TraceContext } from '../contracts/trace.ts';
 import { ZERO_TRACEPARENT } from '../contracts/trace.ts';
-import { metadataOfTrace } from '../grpc/trace-metadata.ts';
+import { metadataOfTrace } from '../grpc-client/trace-metadata.ts';
 
 /** Headers that gRPC or HTTP/2 has its own use for. */
 const PERMANENT = new Set([
-  'accept', 'accept-charset', 'accept-language', 'accept-ranges', 'connection', 'keep-alive', 'proxy-connection',
-  'transfer-encoding', 'upgrade', 'cache-control', 'content-type', 'content-length', 'cookie', 'date', 'expect', 'from',
-  'host', 'if-match', 'if-modified-since', 'if-none-match', 'if-schedule-tag-match', 'if-unmodified-since',
-  'max-forwards', 'origin', 'pragma', 'referer', 'via', 'warning',
+  'accept',
+  'accept-charset',
+  'accept-language',
+  'accept-ranges',
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'transfer-encoding',
+  'upgrade',
+  'cache-control',
+  'content-type',
+  'content-length',
+  'cookie',
+  'date',
+  'expect',
+  'from',
+  'host',
+  'if-match',
+  'if-modified-since',
+  'if-none-match',
+  'if-schedule-tag-match',
+  'if-unmodified-since',
+  'max-forwards',
+  'origin',
+  'pragma',
+  'referer',
+  'via',
+  'warning',
 ]);
-const REPLACED = new Set(['traceparent', 'tracestate', 'grpc-trace-bin', 'destination-app-id', 'dapr-app-id', 'te', 'user-agent']);
+const REPLACED = new Set([
+  'traceparent',
+  'tracestate',
+  'grpc-trace-bin',
+  'destination-app-id',
+  'dapr-app-id',
+  'te',
+  'user-agent',
+]);
 
 /** Metadata of an invocation. */
-export function invokeMetadata(headers: HeaderList, trace: TraceContext, token: string | undefined): HeaderList {
+export function invokeMetadata(
+  headers: HeaderList,
+  trace: TraceContext,
+  token: string | undefined,
+): HeaderList {
   const metadata: (readonly [string, string])[] = [];
   for (const [name, value] of headers) {
     const lower = name.toLowerCase();
-    if (REPLACED.has(lower) || lower.charCodeAt(0) === 0x3a || (lower === 'dapr-api-token' && token !== undefined)) continue;
+    if (
+      REPLACED.has(lower) ||
+      lower.charCodeAt(0) === 0x3a ||
+      (lower === 'dapr-api-token' && token !== undefined)
+    )
+      continue;
     metadata.push([PERMANENT.has(lower) ? `dapr-${lower}` : lower, value]);
   }
   return withTraceAndToken(metadata, trace, token);
@@ -30,7 +71,9 @@ export function invokeMetadata(headers: HeaderList, trace: TraceContext, token: 
 
 /** Metadata of an event: what the component told about it. */
 export function eventMetadata(
-  entries: Readonly<Record<string, string>>, trace: TraceContext, token: string | undefined,
+  entries: Readonly<Record<string, string>>,
+  trace: TraceContext,
+  token: string | undefined,
 ): HeaderList {
   return withTraceAndToken(Object.entries(entries), trace, token);
 }
@@ -38,7 +81,9 @@ export function eventMetadata(
 function withTraceAndToken(metadata: HeaderList, trace: TraceContext, token: string | undefined): HeaderList {
   const all = [...metadata];
   if (trace.traceparent !== undefined && trace.traceparent !== '' && trace.traceparent !== ZERO_TRACEPARENT) {
-    all.push(...metadataOfTrace({ ...trace, ...(all.some(([name]) => name === 'baggage') ? { baggage: '' } : {}) }));
+    all.push(
+      ...metadataOfTrace({ ...trace, ...(all.some(([name]) => name === 'baggage') ? { baggage: '' } : {}) }),
+    );
   }
   if (token !== undefined) all.push(['dapr-api-token', token]);
   return all;

@@ -10,7 +10,7 @@ import { requestErrorText } from '../http-client/error-text.ts';
 import { gunzipResponse, mayAskForGzip } from '../http-client/flat-headers.ts';
 import { createH2cTransport } from '../http-client/h2c-transport.ts';
 import { createHttp1Transport } from '../http-client/http1-transport.ts';
-import { type TransportResponse, authority, headerText } from '../http-client/transport.ts';
+import { authority, headerText, type TransportResponse } from '../http-client/transport.ts';
 import { createConcurrencyLimit } from './concurrency-limit.ts';
 import { behindPipeline } from './http-pipeline.ts';
 
@@ -47,7 +47,9 @@ export interface HttpCaller {
 /** Makes the caller of one HTTP app. */
 export function createHttpCaller(options: HttpCallerOptions): HttpCaller {
   const origin = {
-    host: options.address, port: options.port, ...(options.protocol === 'https' ? { tls: { verify: false } } : {}),
+    host: options.address,
+    port: options.port,
+    ...(options.protocol === 'https' ? { tls: { verify: false } } : {}),
   };
   const address = authority(origin);
   const scheme = options.protocol === 'https' ? 'https' : 'http';
@@ -56,7 +58,11 @@ export function createHttpCaller(options: HttpCallerOptions): HttpCaller {
   const limit = createConcurrencyLimit(options.maxConcurrency);
   const token = options.token === undefined || options.token === '' ? undefined : headerText(options.token);
 
-  const send = async (call: HttpCall, signal: AbortSignal, settled?: () => void): Promise<TransportResponse> => {
+  const send = async (
+    call: HttpCall,
+    signal: AbortSignal,
+    settled?: () => void,
+  ): Promise<TransportResponse> => {
     if (token !== undefined && call.token !== false) setToken(call.headers, token);
     const gzip = call.gzip === true && mayAskForGzip(call.verb, call.headers);
     if (gzip) call.headers.push('Accept-Encoding', 'gzip');
@@ -65,7 +71,9 @@ export function createHttpCaller(options: HttpCallerOptions): HttpCaller {
       return gzip ? gunzipResponse(response) : response;
     } catch (cause) {
       if (signal.aborted) throw signal.reason;
-      throw new Error(requestErrorText(call.verb, `${scheme}://${address}${call.path}`, cause, address), { cause });
+      throw new Error(requestErrorText(call.verb, `${scheme}://${address}${call.path}`, cause, address), {
+        cause,
+      });
     }
   };
 
@@ -89,13 +97,22 @@ function setToken(headers: string[], token: string): void {
 }
 
 /** Adds trace headers; the all-zero value is only sent where the request has no `traceparent` of its own. */
-export function addTrace(headers: string[], trace: TraceContext, present: TracePresent = NOTHING_PRESENT): void {
+export function addTrace(
+  headers: string[],
+  trace: TraceContext,
+  present: TracePresent = NOTHING_PRESENT,
+): void {
   const { traceparent, tracestate, baggage } = trace;
-  if (traceparent !== undefined && traceparent !== '' && (traceparent !== ZERO_TRACEPARENT || !present.traceparent)) {
+  if (
+    traceparent !== undefined &&
+    traceparent !== '' &&
+    (traceparent !== ZERO_TRACEPARENT || !present.traceparent)
+  ) {
     headers.push('Traceparent', traceparent);
   }
   if (tracestate !== undefined && tracestate !== '') headers.push('Tracestate', headerText(tracestate));
-  if (baggage !== undefined && baggage !== '' && !present.baggage) headers.push('Baggage', headerText(baggage));
+  if (baggage !== undefined && baggage !== '' && !present.baggage)
+    headers.push('Baggage', headerText(baggage));
 }
 
 export interface TracePresent {

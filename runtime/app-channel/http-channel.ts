@@ -3,25 +3,31 @@
  * (with or without TLS) or cleartext HTTP/2. Redirects are handed back, bodies stream, header names keep their case.
  */
 
+import { httpRequestHeaders, responseHeaders } from '../building-blocks/invoke/forward-headers.ts';
+import { escapePath } from '../building-blocks/invoke/method-path.ts';
 import type {
-  AppChannel, AppConfiguration, BulkTopicDelivery, DeliveryResult, InvokeRequest, InvokeResponse, TopicDelivery,
+  AppChannel,
+  AppConfiguration,
+  BulkTopicDelivery,
+  DeliveryResult,
+  InvokeRequest,
+  InvokeResponse,
+  TopicDelivery,
 } from '../contracts/app-channel.ts';
 import type { CallContext } from '../contracts/call-context.ts';
 import type { Clock } from '../contracts/clock.ts';
+import { CLOUD_EVENTS_JSON, DEFAULT_BULK_EVENT_TYPE } from '../contracts/cloud-event.ts';
 import { errorText } from '../contracts/error.ts';
 import type { Logger } from '../contracts/logger.ts';
-import { CLOUD_EVENTS_JSON, DEFAULT_BULK_EVENT_TYPE } from '../contracts/cloud-event.ts';
-import type { TraceContext } from '../contracts/trace.ts';
-import { httpRequestHeaders, responseHeaders } from '../building-blocks/invoke/forward-headers.ts';
-import { escapePath } from '../building-blocks/invoke/method-path.ts';
-import { EMPTY_BODY, bytesBody, readBody } from '../http-client/body.ts';
+import { type TraceContext, ZERO_TRACEPARENT } from '../contracts/trace.ts';
+import { bytesBody, EMPTY_BODY, readBody } from '../http-client/body.ts';
 import { flatHeader } from '../http-client/exchange.ts';
 import { pairs } from '../http-client/flat-headers.ts';
 import { headerText } from '../http-client/transport.ts';
 import { AppStatusError } from './app-status-error.ts';
 import { bindingReply } from './binding-reply.ts';
 import { DROP, resultOfReply, resultsOfBulkReply, retry } from './event-reply.ts';
-import { type HttpCallerOptions, addTrace, createHttpCaller } from './http-caller.ts';
+import { addTrace, createHttpCaller, type HttpCallerOptions } from './http-caller.ts';
 import { parseSubscriptions } from './programmatic-subscriptions.ts';
 
 export interface HttpChannelOptions extends HttpCallerOptions {
@@ -41,7 +47,11 @@ export function createHttpChannel(options: HttpChannelOptions): AppChannel {
   const { log } = options;
 
   const post = async (
-    path: string, headers: string[], data: Uint8Array, signal: AbortSignal, verb = 'POST',
+    path: string,
+    headers: string[],
+    data: Uint8Array,
+    signal: AbortSignal,
+    verb = 'POST',
   ): Promise<{ status: number; body: Uint8Array }> => {
     const response = await caller.call({ verb, path: rooted(path), headers, body: bytesBody(data) }, signal);
     return { status: response.status, body: await readBody(response.body, REPLY_LIMIT_BYTES) };
@@ -58,12 +68,22 @@ export function createHttpChannel(options: HttpChannelOptions): AppChannel {
 
     async invoke(request, call) {
       const query = request.query === '' ? '' : `?${request.query}`;
-      const response = await caller.call({
-        verb: request.verb, path: `/${request.method}${query}`, headers: invokeHeaders(request, call), body: request.body, gzip: true,
-      }, call.signal);
+      const response = await caller.call(
+        {
+          verb: request.verb,
+          path: `/${request.method}${query}`,
+          headers: invokeHeaders(request, call),
+          body: request.body,
+          gzip: true,
+        },
+        call.signal,
+      );
       const contentType = flatHeader(response.headers, 'content-type');
       const answer: InvokeResponse = {
-        status: response.status, grpc: false, headers: responseHeaders(pairs(response.headers)), body: response.body,
+        status: response.status,
+        grpc: false,
+        headers: responseHeaders(pairs(response.headers)),
+        body: response.body,
         ...(contentType === undefined ? {} : { contentType }),
       };
       return answer;
@@ -73,7 +93,9 @@ export function createHttpChannel(options: HttpChannelOptions): AppChannel {
       const { status, body } = await ask('/dapr/config', signal);
       if (status !== 200) return undefined;
       const parsed = parseJson(body, log, '/dapr/config');
-      return typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed) ? (parsed as AppConfiguration) : undefined;
+      return typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)
+        ? (parsed as AppConfiguration)
+        : undefined;
     },
 
     async subscriptions(signal) {
@@ -81,7 +103,8 @@ export function createHttpChannel(options: HttpChannelOptions): AppChannel {
       if (status === 200) return parseSubscriptions(parseJson(body, log, '/dapr/subscribe'), log);
       if (status === 404) return [];
       // A server error may pass, so the question can be asked again; any other status is an answer.
-      if (status >= 500) throw new Error(`app returned http status code ${status} from subscription endpoint`);
+      if (status >= 500)
+        throw new Error(`app returned http status code ${status} from subscription endpoint`);
       log.error(`app returned http status code ${status} from subscription endpoint`);
       return [];
     },
@@ -89,7 +112,13 @@ export function createHttpChannel(options: HttpChannelOptions): AppChannel {
     async wantsBinding(_name, route, signal) {
       const limited = withLimit(options.clock, PROBE_LIMIT_MS, signal);
       try {
-        const { status } = await post(route, ['Content-Type', JSON_TYPE], EMPTY_BODY.bytes as Uint8Array, limited.signal, 'OPTIONS');
+        const { status } = await post(
+          route,
+          ['Content-Type', JSON_TYPE],
+          EMPTY_BODY.bytes as Uint8Array,
+          limited.signal,
+          'OPTIONS',
+        );
         return isSuccess(status) || status === 405;
       } finally {
         limited.done();
@@ -97,10 +126,16 @@ export function createHttpChannel(options: HttpChannelOptions): AppChannel {
     },
 
     async deliverBinding(_name, route, event, trace, signal) {
-      const { status, body } = await post(route, eventHeaders(JSON_TYPE, event.metadata, trace), event.data, signal);
+      const { status, body } = await post(
+        route,
+        eventHeaders(JSON_TYPE, event.metadata, trace),
+        event.data,
+        signal,
+      );
       if (isSuccess(status)) return bindingReply(body, status);
       throw new AppStatusError(
-        `fails to send binding event to http app channel, status code: ${status} body: ${excerpt(body)}`, { httpStatus: status },
+        `fails to send binding event to http app channel, status code: ${status} body: ${excerpt(body)}`,
+        { httpStatus: status },
       );
     },
 
@@ -122,11 +157,16 @@ export function createHttpChannel(options: HttpChannelOptions): AppChannel {
       const path = `/configuration/${escapePath(store)}/${escapePath(key)}`;
       const { status, body } = await post(path, ['Content-Type', JSON_TYPE], data, signal);
       if (status === 200) return;
-      throw new Error(`error sending configuration update to app: status code ${status}, body: ${excerpt(body)}`);
+      throw new Error(
+        `error sending configuration update to app: status code ${status}, body: ${excerpt(body)}`,
+      );
     },
 
     async probe(path, signal) {
-      const response = await caller.call({ verb: 'GET', path: rooted(path), headers: [], body: EMPTY_BODY, token: false }, signal);
+      const response = await caller.call(
+        { verb: 'GET', path: rooted(path), headers: [], body: EMPTY_BODY, token: false },
+        signal,
+      );
       await readBody(response.body, REPLY_LIMIT_BYTES);
       return isSuccess(response.status);
     },
@@ -139,18 +179,14 @@ export function createHttpChannel(options: HttpChannelOptions): AppChannel {
 
 function invokeHeaders(request: InvokeRequest, call: Pick<CallContext, 'span'>): string[] {
   const trace = call.span.context;
-  const traced = trace.traceparent !== undefined && !trace.traceparent.startsWith('00-0000000000000000000000000000000');
+  const replaced = replacedByTrace(trace);
   const headers: string[] = [];
   let traceparent = false;
   let baggage = false;
   for (const [name, value, lower] of httpRequestHeaders(request.headers)) {
-    if (lower === 'traceparent' || lower === 'tracestate') {
-      if (traced) continue;
-      if (lower === 'traceparent') traceparent = true;
-      else if (trace.tracestate !== undefined && trace.tracestate !== '') continue;
-    } else if (lower === 'baggage') {
-      baggage = true;
-    }
+    if (replaced.has(lower)) continue;
+    traceparent ||= lower === 'traceparent';
+    baggage ||= lower === 'baggage';
     headers.push(name, headerText(value));
   }
   const { contentType } = request;
@@ -159,8 +195,22 @@ function invokeHeaders(request: InvokeRequest, call: Pick<CallContext, 'span'>):
   return headers;
 }
 
+const BOTH = new Set(['traceparent', 'tracestate']);
+const STATE = new Set(['tracestate']);
+const NEITHER: ReadonlySet<string> = new Set();
+
+/** Trace headers of the caller that give way to those of the span; an all-zero span replaces no `traceparent`. */
+function replacedByTrace({ traceparent, tracestate }: TraceContext): ReadonlySet<string> {
+  if (traceparent !== undefined && traceparent !== ZERO_TRACEPARENT) return BOTH;
+  return tracestate === undefined || tracestate === '' ? NEITHER : STATE;
+}
+
 /** Event metadata as headers; the two that describe the body are the body's. */
-function eventHeaders(contentType: string, metadata: Readonly<Record<string, string>>, trace: TraceContext): string[] {
+function eventHeaders(
+  contentType: string,
+  metadata: Readonly<Record<string, string>>,
+  trace: TraceContext,
+): string[] {
   const headers = ['Content-Type', contentType];
   for (const name in metadata) {
     if (!HEADER_NAME.test(name) || SKIPPED_METADATA.test(name)) continue;
@@ -171,11 +221,16 @@ function eventHeaders(contentType: string, metadata: Readonly<Record<string, str
 }
 
 const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-const SKIPPED_METADATA = /^(?:content-type|content-length|transfer-encoding|connection|keep-alive|host|upgrade|te|trailer|traceparent|tracestate|dapr-api-token)$/i;
+const SKIPPED_METADATA =
+  /^(?:content-type|content-length|transfer-encoding|connection|keep-alive|host|upgrade|te|trailer|traceparent|tracestate|dapr-api-token)$/i;
 
 /** Broker metadata with the name of the component, which every delivery carries. */
-function pubsubMetadata(delivery: { readonly metadata: Readonly<Record<string, string>>; readonly pubsubName: string }): Readonly<Record<string, string>> {
-  for (const name in delivery.metadata) if (name.length === 10 && name.toLowerCase() === 'pubsubname') return delivery.metadata;
+function pubsubMetadata(delivery: {
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly pubsubName: string;
+}): Readonly<Record<string, string>> {
+  for (const name in delivery.metadata)
+    if (name.length === 10 && name.toLowerCase() === 'pubsubname') return delivery.metadata;
   return { ...delivery.metadata, pubsubName: delivery.pubsubName };
 }
 
@@ -183,11 +238,17 @@ function eventResult(delivery: TopicDelivery, status: number, body: Uint8Array, 
   const event = String(delivery.envelope['id'] ?? '');
   if (isSuccess(status)) {
     const result = resultOfReply(body, event);
-    if (result.kind === 'drop') log.warn(`DROP status returned from app while processing pub/sub event ${event}`, { topic: delivery.topic });
+    if (result.kind === 'drop')
+      log.warn(`DROP status returned from app while processing pub/sub event ${event}`, {
+        topic: delivery.topic,
+      });
     return result;
   }
   if (status === 404) {
-    log.error(`non-retriable error returned from app while processing pub/sub event ${event}: status code 404`, { topic: delivery.topic, path: delivery.path });
+    log.error(
+      `non-retriable error returned from app while processing pub/sub event ${event}: status code 404`,
+      { topic: delivery.topic, path: delivery.path },
+    );
     return DROP;
   }
   return retry(
@@ -199,21 +260,37 @@ function eventResult(delivery: TopicDelivery, status: number, body: Uint8Array, 
 function bulkBody(delivery: BulkTopicDelivery, metadata: Readonly<Record<string, string>>): Uint8Array {
   const entries = delivery.entries.map(({ entryId, event, contentType, metadata: own }) => ({
     entryId,
-    event: event instanceof Uint8Array ? Buffer.from(event.buffer, event.byteOffset, event.byteLength).toString('base64') : event,
+    event:
+      event instanceof Uint8Array
+        ? Buffer.from(event.buffer, event.byteOffset, event.byteLength).toString('base64')
+        : event,
     metadata: own,
     contentType,
   }));
   const envelope = {
-    id: delivery.id, entries, metadata, pubsubname: delivery.pubsubName, topic: delivery.topic, type: DEFAULT_BULK_EVENT_TYPE,
+    id: delivery.id,
+    entries,
+    metadata,
+    pubsubname: delivery.pubsubName,
+    topic: delivery.topic,
+    type: DEFAULT_BULK_EVENT_TYPE,
   };
   return Buffer.from(JSON.stringify(envelope), 'utf8');
 }
 
-function bulkResults(delivery: BulkTopicDelivery, status: number, body: Uint8Array, log: Logger): DeliveryResult[] {
+function bulkResults(
+  delivery: BulkTopicDelivery,
+  status: number,
+  body: Uint8Array,
+  log: Logger,
+): DeliveryResult[] {
   const ids = delivery.entries.map((entry) => entry.entryId);
   if (isSuccess(status)) return resultsOfBulkReply(body, ids);
   if (status === 404) {
-    log.error(`non-retriable error returned from app while processing bulk pub/sub event ${delivery.id}: status code 404`, { topic: delivery.topic, path: delivery.path });
+    log.error(
+      `non-retriable error returned from app while processing bulk pub/sub event ${delivery.id}: status code 404`,
+      { topic: delivery.topic, path: delivery.path },
+    );
     return ids.map(() => DROP);
   }
   const text = `retriable error returned from app while processing bulk pub/sub event ${delivery.id}, topic: ${delivery.topic}, body: ${excerpt(body)}. status code returned: ${status}`;
@@ -244,7 +321,11 @@ function parseJson(body: Uint8Array, log: Logger, what: string): unknown {
   }
 }
 
-function withLimit(clock: Clock, limitMs: number, signal: AbortSignal): { readonly signal: AbortSignal; done(): void } {
+function withLimit(
+  clock: Clock,
+  limitMs: number,
+  signal: AbortSignal,
+): { readonly signal: AbortSignal; done(): void } {
   const limit = new AbortController();
   const timer = clock.startTimer(limitMs, () => limit.abort(new Error('context deadline exceeded')), true);
   return { signal: AbortSignal.any([signal, limit.signal]), done: () => timer.cancel() };

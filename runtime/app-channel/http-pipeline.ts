@@ -3,14 +3,23 @@
  * transport; with it, request and response take the shape that middleware knows and come back.
  */
 
-import type { HttpMiddleware, PipelineNext, PipelineRequest, PipelineResponse } from '../contracts/http-middleware.ts';
+import type {
+  HttpMiddleware,
+  PipelineNext,
+  PipelineRequest,
+  PipelineResponse,
+} from '../contracts/http-middleware.ts';
 import { EMPTY_BODY, streamBody } from '../http-client/body.ts';
 import type { HttpTransport, TransportRequest, TransportResponse } from '../http-client/transport.ts';
 
 type Fields = Readonly<Record<string, string | readonly string[]>>;
 
 /** `transport` behind `handlers`, outermost first; their framing headers are ignored. */
-export function behindPipeline(transport: HttpTransport, handlers: readonly HttpMiddleware[], remoteAddress: string): HttpTransport {
+export function behindPipeline(
+  transport: HttpTransport,
+  handlers: readonly HttpMiddleware[],
+  remoteAddress: string,
+): HttpTransport {
   if (handlers.length === 0) return transport;
   return {
     async send(request, signal, settled) {
@@ -19,7 +28,10 @@ export function behindPipeline(transport: HttpTransport, handlers: readonly Http
         reached = true;
         return toPipelineResponse(await transport.send(toTransportRequest(changed), signal, settled));
       };
-      const run = handlers.reduceRight<PipelineNext>((next, handler) => (step) => handler.handle(step, next), last);
+      const run = handlers.reduceRight<PipelineNext>(
+        (next, handler) => (step) => handler.handle(step, next),
+        last,
+      );
       try {
         return toTransportResponse(await run(toPipelineRequest(request, remoteAddress)));
       } finally {
@@ -46,7 +58,10 @@ const BODILESS = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS', 'TRACE']);
 
 function toTransportRequest(request: PipelineRequest): TransportRequest {
   const length = single(request.headers['content-length']);
-  const empty = length === undefined && BODILESS.has(request.method) && single(request.headers['transfer-encoding']) === undefined;
+  const empty =
+    length === undefined &&
+    BODILESS.has(request.method) &&
+    single(request.headers['transfer-encoding']) === undefined;
   return {
     verb: request.method,
     path: request.query === '' ? request.path : `${request.path}?${request.query}`,

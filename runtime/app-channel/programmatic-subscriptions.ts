@@ -8,7 +8,11 @@ import type { BulkSubscribe, ProgrammaticSubscription, RouteRule } from '../cont
 
 type Json = Readonly<Record<string, unknown>>;
 
-export const DEFAULT_BULK: BulkSubscribe = Object.freeze({ enabled: false, maxMessagesCount: 0, maxAwaitDurationMs: 0 });
+export const DEFAULT_BULK: BulkSubscribe = Object.freeze({
+  enabled: false,
+  maxMessagesCount: 0,
+  maxAwaitDurationMs: 0,
+});
 
 /** Subscriptions of the parsed answer; a value that is no list gives none. */
 export function parseSubscriptions(answer: unknown, log: Logger): ProgrammaticSubscription[] {
@@ -48,7 +52,8 @@ function parseItem(item: unknown): ProgrammaticSubscription {
 function parseRules(item: Json): RouteRule[] {
   const rules: RouteRule[] = [];
   const routes = member(item, 'routes');
-  if (routes !== undefined && routes !== null && !isObject(routes)) throw new Error("'routes' must be an object");
+  if (routes !== undefined && routes !== null && !isObject(routes))
+    throw new Error("'routes' must be an object");
   const listed = isObject(routes) ? member(routes, 'rules') : undefined;
   if (Array.isArray(listed)) {
     for (const rule of listed) {

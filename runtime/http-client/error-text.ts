@@ -18,6 +18,7 @@ const DIAL: Readonly<Record<string, string>> = {
 
 interface SystemError extends Error {
   readonly code?: string;
+  readonly syscall?: string;
   readonly errors?: readonly SystemError[];
   readonly hostname?: string;
 }
@@ -26,7 +27,9 @@ interface SystemError extends Error {
 export function transportErrorText(cause: unknown, address: string): string {
   const error = cause as SystemError;
   const code = error?.code ?? error?.errors?.[0]?.code ?? '';
-  const dial = DIAL[code];
+  const dial =
+    DIAL[code] ??
+    (code === 'ECONNRESET' && error.syscall === 'connect' ? 'connect: connection reset by peer' : undefined);
   if (dial !== undefined) return `dial tcp ${address}: ${dial}`;
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') {
     return `dial tcp: lookup ${error.hostname ?? address.replace(/:\d+$/, '')}: no such host`;

@@ -2,7 +2,7 @@
 
 import type { Readable, Writable } from 'node:stream';
 import type { Body } from '../contracts/app-channel.ts';
-import { EMPTY_BODY, bytesBody, joinChunks, streamBody } from './body.ts';
+import { bytesBody, EMPTY_BODY, joinChunks, streamBody } from './body.ts';
 
 /** Response bodies of known length up to this size are read before the response is handed out: one promise, no stream. */
 const WHOLE_BODY_LIMIT = 64 * 1024;
@@ -26,8 +26,12 @@ function bodiless(verb: string, status: number): boolean {
  * breaks off goes to `failed`.
  */
 export function receiveBody(
-  source: Readable, verb: string, status: number, headers: readonly string[],
-  ready: (body: Body) => void, failed: (cause: Error) => void,
+  source: Readable,
+  verb: string,
+  status: number,
+  headers: readonly string[],
+  ready: (body: Body) => void,
+  failed: (cause: Error) => void,
 ): void {
   if (bodiless(verb, status)) {
     source.resume();

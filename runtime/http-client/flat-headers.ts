@@ -25,7 +25,11 @@ export function mayAskForGzip(verb: string, headers: readonly string[]): boolean
 
 /** Undoes `Content-Encoding: gzip` of an answer whose encoding the client itself had asked for. */
 export function gunzipResponse(response: TransportResponse): TransportResponse {
-  if (flatHeader(response.headers, 'content-encoding')?.toLowerCase() !== 'gzip' || response.body.length === 0) return response;
+  if (
+    flatHeader(response.headers, 'content-encoding')?.toLowerCase() !== 'gzip' ||
+    response.body.length === 0
+  )
+    return response;
   const headers: string[] = [];
   for (let i = 0; i + 1 < response.headers.length; i += 2) {
     const name = response.headers[i] as string;

@@ -1,8 +1,20 @@
 /** Cleartext HTTP/2 with prior knowledge on node:http2: one session per origin, made again when it ended. */
 
-import { type ClientHttp2Session, type ClientHttp2Stream, type OutgoingHttpHeaders, connect, constants } from 'node:http2';
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect,
+  constants,
+  type OutgoingHttpHeaders,
+} from 'node:http2';
 import { pumpBody, receiveBody } from './exchange.ts';
-import { type HttpTransport, type Origin, type TransportRequest, type TransportResponse, authority } from './transport.ts';
+import {
+  authority,
+  type HttpTransport,
+  type Origin,
+  type TransportRequest,
+  type TransportResponse,
+} from './transport.ts';
 
 const WINDOW_BYTES = 1024 * 1024;
 
@@ -12,7 +24,9 @@ export function createH2cTransport(origin: Origin): HttpTransport {
   let session: ClientHttp2Session | undefined;
   const current = (): ClientHttp2Session => {
     if (session !== undefined && !session.closed && !session.destroyed) return session;
-    const made = connect(`http://${address}`, { settings: { enablePush: false, initialWindowSize: WINDOW_BYTES } });
+    const made = connect(`http://${address}`, {
+      settings: { enablePush: false, initialWindowSize: WINDOW_BYTES },
+    });
     // The error of a broken session reaches every stream of it; a session without streams has nobody to tell.
     made.on('error', () => {});
     made.on('close', () => {
@@ -45,8 +59,17 @@ export function createH2cTransport(origin: Origin): HttpTransport {
         });
         stream.on('response', (received, _flags, raw) => {
           const status = received[':status'] ?? 0;
-          const headers = (raw as string[] | undefined)?.filter((_, i, all) => !(all[i & ~1] as string).startsWith(':')) ?? [];
-          receiveBody(stream, request.verb, status, headers, (body) => resolve({ status, headers, body }), fail);
+          const headers =
+            (raw as string[] | undefined)?.filter((_, i, all) => !(all[i & ~1] as string).startsWith(':')) ??
+            [];
+          receiveBody(
+            stream,
+            request.verb,
+            status,
+            headers,
+            (body) => resolve({ status, headers, body }),
+            fail,
+          );
         });
         const { bytes, length } = request.body;
         if (bytes !== undefined) stream.end(bytes);
@@ -60,7 +83,10 @@ export function createH2cTransport(origin: Origin): HttpTransport {
 
 function requestHeaders(request: TransportRequest, address: string): OutgoingHttpHeaders {
   const headers: Record<string, string | string[]> = {
-    ':method': request.verb, ':path': request.path, ':authority': address, ':scheme': 'http',
+    ':method': request.verb,
+    ':path': request.path,
+    ':authority': address,
+    ':scheme': 'http',
   };
   for (let i = 0; i + 1 < request.headers.length; i += 2) {
     const name = (request.headers[i] as string).toLowerCase();

@@ -3,10 +3,22 @@
  * it as a flat array and adds nothing to it, so `Host` and the framing header are put in here. Redirects are not followed.
  */
 
-import { Agent, type ClientRequest, type IncomingMessage, type RequestOptions, request as httpRequest } from 'node:http';
-import { Agent as TlsAgent, request as httpsRequest } from 'node:https';
+import {
+  Agent,
+  type ClientRequest,
+  request as httpRequest,
+  type IncomingMessage,
+  type RequestOptions,
+} from 'node:http';
+import { request as httpsRequest, Agent as TlsAgent } from 'node:https';
 import { pumpBody, receiveBody } from './exchange.ts';
-import { type HttpTransport, type Origin, type TransportRequest, type TransportResponse, authority } from './transport.ts';
+import {
+  authority,
+  type HttpTransport,
+  type Origin,
+  type TransportRequest,
+  type TransportResponse,
+} from './transport.ts';
 
 /** Idle connections are dropped before common servers (5 s) drop them, so that no request meets a closing one. */
 const IDLE_MS = 4000;
@@ -17,14 +29,17 @@ const MAX_HEADER_BYTES = 256 * 1024;
 export function createHttp1Transport(origin: Origin): HttpTransport {
   const pool = { keepAlive: true, maxFreeSockets: MAX_IDLE, scheduling: 'lifo' as const, timeout: IDLE_MS };
   const { tls } = origin;
-  const agent = tls === undefined ? new Agent(pool) : new TlsAgent({
-    ...pool,
-    rejectUnauthorized: tls.verify,
-    minVersion: 'TLSv1.2',
-    ...(tls.ca === undefined ? {} : { ca: tls.ca }),
-    ...(tls.cert === undefined ? {} : { cert: tls.cert }),
-    ...(tls.key === undefined ? {} : { key: tls.key }),
-  });
+  const agent =
+    tls === undefined
+      ? new Agent(pool)
+      : new TlsAgent({
+          ...pool,
+          rejectUnauthorized: tls.verify,
+          minVersion: 'TLSv1.2',
+          ...(tls.ca === undefined ? {} : { ca: tls.ca }),
+          ...(tls.cert === undefined ? {} : { cert: tls.cert }),
+          ...(tls.key === undefined ? {} : { key: tls.key }),
+        });
   const open = tls === undefined ? httpRequest : httpsRequest;
   const host = authority(origin, true);
   return {
@@ -34,8 +49,13 @@ export function createHttp1Transport(origin: Origin): HttpTransport {
         try {
           signal.throwIfAborted();
           const options: RequestOptions = {
-            agent, host: origin.host, port: origin.port, method: request.verb, path: request.path,
-            headers: requestHeaders(request, host), maxHeaderSize: MAX_HEADER_BYTES,
+            agent,
+            host: origin.host,
+            port: origin.port,
+            method: request.verb,
+            path: request.path,
+            headers: requestHeaders(request, host),
+            maxHeaderSize: MAX_HEADER_BYTES,
           };
           outgoing = open(options);
         } catch (cause) {
@@ -53,7 +73,14 @@ export function createHttp1Transport(origin: Origin): HttpTransport {
         outgoing.on('response', (response: IncomingMessage) => {
           const status = response.statusCode ?? 0;
           const headers = response.rawHeaders;
-          receiveBody(response, request.verb, status, headers, (body) => resolve({ status, headers, body }), reject);
+          receiveBody(
+            response,
+            request.verb,
+            status,
+            headers,
+            (body) => resolve({ status, headers, body }),
+            reject,
+          );
         });
         const { bytes, length } = request.body;
         if (bytes !== undefined) outgoing.end(bytes);

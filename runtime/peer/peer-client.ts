@@ -4,6 +4,8 @@
  * answers are handed out as soon as their head is there.
  */
 
+import { create } from '@bufbuild/protobuf';
+import { statusDetails } from '../app-channel/status-details.ts';
 import type { Body, HeaderList, InvokeRequest, InvokeResponse } from '../contracts/app-channel.ts';
 import type { CallContext } from '../contracts/call-context.ts';
 import { GrpcCode } from '../contracts/grpc-code.ts';
@@ -11,20 +13,21 @@ import { GrpcStatusError } from '../contracts/grpc-wire/status.ts';
 import type { Logger } from '../contracts/logger.ts';
 import { PeerError, type Peers, PeerUnavailableError } from '../contracts/peer.ts';
 import { ZERO_TRACEPARENT } from '../contracts/trace.ts';
-import { create } from '@bufbuild/protobuf';
 import {
-  InternalInvokeRequestSchema, InternalInvokeRequestStreamSchema, InternalInvokeResponseSchema,
-  type InternalInvokeResponseStream, InternalInvokeResponseStreamSchema,
+  InternalInvokeRequestSchema,
+  InternalInvokeRequestStreamSchema,
+  InternalInvokeResponseSchema,
+  type InternalInvokeResponseStream,
+  InternalInvokeResponseStreamSchema,
 } from '../generated/dapr/proto/internals/v1/service_invocation_pb.ts';
-import { metadataOfTrace } from '../grpc/trace-metadata.ts';
 import type { GrpcStream } from '../grpc-client/call.ts';
 import { callUnary, type GrpcClientPool } from '../grpc-client/client.ts';
 import { codec } from '../grpc-client/codec.ts';
+import { metadataOfTrace } from '../grpc-client/trace-metadata.ts';
 import { bytesBody, streamBody } from '../http-client/body.ts';
-import { statusDetails } from '../app-channel/status-details.ts';
 import { CHUNK_BYTES, createSequence, cut, nextTurn } from './chunks.ts';
 import { dataChunk, leadingChunk, toWireRequest, type WireTarget } from './wire-request.ts';
-import { fromWireResponse } from './wire-response.ts';
+import { answeredLength, fromWireResponse } from './wire-response.ts';
 
 export interface PeersOptions {
   /** Connections by address; shared with proxied calls. */
@@ -35,7 +38,9 @@ export interface PeersOptions {
 const SERVICE = '/dapr.proto.internals.v1.ServiceInvocation';
 const STREAM_PATH = `${SERVICE}/CallLocalStream`;
 const UNARY = {
-  path: `${SERVICE}/CallLocal`, request: codec(InternalInvokeRequestSchema), response: codec(InternalInvokeResponseSchema),
+  path: `${SERVICE}/CallLocal`,
+  request: codec(InternalInvokeRequestSchema),
+  response: codec(InternalInvokeResponseSchema),
 };
 const requestChunks = codec(InternalInvokeRequestStreamSchema);
 const responseChunks = codec(InternalInvokeResponseStreamSchema);
@@ -43,11 +48,41 @@ const responseChunks = codec(InternalInvokeResponseStreamSchema);
 /** Makes the client side of sidecar-to-sidecar calls. */
 export function createPeers(options: PeersOptions): Peers {
   const { clients } = options;
-  const unary = async (address: string, appId: string, request: InvokeRequest, call: CallContext): Promise<InvokeResponse> => {
-    options.log.warn(`App ${appId} does not support streaming-based service invocation (most likely because it's using an older version of Dapr); falling back to unary calls`);
-    const message = create(InternalInvokeRequestSchema, toWireRequest(request, { appId, http: call.protocol === 'http' }, request.body.bytes));
+  const unary = async (
+    address: string,
+    appId: string,
+    request: InvokeRequest,
+    call: CallContext,
+  ): Promise<InvokeResponse> => {
+    options.log.warn(
+      `App ${appId} does not support streaming-based service invocation (most likely because it's using an older version of Dapr); falling back to unary calls`,
+    );
+    const message = create(
+      InternalInvokeRequestSchema,
+      toWireRequest(request, { appId, http: call.protocol === 'http' }, request.body.bytes),
+    );
     const answer = await callUnary(clients.client(address), UNARY, message, callOptions(call));
-    return fromWireResponse(answer.message, bytesBody(answer.message.message?.data?.value ?? new Uint8Array(0)));
+    return fromWireResponse(answer.message, bytesBody(answer.message.message?.data?.value ?? NOTHING));
+  };
+
+  /** What a failed stream means; an older callee is called again in one message. */
+  const recover = async (
+    cause: unknown,
+    address: string,
+    appId: string,
+    request: InvokeRequest,
+    call: CallContext,
+  ): Promise<InvokeResponse> => {
+    if (!(cause instanceof GrpcStatusError)) throw cause;
+    if (cause.code !== GrpcCode.Unimplemented) throw peerError(cause);
+    if (request.body.bytes === undefined) {
+      throw new Error(
+        `target app '${appId}' is running a version of Dapr that does not support streaming-based service invocation`,
+      );
+    }
+    return unary(address, appId, request, call).catch((again: unknown) => {
+      throw again instanceof GrpcStatusError ? peerError(again) : again;
+    });
   };
 
   return {
@@ -59,15 +94,7 @@ export function createPeers(options: PeersOptions): Peers {
         return await receive(stream, upload);
       } catch (cause) {
         if (call.signal.aborted) throw call.signal.reason;
-        if (upload?.failure !== undefined) throw upload.failure;
-        if (!(cause instanceof GrpcStatusError)) throw cause;
-        if (cause.code !== GrpcCode.Unimplemented) throw peerError(cause);
-        if (request.body.bytes === undefined) {
-          throw new Error(`target app '${appId}' is running a version of Dapr that does not support streaming-based service invocation`);
-        }
-        return await unary(address, appId, request, call).catch((again: unknown) => {
-          throw again instanceof GrpcStatusError ? peerError(again) : again;
-        });
+        return recover(upload?.failure ?? cause, address, appId, request, call);
       }
     },
     close: () => clients.close(),
@@ -81,6 +108,7 @@ function callOptions(call: CallContext): { readonly metadata: HeaderList; readon
 }
 
 const NO_METADATA: HeaderList = [];
+const NOTHING = new Uint8Array(0);
 
 /** The body on its way; `failure` is set when it could not be read to its end. */
 interface Upload {
@@ -95,7 +123,8 @@ function startUpload(stream: GrpcStream, request: InvokeRequest, target: WireTar
     stream.end();
     return upload;
   }
-  const work = bytes === undefined ? sendStream(stream, request, target) : sendBytes(stream, request, target, bytes);
+  const work =
+    bytes === undefined ? sendStream(stream, request, target) : sendBytes(stream, request, target, bytes);
   work.catch((cause: unknown) => {
     upload.failure = cause;
     stream.cancel();
@@ -103,7 +132,12 @@ function startUpload(stream: GrpcStream, request: InvokeRequest, target: WireTar
   return upload;
 }
 
-async function sendBytes(stream: GrpcStream, request: InvokeRequest, target: WireTarget, bytes: Uint8Array): Promise<void> {
+async function sendBytes(
+  stream: GrpcStream,
+  request: InvokeRequest,
+  target: WireTarget,
+  bytes: Uint8Array,
+): Promise<void> {
   await stream.send(requestChunks.encode(leadingChunk(request, target, bytes.subarray(0, CHUNK_BYTES))));
   let seq = 1;
   for (const part of cut(bytes, CHUNK_BYTES)) {
@@ -123,7 +157,9 @@ async function sendStream(stream: GrpcStream, request: InvokeRequest, target: Wi
   if (ready === undefined || ready.done === true) {
     await stream.send(requestChunks.encode(leadingChunk(request, target, undefined)));
   } else {
-    await stream.send(requestChunks.encode(leadingChunk(request, target, ready.value.subarray(0, CHUNK_BYTES))));
+    await stream.send(
+      requestChunks.encode(leadingChunk(request, target, ready.value.subarray(0, CHUNK_BYTES))),
+    );
     seq = ready.value.byteLength > 0 ? 1 : 0;
     rest = ready.value.subarray(CHUNK_BYTES);
   }
@@ -154,6 +190,9 @@ async function receive(stream: GrpcStream, upload: Upload): Promise<InvokeRespon
   const start = sequence.take(response.payload);
   const second = reader.next();
   second.catch(() => {});
+  if (answeredLength(response.response) === (start?.byteLength ?? 0)) {
+    return fromWireResponse(response.response, bytesBody(start ?? NOTHING));
+  }
   return fromWireResponse(response.response, await responseBody(start, second, reader, sequence, upload));
 }
 
@@ -162,15 +201,23 @@ type Sequence = ReturnType<typeof createSequence>;
 
 /** A body that is here already is handed out whole, so that a short answer costs its reader no stream. */
 async function responseBody(
-  start: Uint8Array | undefined, second: Promise<IteratorResult<Uint8Array>>, reader: Reader, sequence: Sequence, upload: Upload,
+  start: Uint8Array | undefined,
+  second: Promise<IteratorResult<Uint8Array>>,
+  reader: Reader,
+  sequence: Sequence,
+  upload: Upload,
 ): Promise<Body> {
   const settled = await Promise.race([second, nextTurn()]);
-  if (settled?.done === true) return bytesBody(start ?? new Uint8Array(0));
+  if (settled?.done === true) return bytesBody(start ?? NOTHING);
   return streamBody(readChunks(start, second, reader, sequence, upload));
 }
 
 async function* readChunks(
-  start: Uint8Array | undefined, second: Promise<IteratorResult<Uint8Array>>, reader: Reader, sequence: Sequence, upload: Upload,
+  start: Uint8Array | undefined,
+  second: Promise<IteratorResult<Uint8Array>>,
+  reader: Reader,
+  sequence: Sequence,
+  upload: Upload,
 ): AsyncGenerator<Uint8Array> {
   let ended = false;
   try {
@@ -191,7 +238,12 @@ async function* readChunks(
 
 function followingData(chunk: InternalInvokeResponseStream, sequence: Sequence): Uint8Array | undefined {
   const { response } = chunk;
-  if (response !== undefined && (response.status !== undefined || response.message !== undefined || Object.keys(response.headers).length > 0)) {
+  if (
+    response !== undefined &&
+    (response.status !== undefined ||
+      response.message !== undefined ||
+      Object.keys(response.headers).length > 0)
+  ) {
     throw new Error('response metadata found in non-leading chunk');
   }
   return sequence.take(chunk.payload);
@@ -201,4 +253,3 @@ function peerError(cause: GrpcStatusError): Error {
   if (cause.code === GrpcCode.Unavailable) return new PeerUnavailableError(cause.message, { cause });
   return new PeerError(cause.code, cause.message, statusDetails(cause.details));
 }
-

@@ -9,14 +9,25 @@ import type { Body, InvokeResponse } from '../contracts/app-channel.ts';
 import type { InvokeBlock } from '../contracts/blocks.ts';
 import { errorText } from '../contracts/error.ts';
 import { GrpcCode } from '../contracts/grpc-code.ts';
-import { bidiMethod, type GrpcCall, type GrpcService, serverStreamMethod, unaryMethod } from '../contracts/grpc-wire/service.ts';
+import {
+  bidiMethod,
+  type GrpcCall,
+  type GrpcService,
+  serverStreamMethod,
+  unaryMethod,
+} from '../contracts/grpc-wire/service.ts';
 import { GrpcStatusError } from '../contracts/grpc-wire/status.ts';
 import { PeerError } from '../contracts/peer.ts';
-import {
-  type InternalInvokeRequest, InternalInvokeRequestSchema, type InternalInvokeRequestStream, InternalInvokeRequestStreamSchema,
-  InternalInvokeResponseSchema, type InternalInvokeResponseStream, InternalInvokeResponseStreamSchema,
-} from '../generated/dapr/proto/internals/v1/service_invocation_pb.ts';
 import { ReminderSchema } from '../generated/dapr/proto/internals/v1/reminders_pb.ts';
+import {
+  type InternalInvokeRequest,
+  InternalInvokeRequestSchema,
+  type InternalInvokeRequestStream,
+  InternalInvokeRequestStreamSchema,
+  InternalInvokeResponseSchema,
+  type InternalInvokeResponseStream,
+  InternalInvokeResponseStreamSchema,
+} from '../generated/dapr/proto/internals/v1/service_invocation_pb.ts';
 import { codec } from '../grpc-client/codec.ts';
 import { bytesBody, readBody, streamBody } from '../http-client/body.ts';
 import { CHUNK_BYTES, createSequence, cut, nextTurn } from './chunks.ts';
@@ -32,17 +43,24 @@ type RequestReader = AsyncIterator<InternalInvokeRequestStream>;
 
 /** Makes the service for the internal gRPC server. */
 export function createPeerService({ invoke }: PeerServerOptions): GrpcService {
-  const callApp = async (message: InternalInvokeRequest, body: Body, call: GrpcCall): Promise<InvokeResponse> => {
+  const callApp = async (
+    message: InternalInvokeRequest,
+    body: Body,
+    call: GrpcCall,
+  ): Promise<InvokeResponse> => {
     const { request, caller } = parsed(message, body);
     try {
       return await invoke.invokeLocal(request, caller, call);
     } catch (cause) {
-      throw cause instanceof PeerError ? new GrpcStatusError(cause.grpcCode, cause.message, { cause }) : cause;
+      throw cause instanceof PeerError
+        ? new GrpcStatusError(cause.grpcCode, cause.message, { cause })
+        : cause;
     }
   };
 
   async function* callLocalStream(
-    requests: AsyncIterable<InternalInvokeRequestStream>, call: GrpcCall,
+    requests: AsyncIterable<InternalInvokeRequestStream>,
+    call: GrpcCall,
   ): AsyncGenerator<InternalInvokeResponseStream> {
     const reader = requests[Symbol.asyncIterator]();
     const first = await reader.next();
@@ -62,10 +80,18 @@ export function createPeerService({ invoke }: PeerServerOptions): GrpcService {
     name: 'dapr.proto.internals.v1.ServiceInvocation',
     methods: {
       CallLocal: unaryMethod(request, response, async (message, call) => {
-        const answer = await callApp(message, bytesBody(message.message?.data?.value ?? new Uint8Array(0)), call);
+        const answer = await callApp(
+          message,
+          bytesBody(message.message?.data?.value ?? new Uint8Array(0)),
+          call,
+        );
         return create(InternalInvokeResponseSchema, toWireResponse(answer, await readBody(answer.body)));
       }),
-      CallLocalStream: bidiMethod(codec(InternalInvokeRequestStreamSchema), codec(InternalInvokeResponseStreamSchema), callLocalStream),
+      CallLocalStream: bidiMethod(
+        codec(InternalInvokeRequestStreamSchema),
+        codec(InternalInvokeResponseStreamSchema),
+        callLocalStream,
+      ),
       CallActor: unaryMethod(request, response, async () => noActors()),
       CallActorStream: serverStreamMethod(request, response, () => noActors()),
       CallActorReminder: unaryMethod(codec(ReminderSchema), codec(EmptySchema), async () => noActors()),
@@ -91,7 +117,8 @@ async function requestBody(head: InternalInvokeRequestStream, reader: RequestRea
   const sequence = createSequence();
   const start = sequence.take(head.payload);
   const length = head.request === undefined ? undefined : announcedLength(head.request);
-  if (length !== undefined && length === (start?.byteLength ?? 0)) return bytesBody(start ?? new Uint8Array(0));
+  if (length !== undefined && length === (start?.byteLength ?? 0))
+    return bytesBody(start ?? new Uint8Array(0));
   const second = reader.next();
   second.catch(() => {});
   const settled = await Promise.race([second, nextTurn()]);
@@ -100,7 +127,9 @@ async function requestBody(head: InternalInvokeRequestStream, reader: RequestRea
 }
 
 async function* readChunks(
-  start: Uint8Array | undefined, second: Promise<IteratorResult<InternalInvokeRequestStream>>, reader: RequestReader,
+  start: Uint8Array | undefined,
+  second: Promise<IteratorResult<InternalInvokeRequestStream>>,
+  reader: RequestReader,
   sequence: ReturnType<typeof createSequence>,
 ): AsyncGenerator<Uint8Array> {
   if (start !== undefined) yield start;

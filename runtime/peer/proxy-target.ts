@@ -3,20 +3,20 @@
  * the internal port of the target's sidecar. The gRPC server copies frames; this opens the stream they go to.
  */
 
-import type { AppHealth, HeaderList } from '../contracts/app-channel.ts';
-import { GrpcCode } from '../contracts/grpc-code.ts';
-import { metadataValue } from '../contracts/grpc-wire/metadata.ts';
-import { GrpcStatusError } from '../contracts/grpc-wire/status.ts';
-import { errorText } from '../contracts/error.ts';
-import type { NameResolver } from '../contracts/name-resolver.ts';
-import type { Span, TraceContext } from '../contracts/trace.ts';
-import { ZERO_TRACEPARENT } from '../contracts/trace.ts';
 import { type AccessControl, accessDenied } from '../building-blocks/invoke/access-control.ts';
 import { InvalidMethodError, normaliseMethod } from '../building-blocks/invoke/method-path.ts';
 import { resolveTarget } from '../building-blocks/invoke/target.ts';
-import { metadataOfTrace } from '../grpc/trace-metadata.ts';
+import type { AppHealth, HeaderList } from '../contracts/app-channel.ts';
+import { errorText } from '../contracts/error.ts';
+import { GrpcCode } from '../contracts/grpc-code.ts';
+import { metadataValue } from '../contracts/grpc-wire/metadata.ts';
+import { GrpcStatusError } from '../contracts/grpc-wire/status.ts';
+import type { NameResolver } from '../contracts/name-resolver.ts';
+import type { Span, TraceContext } from '../contracts/trace.ts';
+import { ZERO_TRACEPARENT } from '../contracts/trace.ts';
 import type { GrpcCallOptions, GrpcStream } from '../grpc-client/call.ts';
 import type { GrpcClient, GrpcClientPool } from '../grpc-client/client.ts';
+import { metadataOfTrace } from '../grpc-client/trace-metadata.ts';
 
 /** What the proxy knows about the call it received. */
 export interface ProxyCall {
@@ -53,12 +53,21 @@ export interface ProxyTarget {
 }
 
 const PROXY_CONTENT_TYPE = 'application/grpc+proto';
-const MISSING_TARGET = 'failed to proxy request: required metadata dapr-callee-app-id or dapr-app-id not found';
-const REMOTE_DROPPED = new Set(['dapr-app-id', 'dapr-caller-app-id', 'dapr-callee-app-id', 'traceparent', 'tracestate', 'grpc-trace-bin']);
+const MISSING_TARGET =
+  'failed to proxy request: required metadata dapr-callee-app-id or dapr-app-id not found';
+const REMOTE_DROPPED = new Set([
+  'dapr-app-id',
+  'dapr-caller-app-id',
+  'dapr-callee-app-id',
+  'traceparent',
+  'tracestate',
+  'grpc-trace-bin',
+]);
 
 /** Finds the target of a call. Rejects with the status that the caller sees. */
 export async function resolveProxyTarget(call: ProxyCall, options: ProxyTargetOptions): Promise<ProxyTarget> {
-  const id = metadataValue(call.metadata, 'dapr-callee-app-id') ?? metadataValue(call.metadata, 'dapr-app-id');
+  const id =
+    metadataValue(call.metadata, 'dapr-callee-app-id') ?? metadataValue(call.metadata, 'dapr-app-id');
   if (id === undefined) throw new GrpcStatusError(GrpcCode.Unknown, MISSING_TARGET);
   const namespace = options.namespace === '' ? 'default' : options.namespace;
   const target = namedApp(id, namespace);
@@ -66,9 +75,14 @@ export async function resolveProxyTarget(call: ProxyCall, options: ProxyTargetOp
   if (own && target.id === options.appId) return localTarget(call, options);
   const sibling = own ? options.siblingClient?.(target.id) : undefined;
   const metadata = remoteMetadata(call, options.appId, target.id);
-  if (sibling !== undefined) return { appId: target.id, local: false, open: opener(sibling, call.path, metadata) };
+  if (sibling !== undefined)
+    return { appId: target.id, local: false, open: opener(sibling, call.path, metadata) };
   const address = await resolve(target, options, call.signal);
-  return { appId: target.id, local: false, open: remoteOpener(address, target, call.path, metadata, options) };
+  return {
+    appId: target.id,
+    local: false,
+    open: remoteOpener(address, target, call.path, metadata, options),
+  };
 }
 
 /** Opens the stream of a proxied call at its target. */
@@ -94,9 +108,13 @@ function localTarget(call: ProxyCall, options: ProxyTargetOptions): ProxyTarget 
   if (denied !== undefined) throw new GrpcStatusError(GrpcCode.PermissionDenied, denied);
   const client = options.appClient();
   if (client === undefined) throw new GrpcStatusError(GrpcCode.Internal, 'app channel is not initialized');
-  if (!options.appHealth.healthy) throw new GrpcStatusError(GrpcCode.Internal, 'app is not in a healthy state');
-  const metadata: (readonly [string, string])[] = call.metadata.filter(([name]) => name.toLowerCase() !== 'dapr-api-token');
-  if (options.appToken !== undefined && options.appToken !== '') metadata.push(['dapr-api-token', options.appToken]);
+  if (!options.appHealth.healthy)
+    throw new GrpcStatusError(GrpcCode.Internal, 'app is not in a healthy state');
+  const metadata: (readonly [string, string])[] = call.metadata.filter(
+    ([name]) => name.toLowerCase() !== 'dapr-api-token',
+  );
+  if (options.appToken !== undefined && options.appToken !== '')
+    metadata.push(['dapr-api-token', options.appToken]);
   return { appId: options.appId, local: true, open: opener(client, path, metadata) };
 }
 
@@ -116,12 +134,17 @@ function remoteMetadata(call: ProxyCall, callerId: string, calleeId: string): He
     const lower = name.toLowerCase();
     return !(REMOTE_DROPPED.has(lower) && (traced || lower.startsWith('dapr-')));
   });
-  const own: (readonly [string, string])[] = [['dapr-caller-app-id', callerId], ['dapr-callee-app-id', calleeId]];
+  const own: (readonly [string, string])[] = [
+    ['dapr-caller-app-id', callerId],
+    ['dapr-callee-app-id', calleeId],
+  ];
   return [...kept, ...own, ...(traced ? metadataOfTrace({ ...trace, baggage: '' }) : [])];
 }
 
 async function resolve(
-  target: { readonly id: string; readonly namespace: string }, options: ProxyTargetOptions, signal: AbortSignal,
+  target: { readonly id: string; readonly namespace: string },
+  options: ProxyTargetOptions,
+  signal: AbortSignal,
 ): Promise<string> {
   const resolver = options.resolver();
   if (resolver === undefined) throw new GrpcStatusError(GrpcCode.Unknown, 'name resolver not initialized');
@@ -139,7 +162,10 @@ function opener(client: GrpcClient, path: string, metadata: HeaderList): ProxyTa
 
 /** A connection that breaks before the stream exists is made again once, with a fresh address. */
 function remoteOpener(
-  address: string, target: { readonly id: string; readonly namespace: string }, path: string, metadata: HeaderList,
+  address: string,
+  target: { readonly id: string; readonly namespace: string },
+  path: string,
+  metadata: HeaderList,
   options: ProxyTargetOptions,
 ): ProxyTarget['open'] {
   let current = address;

@@ -48,7 +48,9 @@ function canonicalName(name: string, lower: string): string {
 }
 
 /** The list of a received map. */
-export function fromWireMap(map: Readonly<Record<string, { readonly values: readonly string[] }>>): (readonly [string, string])[] {
+export function fromWireMap(
+  map: Readonly<Record<string, { readonly values: readonly string[] }>>,
+): (readonly [string, string])[] {
   const list: (readonly [string, string])[] = [];
   for (const name in map) {
     for (const value of map[name]?.values ?? []) list.push([name, fromWireText(value)]);

@@ -1,17 +1,31 @@
 /** Invocations as `InternalInvokeRequest` and back (gRPC reference, section 5). */
 
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import { methodFromWire, wireMethod } from '../building-blocks/invoke/method-path.ts';
 import type { Body, InvokeRequest } from '../contracts/app-channel.ts';
 import { headerValue } from '../contracts/blocks.ts';
-import { methodFromWire, wireMethod } from '../building-blocks/invoke/method-path.ts';
 import { HTTPExtension_Verb } from '../generated/dapr/proto/common/v1/common_pb.ts';
 import { APIVersion } from '../generated/dapr/proto/internals/v1/apiversion_pb.ts';
 import {
-  type InternalInvokeRequest, type InternalInvokeRequestSchema, type InternalInvokeRequestStream, InternalInvokeRequestStreamSchema,
+  type InternalInvokeRequest,
+  type InternalInvokeRequestSchema,
+  type InternalInvokeRequestStream,
+  InternalInvokeRequestStreamSchema,
 } from '../generated/dapr/proto/internals/v1/service_invocation_pb.ts';
 import { fromWireMap, toWireMap } from './wire-headers.ts';
 
-const VERB_NAMES: readonly string[] = ['', 'GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH'];
+const VERB_NAMES: readonly string[] = [
+  '',
+  'GET',
+  'HEAD',
+  'POST',
+  'PUT',
+  'DELETE',
+  'CONNECT',
+  'OPTIONS',
+  'TRACE',
+  'PATCH',
+];
 const NOTHING = new Uint8Array(0);
 
 export interface WireTarget {
@@ -22,7 +36,9 @@ export interface WireTarget {
 
 /** The request without its body. */
 export function toWireRequest(
-  request: InvokeRequest, target: WireTarget, data: Uint8Array = NOTHING,
+  request: InvokeRequest,
+  target: WireTarget,
+  data: Uint8Array = NOTHING,
 ): MessageInitShape<typeof InternalInvokeRequestSchema> {
   const metadata = toWireMap(request.headers, target.http);
   metadata['destination-app-id'] = { values: [target.appId] };
@@ -37,14 +53,21 @@ export function toWireRequest(
     message: {
       method: wireMethod(request.method),
       contentType: request.contentType ?? '',
-      data: { typeUrl: '', value: data },
-      httpExtension: { verb: verb > 0 ? (verb as HTTPExtension_Verb) : HTTPExtension_Verb.POST, querystring: request.query },
+      data: { typeUrl: request.dataTypeUrl ?? '', value: data },
+      httpExtension: {
+        verb: verb > 0 ? (verb as HTTPExtension_Verb) : HTTPExtension_Verb.POST,
+        querystring: request.query,
+      },
     },
   };
 }
 
 /** First message of a stream: the request, and the first bytes of its body where there are any. */
-export function leadingChunk(request: InvokeRequest, target: WireTarget, data: Uint8Array | undefined): InternalInvokeRequestStream {
+export function leadingChunk(
+  request: InvokeRequest,
+  target: WireTarget,
+  data: Uint8Array | undefined,
+): InternalInvokeRequestStream {
   return create(InternalInvokeRequestStreamSchema, {
     request: toWireRequest(request, target),
     ...(data === undefined || data.byteLength === 0 ? {} : { payload: { data, seq: 0n } }),
@@ -58,11 +81,16 @@ export function dataChunk(data: Uint8Array, seq: number): InternalInvokeRequestS
 
 /** The invocation that a peer asks for, and who asks. */
 export function fromWireRequest(
-  request: InternalInvokeRequest, body: Body,
-): { readonly request: InvokeRequest; readonly caller: { readonly appId: string; readonly namespace: string } } {
+  request: InternalInvokeRequest,
+  body: Body,
+): {
+  readonly request: InvokeRequest;
+  readonly caller: { readonly appId: string; readonly namespace: string };
+} {
   const headers = fromWireMap(request.metadata);
   const { message } = request;
-  const contentType = message?.data?.typeUrl ? 'application/x-protobuf' : message?.contentType;
+  const dataTypeUrl = message?.data?.typeUrl ?? '';
+  const contentType = dataTypeUrl === '' ? message?.contentType : 'application/x-protobuf';
   return {
     request: {
       method: methodFromWire(message?.method ?? ''),
@@ -71,6 +99,7 @@ export function fromWireRequest(
       headers,
       body,
       ...(contentType === undefined || contentType === '' ? {} : { contentType }),
+      ...(dataTypeUrl === '' ? {} : { dataTypeUrl }),
     },
     caller: {
       appId: headerValue(headers, 'dapr-caller-app-id') ?? '',

@@ -8,7 +8,11 @@ import type { ConfigurationResource } from '../../contracts/resource.ts';
 export type AccessControl = NonNullable<ConfigurationResource['accessControl']>;
 
 /** Text of the refusal, or `undefined` when the call is allowed. `method` is escaped, without leading slash. */
-export function accessDenied(control: AccessControl | undefined, method: string, verb: string): string | undefined {
+export function accessDenied(
+  control: AccessControl | undefined,
+  method: string,
+  verb: string,
+): string | undefined {
   if (control === undefined) return undefined;
   const action = control.defaultAction.toLowerCase();
   const denied = action === 'deny' || (action === '' && control.policies.length > 0);

@@ -24,6 +24,10 @@ export interface ExternalTarget {
 
 export interface ExternalHttp {
   /** Any status resolves; only transport failures reject, with the text that clients see. */
-  call(target: ExternalTarget, request: InvokeRequest, call: Pick<CallContext, 'signal' | 'span'>): Promise<InvokeResponse>;
+  call(
+    target: ExternalTarget,
+    request: InvokeRequest,
+    call: Pick<CallContext, 'signal' | 'span'>,
+  ): Promise<InvokeResponse>;
   close(): Promise<void>;
 }

@@ -7,11 +7,26 @@ import type { HeaderList } from '../../contracts/app-channel.ts';
 
 /** Headers of one connection, never of the message (RFC 9110, 7.6.1). */
 const HOP_BY_HOP = new Set([
-  'connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade', 'http2-settings', 'te', 'trailer',
-  'proxy-authorization', 'proxy-authenticate',
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'transfer-encoding',
+  'upgrade',
+  'http2-settings',
+  'te',
+  'trailer',
+  'proxy-authorization',
+  'proxy-authenticate',
 ]);
 
-const NOT_DELIVERED = new Set([...HOP_BY_HOP, 'host', 'content-type', 'content-length', 'dapr-app-id', 'destination-app-id']);
+const NOT_DELIVERED = new Set([
+  ...HOP_BY_HOP,
+  'host',
+  'content-type',
+  'content-length',
+  'dapr-app-id',
+  'destination-app-id',
+]);
 const NOT_ANSWERED = new Set([...HOP_BY_HOP, 'content-type', 'content-length']);
 
 /** Headers that say who calls whom; a caller may not choose them. */
@@ -20,7 +35,13 @@ export const CALLER_NAMESPACE = 'dapr-caller-namespace';
 export const CALLEE_APP_ID = 'dapr-callee-app-id';
 
 const NOT_SENT_TO_PEER = new Set([
-  ...HOP_BY_HOP, 'host', 'dapr-app-id', 'destination-app-id', CALLER_APP_ID, CALLER_NAMESPACE, CALLEE_APP_ID,
+  ...HOP_BY_HOP,
+  'host',
+  'dapr-app-id',
+  'destination-app-id',
+  CALLER_APP_ID,
+  CALLER_NAMESPACE,
+  CALLEE_APP_ID,
 ]);
 
 /** Names listed in `Connection` headers, lower case; `undefined` when there are none beyond the standard words. */
@@ -63,12 +84,19 @@ export function responseHeaders(headers: HeaderList): (readonly [string, string]
  * Headers of a request to an HTTP app or outside host. Binary gRPC metadata stay behind and reserved gRPC names get
  * the prefix that Dapr gives them; content type and framing are the transport's.
  */
-export function httpRequestHeaders(headers: HeaderList): (readonly [name: string, value: string, lower: string])[] {
+export function httpRequestHeaders(
+  headers: HeaderList,
+): (readonly [name: string, value: string, lower: string])[] {
   const named = namedByConnection(headers);
   const kept: (readonly [string, string, string])[] = [];
   for (const [name, value] of headers) {
     const lower = name.toLowerCase();
-    if (NOT_DELIVERED.has(lower) || lower.endsWith('-bin') || lower.charCodeAt(0) === 0x3a || named?.has(lower) === true) {
+    if (
+      NOT_DELIVERED.has(lower) ||
+      lower.endsWith('-bin') ||
+      lower.charCodeAt(0) === 0x3a ||
+      named?.has(lower) === true
+    ) {
       continue;
     }
     if (lower.startsWith('grpc-')) kept.push([`dapr-${lower}`, value, `dapr-${lower}`]);

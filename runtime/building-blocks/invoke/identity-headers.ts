@@ -16,7 +16,9 @@ export interface CallerIdentity {
 }
 
 /** Makes the function that turns a caller's headers into those of the call to `calleeAppId`. */
-export function createPeerHeaders(caller: CallerIdentity): (headers: HeaderList, calleeAppId: string) => HeaderList {
+export function createPeerHeaders(
+  caller: CallerIdentity,
+): (headers: HeaderList, calleeAppId: string) => HeaderList {
   const always: (readonly [string, string])[] = [];
   const { hostAddress, hostName } = caller;
   const shown = isIPv6(hostAddress) ? `"[${hostAddress}]"` : hostAddress;

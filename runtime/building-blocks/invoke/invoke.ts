@@ -4,9 +4,7 @@
  * resiliency policy and gives failures the texts that Dapr's clients know.
  */
 
-import type {
-  AppChannel, AppHealth, InvokeRequest, InvokeResponse,
-} from '../../contracts/app-channel.ts';
+import type { AppChannel, AppHealth, InvokeRequest, InvokeResponse } from '../../contracts/app-channel.ts';
 import type { InvokeBlock } from '../../contracts/blocks.ts';
 import type { CallContext } from '../../contracts/call-context.ts';
 import type { Clock } from '../../contracts/clock.ts';
@@ -15,7 +13,7 @@ import { GrpcCode } from '../../contracts/grpc-code.ts';
 import type { Logger } from '../../contracts/logger.ts';
 import type { Metrics } from '../../contracts/metrics.ts';
 import type { NameResolver } from '../../contracts/name-resolver.ts';
-import { type Peers, PeerError } from '../../contracts/peer.ts';
+import { PeerError, type Peers } from '../../contracts/peer.ts';
 import type { Policies, StatusCarrier } from '../../contracts/resiliency.ts';
 import { type AccessControl, accessDenied } from './access-control.ts';
 import { replayableRequest, watchBody, wholeBody } from './body.ts';
@@ -59,7 +57,10 @@ export function createInvokeBlock(options: InvokeBlockOptions): InvokeBlock {
   const remote = createRemoteApps(options);
   const { metrics, clock, policies } = options;
 
-  const callOwnApp = (request: InvokeRequest, call: Pick<CallContext, 'signal' | 'span'>): Promise<InvokeResponse> => {
+  const callOwnApp = (
+    request: InvokeRequest,
+    call: Pick<CallContext, 'signal' | 'span'>,
+  ): Promise<InvokeResponse> => {
     const channel = options.appChannel();
     if (channel === undefined) throw new Error('cannot invoke local endpoint: app channel not initialized');
     if (!options.appHealth.healthy) throw new PeerError(GrpcCode.Internal, UNHEALTHY);
@@ -77,7 +78,10 @@ export function createInvokeBlock(options: InvokeBlockOptions): InvokeBlock {
   };
 
   const callApp = (
-    target: ResolvedTarget & { kind: 'app' }, request: InvokeRequest, call: CallContext, mayRepeat: () => boolean,
+    target: ResolvedTarget & { kind: 'app' },
+    request: InvokeRequest,
+    call: CallContext,
+    mayRepeat: () => boolean,
   ): Promise<InvokeResponse> => {
     const own = target.namespace === namespace;
     if (own && target.id === options.appId) return callOwnApp(request, call);
@@ -85,43 +89,87 @@ export function createInvokeBlock(options: InvokeBlockOptions): InvokeBlock {
     const sibling = own ? options.localApps?.(target.id) : undefined;
     const caller = { appId: options.appId, namespace };
     return measured(target.id, () =>
-      sibling === undefined ? remote.call(target, sent, call, mayRepeat) : sibling.invokeLocal(sent, caller, call));
+      sibling === undefined
+        ? remote.call(target, sent, call, mayRepeat)
+        : sibling.invokeLocal(sent, caller, call),
+    );
   };
 
-  const callTarget = (target: ResolvedTarget, request: InvokeRequest, call: CallContext, mayRepeat: () => boolean): Promise<InvokeResponse> => {
+  const callTarget = (
+    target: ResolvedTarget,
+    request: InvokeRequest,
+    call: CallContext,
+    mayRepeat: () => boolean,
+  ): Promise<InvokeResponse> => {
     switch (target.kind) {
       case 'app':
         return callApp(target, request, call, mayRepeat);
       case 'endpoint':
-        return measured(target.id, () => options.external.call({
-          ...target.endpoint, followRedirects: true, sendAppToken: false,
-        }, request, call));
+        return measured(target.id, () =>
+          options.external.call(
+            {
+              ...target.endpoint,
+              followRedirects: true,
+              sendAppToken: false,
+            },
+            request,
+            call,
+          ),
+        );
       case 'url':
-        return measured(target.id, () => options.external.call({
-          baseUrl: target.id, headers: [], followRedirects: false, sendAppToken: true,
-        }, request, call));
+        return measured(target.id, () =>
+          options.external.call(
+            {
+              baseUrl: target.id,
+              headers: [],
+              followRedirects: false,
+              sendAppToken: true,
+            },
+            request,
+            call,
+          ),
+        );
     }
   };
 
-  const attempt = async (id: string, request: InvokeRequest, call: CallContext, mayRepeat: () => boolean): Promise<InvokeResponse> => {
+  const attempt = async (
+    id: string,
+    request: InvokeRequest,
+    call: CallContext,
+    mayRepeat: () => boolean,
+  ): Promise<InvokeResponse> => {
     let checked: InvokeRequest;
     try {
       checked = checkedRequest(request);
     } catch (cause) {
-      throw cause instanceof InvalidMethodError ? new PeerError(GrpcCode.InvalidArgument, cause.message) : cause;
+      throw cause instanceof InvalidMethodError
+        ? new PeerError(GrpcCode.InvalidArgument, cause.message)
+        : cause;
     }
     return callTarget(resolveTarget(id, namespace, options.endpoints()), checked, call, mayRepeat);
   };
 
-  const underPolicy = async (id: string, given: InvokeRequest, call: CallContext): Promise<InvokeResponse> => {
+  const underPolicy = async (
+    id: string,
+    given: InvokeRequest,
+    call: CallContext,
+  ): Promise<InvokeResponse> => {
     const policy = policies.app(policyName(id), policyInstance(id, given.method, options.endpoints()));
     const request = policy.retries ? await replayableRequest(given) : given;
     const replayable = request.body.bytes !== undefined;
-    return policy.run(async (signal) => {
-      const response = await attempt(id, request, signal === call.signal ? call : { ...call, signal }, never);
-      // A failed answer is kept whole: the next attempt may replace it, and nobody else would read it to its end.
-      return replayable && failedStatus(response) !== undefined ? wholeBody(response) : response;
-    }, { signal: call.signal, failed: failedStatus, status: statusOfError, replayable });
+    return policy.run(
+      async (signal) => {
+        const response = await attempt(
+          id,
+          request,
+          signal === call.signal ? call : { ...call, signal },
+          never,
+        );
+        // A failed answer is kept whole: the next attempt may replace it, and nobody else would read it to its end.
+        return replayable && failedStatus(response) !== undefined ? wholeBody(response) : response;
+      },
+      { signal: call.signal, failed: failedStatus, status: statusOfError, replayable },
+    );
   };
 
   return {
@@ -145,14 +193,23 @@ export function createInvokeBlock(options: InvokeBlockOptions): InvokeBlock {
         const denied = accessDenied(options.accessControl, checked.method, checked.verb);
         if (denied !== undefined) throw new PeerError(GrpcCode.PermissionDenied, denied);
         if (!options.appHealth.healthy) {
-          throw new PeerError(GrpcCode.Internal, `error invoking app channel: ${rpcText(GrpcCode.Internal, UNHEALTHY)}`);
+          throw new PeerError(
+            GrpcCode.Internal,
+            `error invoking app channel: ${rpcText(GrpcCode.Internal, UNHEALTHY)}`,
+          );
         }
         response = await channel.invoke(checked, call);
       } catch (cause) {
-        metrics.count('runtime_service_invocation_res_sent_total', { dst_app_id: caller.appId, status: String(GrpcCode.Internal) });
+        metrics.count('runtime_service_invocation_res_sent_total', {
+          dst_app_id: caller.appId,
+          status: String(GrpcCode.Internal),
+        });
         throw localError(cause, call.signal);
       }
-      metrics.count('runtime_service_invocation_res_sent_total', { dst_app_id: caller.appId, status: String(response.status) });
+      metrics.count('runtime_service_invocation_res_sent_total', {
+        dst_app_id: caller.appId,
+        status: String(response.status),
+      });
       return response;
     },
   };
@@ -177,7 +234,11 @@ function localError(cause: unknown, signal: AbortSignal): unknown {
 
 function invokeError(id: string, cause: unknown): RuntimeError {
   const denied = cause instanceof PeerError && cause.grpcCode === GrpcCode.PermissionDenied;
-  return runtimeError('directInvoke', { appId: id, error: failureText(cause) }, { cause, ...(denied ? { httpStatus: 403 } : {}) });
+  return runtimeError(
+    'directInvoke',
+    { appId: id, error: failureText(cause) },
+    { cause, ...(denied ? { httpStatus: 403 } : {}) },
+  );
 }
 
 /** What resiliency counts as a failed answer: HTTP outside 200 to 399, a gRPC status other than OK. */
@@ -198,7 +259,11 @@ function policyName(id: string): string {
 }
 
 /** What a breaker is kept for: the base URL of an endpoint, the method of everything else. */
-function policyInstance(id: string, method: string, endpoints: ReadonlyMap<string, ResolvedEndpoint>): string {
+function policyInstance(
+  id: string,
+  method: string,
+  endpoints: ReadonlyMap<string, ResolvedEndpoint>,
+): string {
   const endpoint = endpoints.get(id);
   return `${id}:${endpoint === undefined ? method : endpoint.baseUrl}`;
 }

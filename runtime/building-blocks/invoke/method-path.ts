@@ -27,7 +27,10 @@ export function wireMethod(method: string): string {
 export function methodFromWire(text: string): string {
   if (PLAIN.test(text)) return text;
   const cleaned = cleanMethod(text);
-  return cleaned.split(/(%[0-9A-Fa-f]{2})/).map((part, i) => (i % 2 === 1 ? part : escapePath(part))).join('');
+  return cleaned
+    .split(/(%[0-9A-Fa-f]{2})/)
+    .map((part, i) => (i % 2 === 1 ? part : escapePath(part)))
+    .join('');
 }
 
 /** Decoded text of an escaped method, for gRPC apps. */
@@ -46,7 +49,9 @@ export function escapePath(text: string): string {
 }
 
 function encodeCharacter(character: string): string {
-  return [...Buffer.from(character, 'utf8')].map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join('');
+  return [...Buffer.from(character, 'utf8')]
+    .map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`)
+    .join('');
 }
 
 function cleanMethod(text: string): string {
@@ -59,7 +64,9 @@ function cleanMethod(text: string): string {
   for (let i = 0; i < text.length; i += 1) {
     const code = text.charCodeAt(i);
     if (code < 0x20 || code === 0x7f) {
-      throw new InvalidMethodError(`invalid method: method contains control character at position ${i}: ${quoted(text)}`);
+      throw new InvalidMethodError(
+        `invalid method: method contains control character at position ${i}: ${quoted(text)}`,
+      );
     }
   }
   const segments: string[] = [];

@@ -6,10 +6,10 @@
 import type { InvokeRequest, InvokeResponse } from '../../contracts/app-channel.ts';
 import type { CallContext } from '../../contracts/call-context.ts';
 import type { Clock } from '../../contracts/clock.ts';
-import type { NameResolver } from '../../contracts/name-resolver.ts';
-import { type Peers, PeerError, PeerUnavailableError } from '../../contracts/peer.ts';
-import { PermanentError, type Policies } from '../../contracts/resiliency.ts';
 import { GrpcCode } from '../../contracts/grpc-code.ts';
+import type { NameResolver } from '../../contracts/name-resolver.ts';
+import { PeerError, type Peers, PeerUnavailableError } from '../../contracts/peer.ts';
+import { PermanentError, type Policies } from '../../contracts/resiliency.ts';
 import { failureText } from './status-text.ts';
 
 export interface RemoteAppOptions {
@@ -31,7 +31,12 @@ const RESOLVE_PAUSE_MS = 100;
 export function createRemoteApps(options: RemoteAppOptions): {
   resolve(app: RemoteApp, signal: AbortSignal): Promise<string>;
   /** `mayRepeat` is asked after a connection failure; true repeats the call under the built-in policy. */
-  call(app: RemoteApp, request: InvokeRequest, call: CallContext, mayRepeat: () => boolean): Promise<InvokeResponse>;
+  call(
+    app: RemoteApp,
+    request: InvokeRequest,
+    call: CallContext,
+    mayRepeat: () => boolean,
+  ): Promise<InvokeResponse>;
 } {
   const resolve = async (app: RemoteApp, signal: AbortSignal): Promise<string> => {
     const resolver = options.resolver();
@@ -40,7 +45,8 @@ export function createRemoteApps(options: RemoteAppOptions): {
     for (let attempt = 1; ; attempt += 1) {
       const address = await resolver.resolve(request, signal);
       if (address !== '') return address;
-      if (attempt > RESOLVE_ATTEMPTS) throw new Error(`resolver returned empty address for app id ${app.namespace}/${app.id}`);
+      if (attempt > RESOLVE_ATTEMPTS)
+        throw new Error(`resolver returned empty address for app id ${app.namespace}/${app.id}`);
       await options.clock.sleep(RESOLVE_PAUSE_MS, signal);
     }
   };
@@ -58,24 +64,34 @@ export function createRemoteApps(options: RemoteAppOptions): {
   };
 
   const repeat = async (
-    app: RemoteApp, request: InvokeRequest, call: CallContext, first: unknown, mayRepeat: () => boolean,
+    app: RemoteApp,
+    request: InvokeRequest,
+    call: CallContext,
+    first: unknown,
+    mayRepeat: () => boolean,
   ): Promise<InvokeResponse> => {
     const policy = options.policies.builtIn('DaprBuiltInServiceRetries');
     let attempts = 0;
     try {
-      return await policy.run(async (signal, attempt) => {
-        attempts = attempt;
-        if (attempt === 1) throw first;
-        try {
-          return await once(app, request, { ...call, signal });
-        } catch (cause) {
-          throw isRepeatable(cause) && mayRepeat() ? cause : new PermanentError('not repeated', { cause });
-        }
-      }, { signal: call.signal });
+      return await policy.run(
+        async (signal, attempt) => {
+          attempts = attempt;
+          if (attempt === 1) throw first;
+          try {
+            return await once(app, request, { ...call, signal });
+          } catch (cause) {
+            throw isRepeatable(cause) && mayRepeat() ? cause : new PermanentError('not repeated', { cause });
+          }
+        },
+        { signal: call.signal },
+      );
     } catch (cause) {
       if (cause instanceof PermanentError) throw cause.cause;
       if (!isRepeatable(cause)) throw cause;
-      throw new Error(`failed to invoke target ${app.id} after ${attempts - 1} retries. Error: ${failureText(cause)}`, { cause });
+      throw new Error(
+        `failed to invoke target ${app.id} after ${attempts - 1} retries. Error: ${failureText(cause)}`,
+        { cause },
+      );
     }
   };
 
@@ -94,5 +110,8 @@ export function createRemoteApps(options: RemoteAppOptions): {
 
 /** The callee's sidecar never took the call. */
 function isRepeatable(cause: unknown): boolean {
-  return cause instanceof PeerUnavailableError || (cause instanceof PeerError && cause.grpcCode === GrpcCode.Unauthenticated);
+  return (
+    cause instanceof PeerUnavailableError ||
+    (cause instanceof PeerError && cause.grpcCode === GrpcCode.Unauthenticated)
+  );
 }

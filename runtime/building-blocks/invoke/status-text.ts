@@ -1,8 +1,8 @@
 /** Texts in which a gRPC status stands inside another message, as Go prints it. */
 
+import { errorText } from '../../contracts/error.ts';
 import { GrpcCode, grpcCodeName } from '../../contracts/grpc-code.ts';
 import { PeerError, PeerUnavailableError } from '../../contracts/peer.ts';
-import { errorText } from '../../contracts/error.ts';
 
 /** `rpc error: code = Internal desc = ...` for statuses, the plain text for everything else. */
 export function failureText(cause: unknown): string {

@@ -9,7 +9,9 @@ export type ResolvedTarget =
 
 /** Tells URL, endpoint and app apart; `app.ns` names another namespace. Throws with the text that clients see. */
 export function resolveTarget(
-  id: string, ownNamespace: string, endpoints: ReadonlyMap<string, ResolvedEndpoint>,
+  id: string,
+  ownNamespace: string,
+  endpoints: ReadonlyMap<string, ResolvedEndpoint>,
 ): ResolvedTarget {
   if (id.startsWith('http://') || id.startsWith('https://')) return { kind: 'url', id };
   if (id === '') throw new Error('app id is empty');

@@ -1,5 +1,5 @@
-import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
 import t from 'tap';
 import { createAppHealth } from '../../../runtime/app-channel/app-health.ts';
 import { createConcurrencyLimit } from '../../../runtime/app-channel/concurrency-limit.ts';
@@ -13,7 +13,9 @@ t.test('one success makes it healthy, failures in a row make it unhealthy', asyn
   const clock = fakeClock();
   const answers: (boolean | Error)[] = [false, true, false, true, false, new Error('refused'), true];
   const health = createAppHealth({
-    checks: CHECKS, clock, log: recordingLogger(),
+    checks: CHECKS,
+    clock,
+    log: recordingLogger(),
     probe: async (path) => {
       t.equal(path, '/healthz');
       const answer = answers.shift() ?? true;
@@ -41,8 +43,16 @@ t.test('a probe that takes longer than its timeout is a failure', async (t) => {
   const clock = fakeClock();
   let aborted = false;
   const health = createAppHealth({
-    checks: { ...CHECKS, threshold: 1 }, clock, log: recordingLogger(),
-    probe: (_path, signal) => new Promise((_resolve, reject) => signal.addEventListener('abort', () => { aborted = true; reject(signal.reason); })),
+    checks: { ...CHECKS, threshold: 1 },
+    clock,
+    log: recordingLogger(),
+    probe: (_path, signal) =>
+      new Promise((_resolve, reject) =>
+        signal.addEventListener('abort', () => {
+          aborted = true;
+          reject(signal.reason);
+        }),
+      ),
   });
   health.start();
   await clock.advance(299);
@@ -54,7 +64,11 @@ t.test('a probe that takes longer than its timeout is a failure', async (t) => {
 });
 
 t.test('without probes an app is healthy once its port accepts', async (t) => {
-  const health = createAppHealth({ clock: fakeClock(), log: recordingLogger(), probe: async () => t.fail('no probe') as never });
+  const health = createAppHealth({
+    clock: fakeClock(),
+    log: recordingLogger(),
+    probe: async () => t.fail('no probe') as never,
+  });
   const changes: boolean[] = [];
   const stop = health.onChange((healthy) => changes.push(healthy));
   health.start();
@@ -73,12 +87,17 @@ t.test('waiting for the port of the app', async (t) => {
     sleeps.push(ms);
     if (sleeps.length === 2) await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
   };
-  await waitForApp({ address: '127.0.0.1', port, tls: false, clock: { ...clock, sleep } }, new AbortController().signal);
+  await waitForApp(
+    { address: '127.0.0.1', port, tls: false, clock: { ...clock, sleep } },
+    new AbortController().signal,
+  );
   t.same(sleeps, [100, 100]);
   await new Promise((resolve) => server.close(resolve));
   const abort = new AbortController();
   abort.abort(new Error('stopping'));
-  await t.rejects(waitForApp({ address: '127.0.0.1', port, tls: false, clock }, abort.signal), { message: 'stopping' });
+  await t.rejects(waitForApp({ address: '127.0.0.1', port, tls: false, clock }, abort.signal), {
+    message: 'stopping',
+  });
 });
 
 t.test('the concurrency limit: in order, bounded, and a waiter may leave', async (t) => {

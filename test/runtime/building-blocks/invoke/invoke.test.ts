@@ -1,14 +1,28 @@
 import t from 'tap';
-import { createInvokeBlock, type InvokeBlockOptions } from '../../../../runtime/building-blocks/invoke/invoke.ts';
 import type { ExternalTarget } from '../../../../runtime/building-blocks/invoke/external-http.ts';
+import {
+  createInvokeBlock,
+  type InvokeBlockOptions,
+} from '../../../../runtime/building-blocks/invoke/invoke.ts';
 import type { AppChannel, InvokeRequest, InvokeResponse } from '../../../../runtime/contracts/app-channel.ts';
 import { PeerError, PeerUnavailableError } from '../../../../runtime/contracts/peer.ts';
 import { PermanentError, type Policies, type Policy } from '../../../../runtime/contracts/resiliency.ts';
 import { fakeClock } from '../../../support/fake-clock.ts';
-import { callContext, invokeRequest, invokeResponse, partsBody, textOf, wholeBody } from '../../../support/invocations.ts';
+import {
+  callContext,
+  invokeRequest,
+  invokeResponse,
+  partsBody,
+  textOf,
+  wholeBody,
+} from '../../../support/invocations.ts';
 import { recordingLogger } from '../../../support/recording-logger.ts';
 
-const NO_POLICY: Policy = { active: false, retries: false, run: (attempt, options) => attempt(options.signal, 1) };
+const NO_POLICY: Policy = {
+  active: false,
+  retries: false,
+  run: (attempt, options) => attempt(options.signal, 1),
+};
 
 /** Runs up to `max` attempts without waiting. */
 const retrying = (max: number): Policy => ({
@@ -18,7 +32,8 @@ const retrying = (max: number): Policy => ({
     for (let count = 1; ; count += 1) {
       try {
         const value = await attempt(options.signal, count);
-        if (options.failed?.(value) === undefined || count === max || options.replayable === false) return value;
+        if (options.failed?.(value) === undefined || count === max || options.replayable === false)
+          return value;
       } catch (error) {
         if (error instanceof PermanentError || count === max || options.replayable === false) throw error;
       }
@@ -26,20 +41,35 @@ const retrying = (max: number): Policy => ({
   },
 });
 
-function setUp(given: Partial<InvokeBlockOptions> & { app?: (request: InvokeRequest) => Promise<InvokeResponse>; policy?: Policy } = {}) {
+function setUp(
+  given: Partial<InvokeBlockOptions> & {
+    app?: (request: InvokeRequest) => Promise<InvokeResponse>;
+    policy?: Policy;
+  } = {},
+) {
   const peerCalls: { address: string; appId: string; request: InvokeRequest }[] = [];
   const externalCalls: { target: ExternalTarget; request: InvokeRequest }[] = [];
   const forgotten: string[] = [];
   const { app, policy, ...options } = given;
   const channel = app === undefined ? undefined : ({ invoke: app } as unknown as AppChannel);
   const policies: Policies = {
-    app: () => policy ?? NO_POLICY, actor: () => NO_POLICY, componentOutbound: () => NO_POLICY, componentInbound: () => NO_POLICY,
-    builtIn: () => retrying(4), hasAppPolicy: () => policy !== undefined,
+    app: () => policy ?? NO_POLICY,
+    actor: () => NO_POLICY,
+    componentOutbound: () => NO_POLICY,
+    componentInbound: () => NO_POLICY,
+    builtIn: () => retrying(4),
+    hasAppPolicy: () => policy !== undefined,
   };
   const block = createInvokeBlock({
-    appId: 'me', namespace: '', hostAddress: '10.0.0.1', hostName: 'box', policies,
+    appId: 'me',
+    namespace: '',
+    hostAddress: '10.0.0.1',
+    hostName: 'box',
+    policies,
     resolver: () => ({
-      init: async () => {}, close: async () => {}, register: async () => ({ close: async () => {} }),
+      init: async () => {},
+      close: async () => {},
+      register: async () => ({ close: async () => {} }),
       resolve: async ({ appId, namespace }) => {
         if (appId === 'nobody') throw new Error("couldn't find service: nobody");
         return `${appId}.${namespace}:1`;
@@ -55,7 +85,8 @@ function setUp(given: Partial<InvokeBlockOptions> & { app?: (request: InvokeRequ
     },
     appChannel: () => channel,
     appHealth: { healthy: true },
-    endpoints: () => new Map([['ext', { name: 'ext', baseUrl: 'http://e/base', headers: [['X-Fixed', '1'] as const] }]]),
+    endpoints: () =>
+      new Map([['ext', { name: 'ext', baseUrl: 'http://e/base', headers: [['X-Fixed', '1'] as const] }]]),
     external: {
       call: async (target, request) => {
         externalCalls.push({ target, request });
@@ -63,7 +94,9 @@ function setUp(given: Partial<InvokeBlockOptions> & { app?: (request: InvokeRequ
       },
       close: async () => {},
     },
-    clock: fakeClock(), log: recordingLogger(), metrics: { count: () => {}, observe: () => {}, gauge: () => {} },
+    clock: fakeClock(),
+    log: recordingLogger(),
+    metrics: { count: () => {}, observe: () => {}, gauge: () => {} },
     ...options,
   });
   return { block, peerCalls, externalCalls, forgotten };
@@ -71,12 +104,27 @@ function setUp(given: Partial<InvokeBlockOptions> & { app?: (request: InvokeRequ
 
 t.test('a remote app is called at its address with the headers that tell who calls', async (t) => {
   const { block, peerCalls } = setUp();
-  const response = await block.invoke({ id: 'callee' }, invokeRequest({ method: 'a%2Fb', headers: [['X-One', '1'], ['dapr-caller-app-id', 'fake']] }), callContext());
+  const response = await block.invoke(
+    { id: 'callee' },
+    invokeRequest({
+      method: 'a%2Fb',
+      headers: [
+        ['X-One', '1'],
+        ['dapr-caller-app-id', 'fake'],
+      ],
+    }),
+    callContext(),
+  );
   t.equal(await textOf(response.body), 'far');
   t.match(peerCalls, [{ address: 'callee.default:1', appId: 'callee', request: { method: 'a/b' } }]);
   t.same(peerCalls[0]?.request.headers, [
-    ['X-One', '1'], ['X-Forwarded-For', '10.0.0.1'], ['X-Forwarded-Host', 'box'], ['Forwarded', 'for=10.0.0.1;by=10.0.0.1;host=box'],
-    ['dapr-caller-app-id', 'me'], ['dapr-caller-namespace', 'default'], ['dapr-callee-app-id', 'callee'],
+    ['X-One', '1'],
+    ['X-Forwarded-For', '10.0.0.1'],
+    ['X-Forwarded-Host', 'box'],
+    ['Forwarded', 'for=10.0.0.1;by=10.0.0.1;host=box'],
+    ['dapr-caller-app-id', 'me'],
+    ['dapr-caller-namespace', 'default'],
+    ['dapr-callee-app-id', 'callee'],
   ]);
 });
 
@@ -84,7 +132,9 @@ t.test('forms of the id', async (t) => {
   const { block, peerCalls, externalCalls } = setUp();
   await block.invoke({ id: 'callee.zone' }, invokeRequest(), callContext());
   t.match(peerCalls, [{ address: 'callee.zone:1', appId: 'callee' }]);
-  await t.rejects(block.invoke({ id: 'a.b.c' }, invokeRequest(), callContext()), { message: 'failed to invoke, id: a.b.c, err: invalid app id a.b.c' });
+  await t.rejects(block.invoke({ id: 'a.b.c' }, invokeRequest(), callContext()), {
+    message: 'failed to invoke, id: a.b.c, err: invalid app id a.b.c',
+  });
   await block.invoke({ id: 'ext' }, invokeRequest(), callContext());
   await block.invoke({ id: 'https://h/p' }, invokeRequest(), callContext());
   t.match(externalCalls, [
@@ -95,32 +145,72 @@ t.test('forms of the id', async (t) => {
 
 t.test('the own app is called without any header added', async (t) => {
   const seen: InvokeRequest[] = [];
-  const { block } = setUp({ app: async (request) => { seen.push(request); return invokeResponse(); } });
-  await block.invoke({ id: 'me' }, invokeRequest({ headers: [['dapr-caller-app-id', 'fake']] }), callContext());
+  const { block } = setUp({
+    app: async (request) => {
+      seen.push(request);
+      return invokeResponse();
+    },
+  });
+  await block.invoke(
+    { id: 'me' },
+    invokeRequest({ headers: [['dapr-caller-app-id', 'fake']] }),
+    callContext(),
+  );
   t.same(seen[0]?.headers, [['dapr-caller-app-id', 'fake']]);
 });
 
 t.test('recorded texts of failures', async (t) => {
   const failure = (block: ReturnType<typeof setUp>['block'], id: string, method = 'x') =>
-    block.invoke({ id }, invokeRequest({ method }), callContext()).then(() => t.fail('must reject'), (error) => error);
+    block.invoke({ id }, invokeRequest({ method }), callContext()).then(
+      () => t.fail('must reject'),
+      (error) => error,
+    );
   const plain = setUp();
   const missing = await failure(plain.block, 'me');
-  t.match(missing, { httpStatus: 500, errorCode: 'ERR_DIRECT_INVOKE', message: 'failed to invoke, id: me, err: cannot invoke local endpoint: app channel not initialized' });
-  t.match(await failure(plain.block, 'nobody'), { message: "failed to invoke, id: nobody, err: couldn't find service: nobody" });
+  t.match(missing, {
+    httpStatus: 500,
+    errorCode: 'ERR_DIRECT_INVOKE',
+    message: 'failed to invoke, id: me, err: cannot invoke local endpoint: app channel not initialized',
+  });
+  t.match(await failure(plain.block, 'nobody'), {
+    message: "failed to invoke, id: nobody, err: couldn't find service: nobody",
+  });
   t.match(await failure(plain.block, 'callee', 'a%23b'), {
-    message: 'failed to invoke, id: callee, err: rpc error: code = InvalidArgument desc = invalid method: method contains forbidden character: "a#b"',
+    message:
+      'failed to invoke, id: callee, err: rpc error: code = InvalidArgument desc = invalid method: method contains forbidden character: "a#b"',
   });
   const sick = setUp({ app: async () => invokeResponse(), appHealth: { healthy: false } });
-  t.match(await failure(sick.block, 'me'), { message: 'failed to invoke, id: me, err: rpc error: code = Internal desc = app is not in a healthy state' });
-  const denied = setUp({ peers: { call: async () => { throw new PeerError(7, 'no'); }, close: async () => {} } });
-  t.match(await failure(denied.block, 'callee'), { httpStatus: 403, message: 'failed to invoke, id: callee, err: rpc error: code = PermissionDenied desc = no' });
+  t.match(await failure(sick.block, 'me'), {
+    message: 'failed to invoke, id: me, err: rpc error: code = Internal desc = app is not in a healthy state',
+  });
+  const denied = setUp({
+    peers: {
+      call: async () => {
+        throw new PeerError(7, 'no');
+      },
+      close: async () => {},
+    },
+  });
+  t.match(await failure(denied.block, 'callee'), {
+    httpStatus: 403,
+    message: 'failed to invoke, id: callee, err: rpc error: code = PermissionDenied desc = no',
+  });
 });
 
 t.test('a callee that cannot be reached is tried three times more, at a fresh address', async (t) => {
   let calls = 0;
-  const { block, forgotten } = setUp({ peers: { call: async () => { calls += 1; throw new PeerUnavailableError('refused'); }, close: async () => {} } });
+  const { block, forgotten } = setUp({
+    peers: {
+      call: async () => {
+        calls += 1;
+        throw new PeerUnavailableError('refused');
+      },
+      close: async () => {},
+    },
+  });
   await t.rejects(block.invoke({ id: 'callee' }, invokeRequest(), callContext()), {
-    message: 'failed to invoke, id: callee, err: failed to invoke target callee after 3 retries. Error: rpc error: code = Unavailable desc = refused',
+    message:
+      'failed to invoke, id: callee, err: failed to invoke target callee after 3 retries. Error: rpc error: code = Unavailable desc = refused',
   });
   t.equal(calls, 4);
   t.equal(forgotten.length, 4);
@@ -128,41 +218,90 @@ t.test('a callee that cannot be reached is tried three times more, at a fresh ad
 
 t.test('other failures of a callee are not repeated, nor a stream that was begun', async (t) => {
   let calls = 0;
-  const failing = setUp({ peers: { call: async () => { calls += 1; throw new PeerError(13, 'broken'); }, close: async () => {} } });
+  const failing = setUp({
+    peers: {
+      call: async () => {
+        calls += 1;
+        throw new PeerError(13, 'broken');
+      },
+      close: async () => {},
+    },
+  });
   await t.rejects(failing.block.invoke({ id: 'callee' }, invokeRequest(), callContext()));
   t.equal(calls, 1);
   calls = 0;
-  const begun = setUp({ peers: { call: async (_address, _appId, request) => { calls += 1; await textOf(request.body); throw new PeerUnavailableError('gone'); }, close: async () => {} } });
-  await t.rejects(begun.block.invoke({ id: 'callee' }, invokeRequest({ verb: 'POST', body: partsBody('a', 'b') }), callContext()));
+  const begun = setUp({
+    peers: {
+      call: async (_address, _appId, request) => {
+        calls += 1;
+        await textOf(request.body);
+        throw new PeerUnavailableError('gone');
+      },
+      close: async () => {},
+    },
+  });
+  await t.rejects(
+    begun.block.invoke(
+      { id: 'callee' },
+      invokeRequest({ verb: 'POST', body: partsBody('a', 'b') }),
+      callContext(),
+    ),
+  );
   t.equal(calls, 1);
 });
 
 t.test('a policy repeats failed answers and gives the last one', async (t) => {
   const answers = [500, 500, 503];
-  const { block } = setUp({ policy: retrying(3), app: async () => invokeResponse({ status: answers.shift() ?? 200, body: partsBody('no') }) });
+  const { block } = setUp({
+    policy: retrying(3),
+    app: async () => invokeResponse({ status: answers.shift() ?? 200, body: partsBody('no') }),
+  });
   const response = await block.invoke({ id: 'me' }, invokeRequest({ body: wholeBody('{}') }), callContext());
   t.equal(response.status, 503);
   t.equal(Buffer.from(response.body.bytes ?? []).toString(), 'no');
   t.same(answers, []);
 });
 
-t.test('under a policy with retries a body of known length is kept, a chunked one is not repeated', async (t) => {
-  const bodies: string[] = [];
-  const app = async (request: InvokeRequest) => { bodies.push(await textOf(request.body)); return invokeResponse({ status: 500 }); };
-  const { block } = setUp({ policy: retrying(3), app });
-  await block.invoke({ id: 'me' }, invokeRequest({ verb: 'POST', body: { ...partsBody('ab', 'c'), length: 3 } }), callContext());
-  t.same(bodies.splice(0), ['abc', 'abc', 'abc']);
-  await block.invoke({ id: 'me' }, invokeRequest({ verb: 'POST', body: partsBody('a', 'b') }), callContext());
-  t.same(bodies, ['ab']);
-});
+t.test(
+  'under a policy with retries a body of known length is kept, a chunked one is not repeated',
+  async (t) => {
+    const bodies: string[] = [];
+    const app = async (request: InvokeRequest) => {
+      bodies.push(await textOf(request.body));
+      return invokeResponse({ status: 500 });
+    };
+    const { block } = setUp({ policy: retrying(3), app });
+    await block.invoke(
+      { id: 'me' },
+      invokeRequest({ verb: 'POST', body: { ...partsBody('ab', 'c'), length: 3 } }),
+      callContext(),
+    );
+    t.same(bodies.splice(0), ['abc', 'abc', 'abc']);
+    await block.invoke(
+      { id: 'me' },
+      invokeRequest({ verb: 'POST', body: partsBody('a', 'b') }),
+      callContext(),
+    );
+    t.same(bodies, ['ab']);
+  },
+);
 
 t.test('an app of the same node is called in the process, as if from another sidecar', async (t) => {
   const seen: InvokeRequest[] = [];
-  const sibling = setUp({ appId: 'callee', app: async (request) => { seen.push(request); return invokeResponse({ body: wholeBody('near') }); } });
+  const sibling = setUp({
+    appId: 'callee',
+    app: async (request) => {
+      seen.push(request);
+      return invokeResponse({ body: wholeBody('near') });
+    },
+  });
   const { block, peerCalls } = setUp({ localApps: (id) => (id === 'callee' ? sibling.block : undefined) });
   t.equal(await textOf((await block.invoke({ id: 'callee' }, invokeRequest(), callContext())).body), 'near');
   t.equal(peerCalls.length, 0);
-  t.match(seen[0]?.headers.find(([name]) => name === 'dapr-caller-app-id'), ['dapr-caller-app-id', 'me']);
+  t.match(
+    seen[0]?.headers.find(([name]) => name === 'dapr-caller-app-id'),
+    ['dapr-caller-app-id', 'me'],
+  );
   await block.invoke({ id: 'callee.zone' }, invokeRequest(), callContext());
   t.equal(peerCalls.length, 1, 'another namespace is another app');
 });
@@ -174,19 +313,48 @@ t.test('calls of other sidecars: access control, health and the texts they see',
   const app = async () => invokeResponse();
   await t.rejects(local({}), { grpcCode: 13, message: 'app channel is not initialized' });
   const deny = { defaultAction: 'deny', trustDomain: 'public', policies: [] };
-  await t.rejects(local({ app, accessControl: deny }), { grpcCode: 7, message: 'access control policy has denied access to id:  operation: x verb: GET' });
-  const policies = [{ appId: 'other', defaultAction: 'deny', trustDomain: 'public', namespace: 'default', operations: [] }];
-  t.equal((await local({ app, accessControl: { ...deny, defaultAction: 'allow', policies } })).status, 200, 'no identity, no match');
-  await t.rejects(local({ app, accessControl: { ...deny, defaultAction: '', policies } }), { grpcCode: 7 });
-  await t.rejects(local({ app, appHealth: { healthy: false } }), { grpcCode: 13, message: 'error invoking app channel: rpc error: code = Internal desc = app is not in a healthy state' });
-  await t.rejects(local({ app: async () => { throw new Error('Get "http://h/x": EOF'); } }), { grpcCode: 13, message: 'error invoking app channel: Get "http://h/x": EOF' });
-  await t.rejects(local({ app }, invokeRequest({ method: 'a%3Fb' })), { grpcCode: 3 });
+  await t.rejects(local({ app, accessControl: deny }), {
+    grpcCode: 7,
+    message: 'access control policy has denied access to id:  operation: x verb: GET',
+  });
+  const policies = [
+    { appId: 'other', defaultAction: 'deny', trustDomain: 'public', namespace: 'default', operations: [] },
+  ];
+  t.equal(
+    (await local({ app, accessControl: { ...deny, defaultAction: 'allow', policies } })).status,
+    200,
+    'no identity, no match',
+  );
+  await t.rejects(local({ app, accessControl: { ...deny, defaultAction: '', policies } }), {
+    message: /^access control policy has denied access/,
+  });
+  await t.rejects(local({ app, appHealth: { healthy: false } }), {
+    grpcCode: 13,
+    message: 'error invoking app channel: rpc error: code = Internal desc = app is not in a healthy state',
+  });
+  await t.rejects(
+    local({
+      app: async () => {
+        throw new Error('Get "http://h/x": EOF');
+      },
+    }),
+    { grpcCode: 13, message: 'error invoking app channel: Get "http://h/x": EOF' },
+  );
+  await t.rejects(local({ app }, invokeRequest({ method: 'a%3Fb' })), { message: /^invalid method/ });
 });
 
 t.test('verbs: unknown ones are POST, CONNECT is refused', async (t) => {
   const verbs: string[] = [];
-  const { block } = setUp({ app: async (request) => { verbs.push(request.verb); return invokeResponse(); } });
-  for (const verb of ['PURGE', 'patch', 'TRACE']) await block.invoke({ id: 'me' }, invokeRequest({ verb }), callContext());
+  const { block } = setUp({
+    app: async (request) => {
+      verbs.push(request.verb);
+      return invokeResponse();
+    },
+  });
+  for (const verb of ['PURGE', 'patch', 'TRACE'])
+    await block.invoke({ id: 'me' }, invokeRequest({ verb }), callContext());
   t.same(verbs, ['POST', 'PATCH', 'TRACE']);
-  await t.rejects(block.invoke({ id: 'me' }, invokeRequest({ verb: 'CONNECT' }), callContext()), { message: /invalid HTTP verb/ });
+  await t.rejects(block.invoke({ id: 'me' }, invokeRequest({ verb: 'CONNECT' }), callContext()), {
+    message: /invalid HTTP verb/,
+  });
 });

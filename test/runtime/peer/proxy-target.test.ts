@@ -1,0 +1,113 @@
+import t from 'tap';
+import type { HeaderList } from '../../../runtime/contracts/app-channel.ts';
+import { GrpcStatusError } from '../../../runtime/contracts/grpc-wire/status.ts';
+import type { GrpcClient } from '../../../runtime/grpc-client/client.ts';
+import { openProxyStream, type ProxyTargetOptions } from '../../../runtime/peer/proxy-target.ts';
+import { callContext } from '../../support/invocations.ts';
+
+function setUp(given: Partial<ProxyTargetOptions> = {}) {
+  const opened: { to: string; path: string; metadata: HeaderList; contentType: string | undefined }[] = [];
+  const failing = new Set<string>();
+  const client = (to: string) =>
+    ({
+      bidi: async (path: string, options: { metadata: HeaderList; contentType?: string }) => {
+        if (failing.delete(to)) throw new GrpcStatusError(14, 'refused');
+        opened.push({ to, path, metadata: options.metadata, contentType: options.contentType });
+        return {};
+      },
+    }) as unknown as GrpcClient;
+  const forgotten: string[] = [];
+  const options: ProxyTargetOptions = {
+    appId: 'me',
+    namespace: '',
+    clients: { client, close: async () => {} },
+    appClient: () => client('app'),
+    appHealth: { healthy: true },
+    appToken: 'secret',
+    resolver: () => ({
+      init: async () => {},
+      close: async () => {},
+      register: async () => ({ close: async () => {} }),
+      resolve: async ({ appId }) => {
+        if (appId === 'nobody') throw new Error("couldn't find service: nobody");
+        return `${appId}:1`;
+      },
+      forget: (_request, address) => void forgotten.push(address),
+    }),
+    ...given,
+  };
+  const call = (metadata: HeaderList, path = '/pkg.Service/Method') =>
+    openProxyStream(
+      { path, metadata, signal: new AbortController().signal, span: callContext().span },
+      options,
+    );
+  return { call, opened, failing, forgotten };
+}
+
+t.test('a remote target: same method, own identity, frames as they are', async (t) => {
+  const { call, opened } = setUp();
+  await call([
+    ['dapr-app-id', 'you'],
+    ['dapr-caller-app-id', 'fake'],
+    ['x-mine', '1'],
+    ['traceparent', 'tp'],
+  ]);
+  t.same(opened, [
+    {
+      to: 'you:1',
+      path: '/pkg.Service/Method',
+      contentType: 'application/grpc+proto',
+      metadata: [
+        ['x-mine', '1'],
+        ['traceparent', 'tp'],
+        ['dapr-caller-app-id', 'me'],
+        ['dapr-callee-app-id', 'you'],
+      ],
+    },
+  ]);
+});
+
+t.test('the own app: token of the app, callee id before app id', async (t) => {
+  const { call, opened } = setUp();
+  await call(
+    [
+      ['dapr-callee-app-id', 'me'],
+      ['dapr-app-id', 'you'],
+      ['dapr-api-token', 'mine'],
+    ],
+    '/pkg.Service/../pkg.Other/Method',
+  );
+  t.same(
+    opened.map(({ to, path }) => [to, path]),
+    [['app', '/pkg.Other/Method']],
+  );
+  t.same(
+    opened[0]?.metadata.filter(([name]) => name === 'dapr-api-token'),
+    [['dapr-api-token', 'secret']],
+  );
+});
+
+t.test('a connection that breaks at once is made again, at a fresh address', async (t) => {
+  const { call, opened, failing, forgotten } = setUp();
+  failing.add('you:1');
+  await call([['dapr-app-id', 'you']]);
+  t.same([opened.length, forgotten], [1, ['you:1']]);
+});
+
+t.test('statuses of calls that go nowhere', async (t) => {
+  await t.rejects(setUp().call([]), {
+    code: 2,
+    message: /required metadata dapr-callee-app-id or dapr-app-id not found/,
+  });
+  await t.rejects(setUp().call([['dapr-app-id', 'nobody']]), { message: "couldn't find service: nobody" });
+  await t.rejects(setUp({ appClient: () => undefined }).call([['dapr-app-id', 'me']]), { code: 13 } as never);
+  await t.rejects(setUp({ appHealth: { healthy: false } }).call([['dapr-app-id', 'me']]), {
+    message: 'app is not in a healthy state',
+  });
+  await t.rejects(
+    setUp({ accessControl: { defaultAction: 'deny', trustDomain: '', policies: [] } }).call([
+      ['dapr-app-id', 'me'],
+    ]),
+    { message: /denied access/ },
+  );
+});
