@@ -57,7 +57,12 @@ export async function startRig(directory: string, options: BrokerOptions = {}): 
     },
     options: { tcp: { host: '127.0.0.1', port: 0 }, ...options },
   });
-  await broker.start();
+  try {
+    await broker.start();
+  } catch (error) {
+    await pool.close();
+    throw error;
+  }
   const port = Number(new URL(broker.status().listeners[0] ?? '').port);
   const clients: MqttClient[] = [];
   const sockets: Socket[] = [];
@@ -126,7 +131,10 @@ function heldWrites(pool: DatabasePool): { databases: DatabasePool; hold(): void
 }
 
 /** Collects what a client is sent as `topic payload`; `until` resolves with the first `count` of them. */
-export function collect(client: MqttClient): { readonly lines: string[]; until(count: number): Promise<string[]> } {
+export function collect(client: MqttClient): {
+  readonly lines: string[];
+  until(count: number): Promise<string[]>;
+} {
   const lines: string[] = [];
   let check = (): void => {};
   client.on('message', (topic, payload) => {
@@ -159,9 +167,15 @@ const packet = (first: number, ...parts: Buffer[]): Buffer => {
 export const bytes = {
   connect: (clientId: string, clean: boolean): Buffer =>
     packet(0x10, text('MQTT'), Buffer.from([4, clean ? 2 : 0, 0, 60]), text(clientId)),
-  subscribe: (filter: string, qos: number): Buffer => packet(0x82, Buffer.from([0, 9]), text(filter), Buffer.from([qos])),
+  subscribe: (filter: string, qos: number): Buffer =>
+    packet(0x82, Buffer.from([0, 9]), text(filter), Buffer.from([qos])),
   publish: (topic: string, payload: string, qos: number, id: number, dup = false): Buffer =>
-    packet(0x30 | (qos << 1) | (dup ? 8 : 0), text(topic), Buffer.from(qos > 0 ? [id >> 8, id & 255] : []), Buffer.from(payload)),
+    packet(
+      0x30 | (qos << 1) | (dup ? 8 : 0),
+      text(topic),
+      Buffer.from(qos > 0 ? [id >> 8, id & 255] : []),
+      Buffer.from(payload),
+    ),
   pubrel: (id: number): Buffer => packet(0x62, Buffer.from([id >> 8, id & 255])),
   pubrec: (id: number): Buffer => packet(0x50, Buffer.from([id >> 8, id & 255])),
   pubcomp: (id: number): Buffer => packet(0x70, Buffer.from([id >> 8, id & 255])),

@@ -1,7 +1,7 @@
 /** The broker as its clients see it: what is acknowledged is kept, in order, across restarts and for whoever was away. */
 
 import { once } from 'node:events';
-import { createServer, type AddressInfo } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import t from 'tap';
 import { createBroker } from '../../../edge-components/broker/broker.ts';
 import { hashPassword } from '../../../edge-components/broker/passwords.ts';
@@ -17,7 +17,8 @@ t.test('a subscriber that was away gets every message in order, also after a res
   await away.subscribeAsync('plant/#', { qos: 1 });
   await away.endAsync();
   const publisher = await rig.client();
-  for (let n = 0; n < 50; n += 1) await publisher.publishAsync('plant/a', `m${n}`, { qos: n % 2 === 0 ? 1 : 2 });
+  for (let n = 0; n < 50; n += 1)
+    await publisher.publishAsync('plant/a', `m${n}`, { qos: n % 2 === 0 ? 1 : 2 });
   await publisher.publishAsync('plant/state', 'on', { qos: 1, retain: true });
   t.match(rig.broker.status(), { sessions: 1, queuedMessages: 51, retainedMessages: 1 });
   await rig.stop();
@@ -210,7 +211,10 @@ t.test('a share group hands each message to one member, live or away', async (t)
   const publisher = await rig.client();
   for (let n = 0; n < 10; n += 1) await publisher.publishAsync('work/x', `${n}`, { qos: 1 });
   await Promise.all([gotOne.until(5), gotTwo.until(5)]);
-  t.same([...gotOne.lines, ...gotTwo.lines].sort(), Array.from({ length: 10 }, (_, n) => `work/x ${n}`));
+  t.same(
+    [...gotOne.lines, ...gotTwo.lines].sort(),
+    Array.from({ length: 10 }, (_, n) => `work/x ${n}`),
+  );
   await Promise.all([one.endAsync(), two.endAsync()]);
   await publisher.publishAsync('work/x', 'later', { qos: 1 });
   const back = collect(await rig.client({ clientId: 'one', clean: false }));
@@ -233,10 +237,12 @@ t.test('a will is published when its connection breaks, also when the broker bro
   const polite = await rig.client({ clientId: 'polite', ...will('will/polite') });
   await polite.endAsync();
   const database = await rig.databases.system();
-  await database.write([{
-    sql: 'INSERT INTO mqtt_will (client, topic, payload, qos, retain) VALUES (?, ?, ?, 1, 0)',
-    params: ['crashed', 'will/crashed', Buffer.from('gone')],
-  }]);
+  await database.write([
+    {
+      sql: 'INSERT INTO mqtt_will (client, topic, payload, qos, retain) VALUES (?, ?, ?, 1, 0)',
+      params: ['crashed', 'will/crashed', Buffer.from('gone')],
+    },
+  ]);
   await rig.stop();
   const again = await startRig(directory);
   const later = collect(await again.client({ clientId: 'watcher', clean: false }));
@@ -262,13 +268,20 @@ t.test('a clean start forgets the session', async (t) => {
 });
 
 t.test('users: right password in, wrong and none out, the node itself always', async (t) => {
-  const users = [{ name: 'plain', password: 'p1' }, { name: 'hashed', passwordHash: await hashPassword('p2') }];
+  const users = [
+    { name: 'plain', password: 'p1' },
+    { name: 'hashed', passwordHash: await hashPassword('p2') },
+  ];
   const rig = await startRig(t.testdir(), { users });
   await rig.client({ username: 'plain', password: 'p1' });
   await rig.client({ username: 'hashed', password: 'p2' });
   await rig.client({ username: 'hashed', password: 'p2' });
-  await t.rejects(rig.client({ username: 'hashed', password: 'p1' }), { message: /Bad username or password/ });
-  await t.rejects(rig.client({ username: 'nobody', password: 'p1' }), { message: /Bad username or password/ });
+  await t.rejects(rig.client({ username: 'hashed', password: 'p1' }), {
+    message: /Bad username or password/,
+  });
+  await t.rejects(rig.client({ username: 'nobody', password: 'p1' }), {
+    message: /Bad username or password/,
+  });
   await t.rejects(rig.client({}), { message: /Not authorized/ });
   const local = await rig.broker.connect();
   const next = packetReader(local as never);
@@ -282,7 +295,9 @@ t.test('options that are unsafe or no sense are refused before anything starts',
   const make = (options: Parameters<typeof createBroker>[0]['options']): ReturnType<typeof createBroker> =>
     createBroker({
       databases: { open: () => Promise.reject(), system: () => Promise.reject(), close: async () => {} },
-      clock: systemClock(), ids: systemIds(systemClock()), log: recordingLogger(),
+      clock: systemClock(),
+      ids: systemIds(systemClock()),
+      log: recordingLogger(),
       metrics: { count: () => {}, observe: () => {}, gauge: () => {} },
       options,
     });
@@ -290,11 +305,19 @@ t.test('options that are unsafe or no sense are refused before anything starts',
   t.throws(() => make(open), { message: /--mqtt-port would listen at 0\.0\.0\.0.*no users/ });
   t.doesNotThrow(() => make({ ...open, allowAnonymous: true }));
   t.doesNotThrow(() => make({ ...open, users: [{ name: 'u', password: 'p' }] }));
-  t.throws(() => make({ users: [{ name: 'u' }] }), { message: /user u needs either password or passwordHash/ });
+  t.throws(() => make({ users: [{ name: 'u' }] }), {
+    message: /user u needs either password or passwordHash/,
+  });
   t.throws(() => make({ maxPacketBytes: 0 }), { message: /maxPacketBytes must be a positive integer/ });
   const broker = make({ tcp: { host: '127.0.0.1', port: 1999 } });
-  t.ok(broker.owns('embedded:') && broker.owns('mqtt://localhost:1999') && broker.owns('tcp://127.0.0.1:1999'));
-  t.notOk(broker.owns('mqtt://localhost:1998') || broker.owns('mqtt://elsewhere:1999') || broker.owns('ws://localhost:1999'));
+  t.ok(
+    broker.owns('embedded:') && broker.owns('mqtt://localhost:1999') && broker.owns('tcp://127.0.0.1:1999'),
+  );
+  t.notOk(
+    broker.owns('mqtt://localhost:1998') ||
+      broker.owns('mqtt://elsewhere:1999') ||
+      broker.owns('ws://localhost:1999'),
+  );
 });
 
 t.test('a port in use is named with its option', async (t) => {

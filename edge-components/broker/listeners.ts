@@ -1,0 +1,141 @@
+/** The broker's sockets: TCP, TLS and WebSocket. Each hands its connections over as streams. */
+
+import type { Server as HttpServer, IncomingMessage } from 'node:http';
+import type { AddressInfo, Server as NetServer } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { errorText } from '../../runtime/contracts/error.ts';
+import { type BrokerOptions, LISTENER_OPTION, type ListenerKind, type ListenOptions } from './options.ts';
+
+export interface Listener {
+  readonly kind: ListenerKind;
+  readonly host: string;
+  readonly port: number;
+  /** As shown to people: `mqtt://127.0.0.1:1883`. */
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+type Accept = (stream: Duplex, request?: IncomingMessage) => void;
+
+const SCHEME: Readonly<Record<ListenerKind, string>> = { tcp: 'mqtt', tls: 'mqtts', ws: 'ws' };
+
+/** Opens every configured listener; when one fails, those that are open are closed again. */
+export async function openListeners(
+  options: BrokerOptions,
+  maxConnections: number,
+  accept: Accept,
+): Promise<Listener[]> {
+  const open: Listener[] = [];
+  try {
+    if (options.tcp !== undefined) open.push(await openTcp(options.tcp, maxConnections, accept));
+    if (options.tls !== undefined) open.push(await openTls(options.tls, maxConnections, accept));
+    if (options.ws !== undefined) open.push(await openWs(options.ws, maxConnections, accept));
+    return open;
+  } catch (error) {
+    await Promise.all(open.map((listener) => listener.close()));
+    throw error;
+  }
+}
+
+async function openTcp(options: ListenOptions, maxConnections: number, accept: Accept): Promise<Listener> {
+  const { createServer } = await import('node:net');
+  const server = createServer({ noDelay: true, keepAlive: true }, (socket) => accept(socket));
+  server.maxConnections = maxConnections;
+  return listen('tcp', server, options, () => {});
+}
+
+async function openTls(
+  options: NonNullable<BrokerOptions['tls']>,
+  maxConnections: number,
+  accept: Accept,
+): Promise<Listener> {
+  const { createServer } = await import('node:tls');
+  const { cert, key, ca } = options;
+  const server = createServer(
+    {
+      cert,
+      key,
+      noDelay: true,
+      ...(ca === undefined ? {} : { ca, requestCert: true, rejectUnauthorized: true }),
+    },
+    (socket) => accept(socket),
+  );
+  // A failed handshake concerns that one connection.
+  server.on('tlsClientError', (_error, socket) => socket.destroy());
+  server.maxConnections = maxConnections;
+  return listen('tls', server, options, () => {});
+}
+
+async function openWs(
+  options: NonNullable<BrokerOptions['ws']>,
+  maxConnections: number,
+  accept: Accept,
+): Promise<Listener> {
+  const [{ createServer }, { createWebSocketStream, WebSocketServer }] = await Promise.all([
+    import('node:http'),
+    import('ws'),
+  ]);
+  const server = createServer((_request, response) => {
+    response.writeHead(426, { 'content-type': 'text/plain' }).end('This port speaks MQTT over WebSocket.\n');
+  });
+  server.maxConnections = maxConnections;
+  const sockets = new WebSocketServer({
+    server,
+    ...(options.path === undefined ? {} : { path: options.path }),
+    // [MQTT-6.0.0-3]: the client must offer the sub-protocol `mqtt` and is answered with it
+    handleProtocols: (offered) =>
+      offered.has('mqtt') ? 'mqtt' : offered.has('mqttv3.1') ? 'mqttv3.1' : false,
+  });
+  sockets.on('connection', (socket, request) => accept(createWebSocketStream(socket), request));
+  sockets.on('error', () => {}); // the same error reaches the listen promise through `server`
+  return listen('ws', server, options, () => {
+    for (const socket of sockets.clients) socket.terminate();
+    sockets.close();
+  });
+}
+
+function listen(
+  kind: ListenerKind,
+  server: NetServer | HttpServer,
+  options: ListenOptions,
+  closing: () => void,
+): Promise<Listener> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (cause) => reject(listenError(kind, options, cause)));
+    server.listen(options.port, options.host, () => {
+      server.removeAllListeners('error');
+      server.on('error', () => {});
+      const { port } = server.address() as AddressInfo;
+      const host = options.host.includes(':') ? `[${options.host}]` : options.host;
+      resolve({
+        kind,
+        host: options.host,
+        port,
+        url: `${SCHEME[kind]}://${host}:${port}`,
+        close: () =>
+          new Promise((done) => {
+            closing();
+            server.close(() => done());
+          }),
+      });
+    });
+  });
+}
+
+function listenError(kind: ListenerKind, options: ListenOptions, cause: unknown): Error {
+  const code = (cause as NodeJS.ErrnoException).code;
+  const where = `${options.host}:${options.port}`;
+  const option = LISTENER_OPTION[kind];
+  if (code === 'EADDRINUSE') {
+    return new Error(
+      `MQTT broker: ${where} is in use by another program; choose another port with ${option}`,
+      { cause },
+    );
+  }
+  if (code === 'EACCES') {
+    return new Error(`MQTT broker: no permission to listen at ${where}; choose another port with ${option}`, {
+      cause,
+    });
+  }
+  return new Error(`MQTT broker: cannot listen at ${where} (${option}): ${errorText(cause)}`, { cause });
+}
