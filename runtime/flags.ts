@@ -22,33 +22,29 @@ const ROWS = new Map(FLAGS.map((flag) => [flag.name, flag]));
 export function parseFlags(args: readonly string[]): GivenFlags {
   const values = new Map<string, string[]>();
   const rest: string[] = [];
-  for (let i = 0; i < args.length; i += 1) {
-    const arg = args[i] ?? '';
-    if (arg === '--') {
-      rest.push(...args.slice(i + 1));
-      break;
-    }
+  const left = [...args];
+  for (let arg = left.shift(); arg !== undefined; arg = left.shift()) {
+    if (arg === '--') return { values, rest: [...rest, ...left] };
     if (!arg.startsWith('-') || arg === '-') {
       rest.push(arg);
       continue;
     }
-    const [name = '', inline] = arg.replace(/^--?/, '').split(/=(.*)/s);
-    const row = ROWS.get(name);
-    if (row === undefined || (arg.startsWith('-') && !arg.startsWith('--') && arg.length <= 2))
-      throw new FlagError(`unknown flag: ${arg}`);
-    let value = inline;
-    if (value === undefined) {
-      if (row.kind === 'bool') value = 'true';
-      else {
-        i += 1;
-        value = args[i];
-        if (value === undefined) throw new FlagError(`flag needs an argument: --${name}`);
-      }
-    }
+    const { row, value } = readFlag(arg, left);
     check(row, value);
-    values.set(name, [...(values.get(name) ?? []), value]);
+    values.set(row.name, [...(values.get(row.name) ?? []), value]);
   }
   return { values, rest };
+}
+
+/** One flag with its value; takes the value from the arguments that are left when it stands apart. */
+function readFlag(arg: string, left: string[]): { readonly row: FlagRow; readonly value: string } {
+  const [name = '', inline] = arg.replace(/^--?/, '').split(/=(.*)/s);
+  const row = ROWS.get(name);
+  const isShort = !arg.startsWith('--') && arg.length <= 2;
+  if (row === undefined || isShort) throw new FlagError(`unknown flag: ${arg}`);
+  const value = inline ?? (row.kind === 'bool' ? 'true' : left.shift());
+  if (value === undefined) throw new FlagError(`flag needs an argument: --${name}`);
+  return { row, value };
 }
 
 function check(row: FlagRow, value: string): void {
@@ -166,37 +162,20 @@ export function sidecarOptions(given: GivenFlags): SidecarOptions {
   const mode = flags.text('mode');
   if (mode !== 'standalone')
     throw new FlagError(`invalid argument "${mode}" for --mode: expected standalone`);
-  let protocol = flags.text('app-protocol').toLowerCase();
-  if (flags.bool('app-ssl'))
-    protocol = protocol === 'http' ? 'https' : protocol === 'grpc' ? 'grpcs' : protocol;
-  if (!PROTOCOLS.includes(protocol))
-    throw new FlagError(`invalid value for 'app-protocol': ${protocol} (expected ${PROTOCOLS.join(', ')})`);
-  const appPort = flags.port('app-port');
-  const httpPort = flags.port('dapr-http-port');
-  const grpcPort = flags.port('dapr-grpc-port');
-  if (appPort !== 0 && (appPort === httpPort || appPort === grpcPort)) {
-    throw new FlagError(
-      `the 'dapr-http-port' argument value ${httpPort} and 'dapr-grpc-port' argument value ${grpcPort} must differ from 'app-port' ${appPort}`,
-    );
-  }
-  const endpoints = flags.list('disable-init-endpoints');
-  const unknown = endpoints.find((name) => name !== 'config' && name !== 'subscribe');
-  if (unknown !== undefined)
-    throw new FlagError(
-      `invalid argument "${unknown}" for --disable-init-endpoints: expected config or subscribe`,
-    );
+  const ports = {
+    appPort: flags.port('app-port'),
+    httpPort: flags.port('dapr-http-port'),
+    grpcPort: flags.port('dapr-grpc-port'),
+  };
+  refuseClash(ports);
   const grace = flags.int('dapr-graceful-shutdown-seconds');
-  const resourcePaths = flags.list('resources-path');
-  const componentsPath = flags.text('components-path');
   return Object.freeze({
     appId,
-    appPort,
-    appProtocol: protocol as SidecarOptions['appProtocol'],
+    ...ports,
+    appProtocol: appProtocol(flags),
     appAddress: flags.text('app-channel-address'),
     appMaxConcurrency: flags.int('app-max-concurrency'),
     appHealth: appHealth(flags),
-    httpPort,
-    grpcPort,
     internalGrpcPort: flags.port('dapr-internal-grpc-port'),
     internalGrpcAddress: flags.text('dapr-internal-grpc-listen-address'),
     listenAddresses: flags.list('dapr-listen-addresses'),
@@ -204,7 +183,7 @@ export function sidecarOptions(given: GivenFlags): SidecarOptions {
     publicAddress: flags.text('dapr-public-listen-address'),
     metricsPort: flags.bool('enable-metrics') ? flags.port('metrics-port') : undefined,
     metricsAddress: flags.text('metrics-listen-address'),
-    resourcePaths: resourcePaths.length > 0 ? resourcePaths : componentsPath === '' ? [] : [componentsPath],
+    resourcePaths: resourcePaths(flags),
     configFiles: flags.list('config').filter((file) => file !== ''),
     unixSocketDir: flags.text('unix-domain-socket') === '' ? undefined : flags.text('unix-domain-socket'),
     maxBodyBytes: size(flags, 'max-body-size', 'dapr-http-max-request-size', 1024 * 1024),
@@ -215,9 +194,44 @@ export function sidecarOptions(given: GivenFlags): SidecarOptions {
     blockShutdownMs: flags.has('dapr-block-shutdown-duration')
       ? flags.ms('dapr-block-shutdown-duration')
       : undefined,
-    disabledInitEndpoints: endpoints,
+    disabledInitEndpoints: initEndpoints(flags),
     bindingProbeTimeoutMs: flags.ms('app-binding-options-timeout'),
   });
+}
+
+function refuseClash({
+  appPort,
+  httpPort,
+  grpcPort,
+}: Pick<SidecarOptions, 'appPort' | 'httpPort' | 'grpcPort'>): void {
+  if (appPort === 0 || (appPort !== httpPort && appPort !== grpcPort)) return;
+  throw new FlagError(
+    `the 'dapr-http-port' argument value ${httpPort} and 'dapr-grpc-port' argument value ${grpcPort} must differ from 'app-port' ${appPort}`,
+  );
+}
+
+function appProtocol(flags: Reader): SidecarOptions['appProtocol'] {
+  const given = flags.text('app-protocol').toLowerCase();
+  const secure: Readonly<Record<string, string>> = { http: 'https', grpc: 'grpcs' };
+  const protocol = flags.bool('app-ssl') ? (secure[given] ?? given) : given;
+  if (PROTOCOLS.includes(protocol)) return protocol as SidecarOptions['appProtocol'];
+  throw new FlagError(`invalid value for 'app-protocol': ${protocol} (expected ${PROTOCOLS.join(', ')})`);
+}
+
+function initEndpoints(flags: Reader): readonly string[] {
+  const endpoints = flags.list('disable-init-endpoints');
+  const unknown = endpoints.find((name) => name !== 'config' && name !== 'subscribe');
+  if (unknown === undefined) return endpoints;
+  throw new FlagError(
+    `invalid argument "${unknown}" for --disable-init-endpoints: expected config or subscribe`,
+  );
+}
+
+/** The deprecated folder counts only where the newer flag is absent. */
+function resourcePaths(flags: Reader): readonly string[] {
+  const paths = flags.list('resources-path');
+  const componentsPath = flags.text('components-path');
+  return paths.length > 0 || componentsPath === '' ? paths : [componentsPath];
 }
 
 function appHealth(flags: Reader): AppHealthOptions {

@@ -3,8 +3,8 @@
  * gracefully, SIGHUP restarts the sidecars in the same process (CLI reference, section 11).
  */
 
-import { errorText } from './contracts/error.ts';
 import { formatGoDuration } from './contracts/duration.ts';
+import { errorText } from './contracts/error.ts';
 import type { NodeOptions, SidecarOptions } from './flags.ts';
 import { createNode, type Node } from './node.ts';
 import { type Sidecar, startSidecar } from './sidecar.ts';
@@ -20,7 +20,11 @@ export interface ProcessSetup {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly workerEntry: URL;
   /** Called once every sidecar serves its APIs (apps may be started now). */
-  readonly onServing?: (node: Node, sidecars: readonly Sidecar[], stop: (why: string) => void) => Promise<void>;
+  readonly onServing?: (
+    node: Node,
+    sidecars: readonly Sidecar[],
+    stop: (why: string) => void,
+  ) => Promise<void>;
   /** Called when the stop begins, before the sidecars close. */
   readonly onStopping?: () => Promise<void>;
   /** Exit code of a clean end; default 0. */
@@ -28,6 +32,8 @@ export interface ProcessSetup {
 }
 
 const FORCED_EXIT_DELAY_MS = 100;
+/** Parts that keep to the grace period themselves get this much to say so. */
+const GRACE_SLACK_MS = 250;
 
 /** Runs until the process ends; resolves when everything is closed. */
 export async function runProcess(setup: ProcessSetup): Promise<void> {
@@ -55,11 +61,11 @@ export async function runProcess(setup: ProcessSetup): Promise<void> {
     stopping.abort(new Error('the sidecar is shutting down'));
     finish?.();
   };
-  process.on('SIGTERM', () => stop('Received signal \'terminated\'; beginning shutdown'));
-  process.on('SIGINT', () => stop('Received signal \'interrupt\'; beginning shutdown'));
+  process.on('SIGTERM', () => stop("Received signal 'terminated'; beginning shutdown"));
+  process.on('SIGINT', () => stop("Received signal 'interrupt'; beginning shutdown"));
 
   const shutdown = (force: boolean): void => {
-    if (force) setTimeout(() => end(1), FORCED_EXIT_DELAY_MS);
+    if (force) node.clock.startTimer(FORCED_EXIT_DELAY_MS, () => end(1));
     else stop('Shutdown requested via API');
   };
   const startAll = async (): Promise<readonly Sidecar[]> => {
@@ -67,7 +73,14 @@ export async function runProcess(setup: ProcessSetup): Promise<void> {
     const siblings = new Map<string, Sidecar>();
     try {
       for (const options of setup.sidecars) {
-        const sidecar = await startSidecar({ node, options, defaults: setup.defaults, siblings, shutdown, signal: stopping.signal });
+        const sidecar = await startSidecar({
+          node,
+          options,
+          defaults: setup.defaults,
+          siblings,
+          shutdown,
+          signal: stopping.signal,
+        });
         siblings.set(options.appId, sidecar);
         started.push(sidecar);
       }
@@ -81,7 +94,8 @@ export async function runProcess(setup: ProcessSetup): Promise<void> {
   let sidecars: readonly Sidecar[];
   try {
     node.log.info(`Starting Dapr Runtime -- version ${setup.version} -- commit skerry`);
-    if (setup.node.inert.length > 0) node.log.warn(`These flags are accepted and have no effect yet: ${setup.node.inert.join(', ')}`);
+    if (setup.node.inert.length > 0)
+      node.log.warn(`These flags are accepted and have no effect yet: ${setup.node.inert.join(', ')}`);
     await node.startBroker();
     sidecars = await startAll();
     await setup.onServing?.(node, sidecars, stop);
@@ -96,15 +110,17 @@ export async function runProcess(setup: ProcessSetup): Promise<void> {
 
   let restarting = Promise.resolve();
   process.on('SIGHUP', () => {
-    restarting = restarting.then(async () => {
-      if (stopping.signal.aborted) return;
-      node.log.info("Received signal 'hangup'; restarting the runtime");
-      await Promise.all(sidecars.map((sidecar) => sidecar.close()));
-      sidecars = await startAll();
-    }).catch((error) => {
-      node.log.fatal(`Fatal error from runtime: ${errorText(error)}`);
-      end(1);
-    });
+    restarting = restarting
+      .then(async () => {
+        if (stopping.signal.aborted) return;
+        node.log.info("Received signal 'hangup'; restarting the runtime");
+        await Promise.all(sidecars.map((sidecar) => sidecar.close()));
+        sidecars = await startAll();
+      })
+      .catch((error) => {
+        node.log.fatal(`Fatal error from runtime: ${errorText(error)}`);
+        end(1);
+      });
   });
 
   await stopped;
@@ -114,10 +130,11 @@ export async function runProcess(setup: ProcessSetup): Promise<void> {
   await setup.onStopping?.();
   const grace = Math.max(...setup.sidecars.map((options) => options.gracefulShutdownMs));
   if (grace > 0) {
-    setTimeout(() => {
+    const giveUp = (): void => {
       node.log.fatal('Graceful shutdown timeout exceeded, forcing shutdown');
       end(1);
-    }, grace + 250).unref();
+    };
+    node.clock.startTimer(grace + GRACE_SLACK_MS, giveUp, true);
   }
   try {
     await Promise.all(sidecars.map((sidecar) => sidecar.close()));
@@ -132,12 +149,18 @@ export async function runProcess(setup: ProcessSetup): Promise<void> {
 
 /** `--dapr-block-shutdown-duration`: inputs stop for good, the APIs serve on until the time is over or the app is unhealthy. */
 async function holdBack(setup: ProcessSetup, sidecars: readonly Sidecar[], node: Node): Promise<void> {
-  const durations = setup.sidecars.flatMap((options) => (options.blockShutdownMs === undefined ? [] : [options.blockShutdownMs]));
+  const durations = setup.sidecars.flatMap((options) =>
+    options.blockShutdownMs === undefined ? [] : [options.blockShutdownMs],
+  );
   if (durations.length === 0) return;
   const blockMs = Math.max(...durations);
-  node.log.info(`Blocking graceful shutdown for ${formatGoDuration(blockMs)} or until app reports unhealthy...`);
+  node.log.info(
+    `Blocking graceful shutdown for ${formatGoDuration(blockMs)} or until app reports unhealthy...`,
+  );
   await Promise.all(sidecars.map((sidecar) => sidecar.stopInputs()));
   const over = node.clock.sleep(blockMs).then(() => 'Block shutdown period expired, entering shutdown...');
-  const unhealthy = Promise.race(sidecars.map((sidecar) => sidecar.untilUnhealthy())).then(() => 'App reported unhealthy, entering shutdown...');
+  const unhealthy = Promise.race(sidecars.map((sidecar) => sidecar.untilUnhealthy())).then(
+    () => 'App reported unhealthy, entering shutdown...',
+  );
   node.log.info(await Promise.race([over, unhealthy]));
 }

@@ -3,12 +3,12 @@
  * (configuration call, subscriptions, input bindings) exactly while it is healthy (HTTP reference, sections 20 and 21).
  */
 
-import type { AppChannel } from './contracts/app-channel.ts';
-import { errorText } from './contracts/error.ts';
 import type { AppHealthWatch } from './app-channel/app-health.ts';
 import { waitForApp } from './app-channel/wait-for-app.ts';
 import type { InputBindings } from './building-blocks/bindings/input.ts';
+import type { AppChannel } from './contracts/app-channel.ts';
 import type { Clock } from './contracts/clock.ts';
+import { errorText } from './contracts/error.ts';
 import type { Logger } from './contracts/logger.ts';
 import type { SidecarOptions } from './flags.ts';
 
@@ -47,7 +47,9 @@ export function createAppLife(parts: AppLifeParts): AppLife {
   /** Transitions run one after the other, in the order they happened. */
   let turn: Promise<void> = Promise.resolve();
   const inTurn = (run: () => Promise<void>): Promise<void> => {
-    turn = turn.then(run).catch((error) => log.error(`following the app's health failed: ${errorText(error)}`));
+    turn = turn
+      .then(run)
+      .catch((error) => log.error(`following the app's health failed: ${errorText(error)}`));
     return turn;
   };
 
@@ -56,7 +58,9 @@ export function createAppLife(parts: AppLifeParts): AppLife {
     if (!started) {
       started = true;
       if (channel !== undefined && !options.disabledInitEndpoints.includes('config')) {
-        await channel.configuration(signal).catch((error) => log.debug(`the app gave no configuration: ${errorText(error)}`));
+        await channel
+          .configuration(signal)
+          .catch((error) => log.debug(`the app gave no configuration: ${errorText(error)}`));
       }
       await parts.subscriptions.start();
     } else {
@@ -77,9 +81,14 @@ export function createAppLife(parts: AppLifeParts): AppLife {
           parts.ready();
           return;
         }
-        log.info(`application protocol: ${options.appProtocol}. waiting on port ${options.appPort}.  This will block until the app is listening on that port.`);
+        log.info(
+          `application protocol: ${options.appProtocol}. waiting on port ${options.appPort}.  This will block until the app is listening on that port.`,
+        );
         const tls = options.appProtocol === 'https' || options.appProtocol === 'grpcs';
-        await waitForApp({ address: options.appAddress, port: options.appPort, tls, clock: parts.clock }, signal);
+        await waitForApp(
+          { address: options.appAddress, port: options.appPort, tls, clock: parts.clock },
+          signal,
+        );
         log.info(`application discovered on port ${options.appPort}`);
         if (options.appHealth.enabled) parts.ready();
         health.onChange((healthy) => void inTurn(() => (healthy ? whenHealthy(signal) : whenUnhealthy())));

@@ -5,7 +5,10 @@ import { createActorsBlock } from './building-blocks/actors/actors.ts';
 import { createInputBindings, type InputBindings } from './building-blocks/bindings/input.ts';
 import { createBindingsBlock } from './building-blocks/bindings/output.ts';
 import { createReplyActions } from './building-blocks/bindings/reply-actions.ts';
-import { createConfigurationBlock, type ConfigurationBlockWithClose } from './building-blocks/configuration/configuration.ts';
+import {
+  type ConfigurationBlockWithClose,
+  createConfigurationBlock,
+} from './building-blocks/configuration/configuration.ts';
 import { createConversationBlock } from './building-blocks/conversation/conversation.ts';
 import { createCryptoBlock } from './building-blocks/crypto/crypto.ts';
 import type { Health } from './building-blocks/health/health.ts';
@@ -65,7 +68,13 @@ export function buildBlocks(parts: BlockParts): BuiltBlocks {
   const shared = { appId, namespace, components, policies, metrics, clock };
   const appChannel = (): AppChannel | undefined => channel;
 
-  const publish = createPublishBlock({ ...shared, namespace: namespace === '' ? 'default' : namespace, ids, log: log('pubsub'), tracer });
+  const publish = createPublishBlock({
+    ...shared,
+    namespace: namespace === '' ? 'default' : namespace,
+    ids,
+    log: log('pubsub'),
+    tracer,
+  });
   const subscriptions = createSubscriptions({
     ...shared,
     namespace: namespace === '' ? 'default' : namespace,
@@ -104,10 +113,16 @@ export function buildBlocks(parts: BlockParts): BuiltBlocks {
     resolver: parts.resolver,
     peers: parts.peers,
     appChannel,
-    appHealth: { get healthy() { return !options.appHealth.enabled || parts.appHealth.healthy; } },
+    appHealth: {
+      get healthy() {
+        return !options.appHealth.enabled || parts.appHealth.healthy;
+      },
+    },
     endpoints: () => parts.endpoints,
     external: parts.external,
-    ...(setup.configuration.accessControl === undefined ? {} : { accessControl: setup.configuration.accessControl }),
+    ...(setup.configuration.accessControl === undefined
+      ? {}
+      : { accessControl: setup.configuration.accessControl }),
     clock,
     log: log('invoke'),
     metrics,
@@ -139,7 +154,7 @@ export function buildBlocks(parts: BlockParts): BuiltBlocks {
         port: options.appPort,
         protocol: options.appProtocol,
         channelAddress: options.appAddress,
-        maxConcurrency: options.appMaxConcurrency,
+        maxConcurrency: Math.max(0, options.appMaxConcurrency),
         ...(options.appHealth.enabled ? { health: options.appHealth } : {}),
       },
     }),
@@ -152,5 +167,7 @@ export function buildBlocks(parts: BlockParts): BuiltBlocks {
 /** Features on by default, then those of the Configuration. */
 function enabledFeatures(given: Readonly<Record<string, boolean>>): readonly string[] {
   const all: Record<string, boolean> = { HotReload: true, WorkflowsRemoteActivityReminder: true, ...given };
-  return Object.entries(all).filter(([, enabled]) => enabled).map(([name]) => name);
+  return Object.entries(all)
+    .filter(([, enabled]) => enabled)
+    .map(([name]) => name);
 }

@@ -33,7 +33,10 @@ async function openResolver(parts: NameResolutionParts): Promise<NameResolver> {
   const { component, version, configuration } = parts.configuration;
   const definition = await parts.registry.find(`nameresolution.${component}`, version);
   const items = Object.fromEntries(
-    Object.entries(configuration).map(([name, value]) => [name, typeof value === 'string' ? value : JSON.stringify(value)]),
+    Object.entries(configuration).map(([name, value]) => [
+      name,
+      typeof value === 'string' ? value : JSON.stringify(value),
+    ]),
   );
   const decoded = decodeMetadata(definition.metadata, items);
   if (!decoded.ok) throw new Error(`nameResolution ${component}: ${decoded.faults.join('; ')}`);
@@ -46,10 +49,15 @@ export async function startNameResolution(parts: NameResolutionParts): Promise<N
   const { component, version, configuration } = parts.configuration;
   let use: Use<NameResolver> | undefined;
   try {
-    use = await parts.pool.use(`nameresolution/${component}/${version}/${JSON.stringify(configuration)}`, () => openResolver(parts));
+    use = await parts.pool.use(
+      `nameresolution/${component}/${version}/${JSON.stringify(configuration)}`,
+      () => openResolver(parts),
+    );
     parts.log.info(`Initialized name resolution to ${component}`);
   } catch (error) {
-    parts.log.warn(`failed to init name resolution ${component}: ${errorText(error)}; calls to other nodes will fail`);
+    parts.log.warn(
+      `failed to init name resolution ${component}: ${errorText(error)}; calls to other nodes will fail`,
+    );
   }
   let registered: { close(): Promise<void> } | undefined;
   return {

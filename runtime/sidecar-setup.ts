@@ -27,14 +27,26 @@ function refuse(what: string, faults: readonly ResourceFault[]): never {
   throw new Error(`${what}: ${(fatal.length > 0 ? fatal : faults).map(faultText).join('; ')}`);
 }
 
-export async function readSetup(node: Node, options: SidecarOptions, defaults: boolean): Promise<SidecarSetup> {
+export async function readSetup(
+  node: Node,
+  options: SidecarOptions,
+  defaults: boolean,
+): Promise<SidecarSetup> {
   const loaded = await loadConfiguration(options.configFiles, node.env);
   if (!loaded.ok) refuse('failed to load the Configuration', loaded.faults);
   const { configuration } = loaded;
-  const resources = await loadResources({ directories: options.resourcePaths, appId: options.appId, namespace: node.env['NAMESPACE'] });
-  for (const fault of resources.faults) if (!fault.fatal) node.log.warn(`A resource was skipped: ${faultText(fault)}`);
+  const resources = await loadResources({
+    directories: options.resourcePaths,
+    appId: options.appId,
+    namespace: node.env['NAMESPACE'],
+  });
+  for (const fault of resources.faults)
+    if (!fault.fatal) node.log.warn(`A resource was skipped: ${faultText(fault)}`);
   if (resources.faults.some((fault) => fault.fatal)) refuse('failed to load components', resources.faults);
-  const withDefaults = defaults && options.resourcePaths.length === 0 ? { ...resources, components: defaultComponents() } : resources;
+  const withDefaults =
+    defaults && options.resourcePaths.length === 0
+      ? { ...resources, components: defaultComponents() }
+      : resources;
   return {
     configuration,
     resources: withDefaults,
@@ -43,10 +55,14 @@ export async function readSetup(node: Node, options: SidecarOptions, defaults: b
       random: node.random,
       now: () => node.clock.now(),
     }),
-    metrics: createMetrics({ common: { app_id: options.appId }, latencyBuckets: configuration.metrics.latencyBuckets }),
-    internalPort: options.internalGrpcPort === 0
-      ? await bindablePort(stablePort(options.appId, process.cwd(), node.hostName))
-      : options.internalGrpcPort,
+    metrics: createMetrics({
+      common: { app_id: options.appId },
+      latencyBuckets: configuration.metrics.latencyBuckets,
+    }),
+    internalPort:
+      options.internalGrpcPort === 0
+        ? await bindablePort(stablePort(options.appId, process.cwd(), node.hostName))
+        : options.internalGrpcPort,
     hostAddress: await hostAddress(node.env, options.internalGrpcAddress).catch((error) => {
       node.log.warn(`the address of this host is not known: ${errorText(error)}`);
       return '127.0.0.1';
@@ -56,7 +72,11 @@ export async function readSetup(node: Node, options: SidecarOptions, defaults: b
 
 /** `statestore` on the node's own database and `pubsub` on its own broker. */
 function defaultComponents(): readonly ComponentResource[] {
-  const component = (name: string, type: string, items: Readonly<Record<string, string>>): ComponentResource => ({
+  const component = (
+    name: string,
+    type: string,
+    items: Readonly<Record<string, string>>,
+  ): ComponentResource => ({
     kind: 'Component',
     name,
     namespace: '',

@@ -9,20 +9,20 @@ import { createAppHealth } from './app-channel/app-health.ts';
 import { asGrpcChannel, createAppChannel } from './app-channel/create.ts';
 import { eventFields } from './app-channel/grpc-event.ts';
 import { createHealth } from './building-blocks/health/health.ts';
-import { createComponentHost } from './components/host.ts';
 import { resolveEndpoints } from './components/endpoints.ts';
+import { createComponentHost } from './components/host.ts';
 import { createRegistry } from './components/registry.ts';
-import { createComponentStore, type ComponentStore } from './components/store.ts';
-import type { Blocks } from './contracts/blocks.ts';
+import { type ComponentStore, createComponentStore } from './components/store.ts';
 import type { AppChannel } from './contracts/app-channel.ts';
+import type { Blocks } from './contracts/blocks.ts';
 import type { ComponentDeps } from './contracts/component.ts';
 import type { HttpMiddleware } from './contracts/http-middleware.ts';
 import { isTruthy } from './contracts/metadata.ts';
 import type { PipelineHandler } from './contracts/resource.ts';
 import type { SidecarOptions } from './flags.ts';
-import { createGrpcServer, type GrpcServer } from './grpc/server.ts';
 import { createProxyHandler } from './grpc/proxy.ts';
 import { createReflectionServices } from './grpc/reflection.ts';
+import { createGrpcServer, type GrpcServer } from './grpc/server.ts';
 import { createDaprService } from './grpc/services/dapr.ts';
 import { createGrpcClientPool } from './grpc-client/client.ts';
 import { createMetricsServer } from './http/metrics-server.ts';
@@ -94,7 +94,15 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
     env: node.env,
   });
   const sources = { env: node.env, ids: node.ids, appId, namespace };
-  const host = createComponentHost({ registry, store, log, metrics, sources, denied: configuration.deniedComponents, deps });
+  const host = createComponentHost({
+    registry,
+    store,
+    log,
+    metrics,
+    sources,
+    denied: configuration.deniedComponents,
+    deps,
+  });
   stack.defer(() => host.closeAll());
 
   const names = await startNameResolution({
@@ -102,7 +110,13 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
     registry,
     deps: deps('nameresolution'),
     pool: node.shared,
-    announcement: { appId, namespace, address: setup.hostAddress, internalPort: setup.internalPort, httpPort: options.httpPort },
+    announcement: {
+      appId,
+      namespace,
+      address: setup.hostAddress,
+      internalPort: setup.internalPort,
+      httpPort: options.httpPort,
+    },
     log,
     signal,
   });
@@ -175,9 +189,15 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
           resolver: () => names.resolver,
           clients,
           appClient: () => asGrpcChannel(channel)?.client,
-          appHealth: { get healthy() { return !options.appHealth.enabled || appHealth.healthy; } },
+          appHealth: {
+            get healthy() {
+              return !options.appHealth.enabled || appHealth.healthy;
+            },
+          },
           appToken: token,
-          ...(configuration.accessControl === undefined ? {} : { accessControl: configuration.accessControl }),
+          ...(configuration.accessControl === undefined
+            ? {}
+            : { accessControl: configuration.accessControl }),
         },
       ),
   });
@@ -197,13 +217,22 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
   health.ready('internal-grpc-server');
 
   const draining = new AbortController();
-  const dapr = createDaprService({ blocks, appId, namespace, clock, topicEventFields: eventFields, draining: draining.signal });
+  const dapr = createDaprService({
+    blocks,
+    appId,
+    namespace,
+    clock,
+    topicEventFields: eventFields,
+    draining: draining.signal,
+  });
   const grpc = createGrpcServer({
     ...grpcShared,
     protocol: 'grpc',
     addresses,
     port: options.grpcPort,
-    ...(options.unixSocketDir === undefined ? {} : { unixSocket: `${options.unixSocketDir}/dapr-${appId}-grpc.socket` }),
+    ...(options.unixSocketDir === undefined
+      ? {}
+      : { unixSocket: `${options.unixSocketDir}/dapr-${appId}-grpc.socket` }),
     services: [dapr, ...createReflectionServices([dapr])],
     unknownMethod: proxy,
     ...(apiToken === '' ? {} : { apiToken }),
@@ -231,17 +260,25 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
     apiLogging: { ...configuration.apiLogging, enabled: apiLogging },
     addresses,
     port: options.httpPort,
-    ...(options.publicPort === undefined ? {} : { publicPort: options.publicPort, publicAddress: options.publicAddress }),
+    ...(options.publicPort === undefined
+      ? {}
+      : { publicPort: options.publicPort, publicAddress: options.publicAddress }),
     ...(options.unixSocketDir === undefined ? {} : { unixSocket: options.unixSocketDir }),
     h2c: !isTruthy(node.env['DAPR_HTTP_DISABLE_H2C']),
   });
   stack.defer(() => http.close(graceMs));
   await http.listen();
-  log.info(`HTTP server is running on port ${options.unixSocketDir === undefined ? http.port : 'unix socket'}`);
+  log.info(
+    `HTTP server is running on port ${options.unixSocketDir === undefined ? http.port : 'unix socket'}`,
+  );
   health.ready('http-server');
 
   if (options.metricsPort !== undefined && configuration.metrics.enabled) {
-    const server = createMetricsServer({ address: options.metricsAddress, port: options.metricsPort, render: () => metrics.render() });
+    const server = createMetricsServer({
+      address: options.metricsAddress,
+      port: options.metricsPort,
+      render: () => metrics.render(),
+    });
     await server.listen();
     stack.defer(() => server.close());
   }
@@ -286,7 +323,11 @@ function appToken(node: Node): { readonly token?: string } {
   return token === '' ? {} : { token };
 }
 
-function createChannel(request: SidecarRequest, setup: SidecarSetup, store: ComponentStore): AppChannel | undefined {
+function createChannel(
+  request: SidecarRequest,
+  setup: SidecarSetup,
+  store: ComponentStore,
+): AppChannel | undefined {
   const { options, node } = request;
   if (options.appPort === 0) return undefined;
   const pipeline = pipelineOf(setup.configuration.appHttpPipeline, store)();
@@ -305,7 +346,10 @@ function createChannel(request: SidecarRequest, setup: SidecarSetup, store: Comp
 }
 
 /** Middleware components in the order of the pipeline; a missing one is left out silently (components reference, section 9). */
-function pipelineOf(handlers: readonly PipelineHandler[], store: ComponentStore): () => readonly HttpMiddleware[] {
+function pipelineOf(
+  handlers: readonly PipelineHandler[],
+  store: ComponentStore,
+): () => readonly HttpMiddleware[] {
   if (handlers.length === 0) return () => [];
   return () => handlers.flatMap(({ name }) => store.get('middleware', name)?.instance ?? []);
 }

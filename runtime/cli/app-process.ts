@@ -3,8 +3,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { errorText } from '../contracts/error.ts';
 import type { Clock } from '../contracts/clock.ts';
+import { errorText } from '../contracts/error.ts';
 import type { SidecarOptions } from '../flags.ts';
 import { print } from './output.ts';
 
@@ -27,7 +27,10 @@ const SIGNAL_EXIT = 128;
 const KILLED = 9;
 
 /** What `dapr run` gives an app, so that SDKs find their sidecar. */
-function appEnvironment(app: AppCommand, inherited: Readonly<Record<string, string | undefined>>): NodeJS.ProcessEnv {
+function appEnvironment(
+  app: AppCommand,
+  inherited: Readonly<Record<string, string | undefined>>,
+): NodeJS.ProcessEnv {
   const { options } = app;
   return {
     ...inherited,
@@ -48,7 +51,11 @@ function forward(stream: Readable | null, appId: string): void {
 }
 
 /** Starts the app in a process group of its own, so that a stop reaches what it started. */
-export function startApp(app: AppCommand, inherited: Readonly<Record<string, string | undefined>>, clock: Clock): AppProcess {
+export function startApp(
+  app: AppCommand,
+  inherited: Readonly<Record<string, string | undefined>>,
+  clock: Clock,
+): AppProcess {
   const [file = '', ...args] = app.command;
   const child: ChildProcess = spawn(file, args, {
     ...(app.directory === undefined ? {} : { cwd: app.directory }),

@@ -23,8 +23,10 @@ const USAGE_EXIT = 2;
 async function answeredAtOnce(given: GivenFlags): Promise<boolean> {
   if (given.values.has('help')) print(DAPRD_USAGE + flagHelp());
   else if (given.values.has('version')) print(daprVersion);
-  else if (given.values.has('build-info')) print(`Version: ${daprVersion}\nGit Commit: skerry-${skerryVersion}\nGit Version: ${skerryVersion}`);
-  else if (given.values.has('wait')) await waitForSidecar(Number(given.values.get('dapr-http-port')?.at(-1) ?? '3500'), systemClock());
+  else if (given.values.has('build-info'))
+    print(`Version: ${daprVersion}\nGit Commit: skerry-${skerryVersion}\nGit Version: ${skerryVersion}`);
+  else if (given.values.has('wait'))
+    await waitForSidecar(Number(given.values.get('dapr-http-port')?.at(-1) ?? '3500'), systemClock());
   else return false;
   return true;
 }
@@ -45,7 +47,14 @@ export async function runDaprd(args: readonly string[], setup: ProgramSetup): Pr
       process.exitCode = (await validate([sidecar], setup.env)) ? 0 : 1;
       return;
     }
-    await runProcess({ node, sidecars: [sidecar], name: sidecar.appId, version: daprVersion, defaults: false, ...setup });
+    await runProcess({
+      node,
+      sidecars: [sidecar],
+      name: sidecar.appId,
+      version: daprVersion,
+      defaults: false,
+      ...setup,
+    });
   } catch (error) {
     refuse(error, 1);
   }

@@ -9,8 +9,12 @@ const DEFAULTS: Readonly<Record<string, string>> = {
 };
 
 /** `given` with our defaults for what was not given. */
-export function withNodeDefaults(given: GivenFlags, extra: Readonly<Record<string, string>> = {}): GivenFlags {
+export function withNodeDefaults(
+  given: GivenFlags,
+  extra: Readonly<Record<string, string>> = {},
+): GivenFlags {
   const values = new Map(given.values);
-  for (const [name, value] of Object.entries({ ...DEFAULTS, ...extra })) if (!values.has(name)) values.set(name, [value]);
+  for (const [name, value] of Object.entries({ ...DEFAULTS, ...extra }))
+    if (!values.has(name)) values.set(name, [value]);
   return { values, rest: given.rest };
 }

@@ -5,7 +5,7 @@ import { daprVersion } from '../build-info.ts';
 import { FlagError, type GivenFlags, nodeOptions, parseFlags, sidecarOptions } from '../flags.ts';
 import { systemClock } from '../platform/system-clock.ts';
 import { runProcess } from '../process.ts';
-import { readRunFile, type RunFileApp } from '../resources/run-file.ts';
+import { type RunFileApp, readRunFile } from '../resources/run-file.ts';
 import { type AppCommand, type AppProcess, startApp } from './app-process.ts';
 import type { ProgramSetup } from './daprd.ts';
 import { withNodeDefaults } from './node-defaults.ts';
@@ -20,7 +20,9 @@ export async function upCommand(args: readonly string[], setup: ProgramSetup): P
   const { file, flags } = splitFile(args);
   const runFile = await readRunFile(file);
   const shared = withNodeDefaults(parseFlags(flags));
-  const apps = runFile.apps.map((app, index) => appCommand(app, index, shared, runFile.apps, dirname(resolve(file))));
+  const apps = runFile.apps.map((app, index) =>
+    appCommand(app, index, shared, runFile.apps, dirname(resolve(file))),
+  );
   const sidecars = apps.map((app) => app.options);
   if (shared.values.has('validate')) {
     process.exitCode = (await validate(sidecars, setup.env)) ? 0 : 1;
@@ -38,7 +40,9 @@ export async function upCommand(args: readonly string[], setup: ProgramSetup): P
     onServing: async () => {
       for (const app of apps) {
         const { options } = app;
-        print(`${options.appId}: HTTP on ${options.httpPort}, gRPC on ${options.grpcPort}${options.appPort === 0 ? '' : `, app on ${options.appPort}`}`);
+        print(
+          `${options.appId}: HTTP on ${options.httpPort}, gRPC on ${options.grpcPort}${options.appPort === 0 ? '' : `, app on ${options.appPort}`}`,
+        );
         if (app.command.length === 0) continue;
         const started = startApp(app, setup.env, clock);
         running.push(started);
@@ -53,7 +57,8 @@ export async function upCommand(args: readonly string[], setup: ProgramSetup): P
 function splitFile(args: readonly string[]): { readonly file: string; readonly flags: readonly string[] } {
   const at = args.findIndex((arg) => arg === '-f' || arg === '--run-file' || arg === '--file');
   const file = at < 0 ? undefined : args[at + 1];
-  if (file === undefined) throw new FlagError('up needs -f FILE, a Dapr multi-app run file such as dapr.yaml');
+  if (file === undefined)
+    throw new FlagError('up needs -f FILE, a Dapr multi-app run file such as dapr.yaml');
   return { file, flags: args.filter((_, index) => index !== at && index !== at + 1) };
 }
 
@@ -67,7 +72,13 @@ function freePort(first: number, index: number, taken: readonly (number | undefi
   }
 }
 
-function appCommand(app: RunFileApp, index: number, shared: GivenFlags, all: readonly RunFileApp[], base: string): AppCommand {
+function appCommand(
+  app: RunFileApp,
+  index: number,
+  shared: GivenFlags,
+  all: readonly RunFileApp[],
+  base: string,
+): AppCommand {
   const values = new Map(shared.values);
   const set = (name: string, value: string | number | boolean | undefined): void => {
     if (value !== undefined) values.set(name, [String(value)]);
@@ -83,10 +94,38 @@ function appCommand(app: RunFileApp, index: number, shared: GivenFlags, all: rea
   set('app-health-threshold', app.appHealthThreshold);
   set('enable-api-logging', app.enableApiLogging);
   set('unix-domain-socket', app.unixDomainSocket);
-  set('dapr-http-port', app.daprHttpPort ?? freePort(FIRST_HTTP_PORT, index, all.map((other) => other.daprHttpPort)));
-  set('dapr-grpc-port', app.daprGrpcPort ?? freePort(FIRST_GRPC_PORT, index, all.map((other) => other.daprGrpcPort)));
-  set('metrics-port', app.metricsPort ?? freePort(FIRST_METRICS_PORT, index, all.map((other) => other.metricsPort)));
-  if (app.resourcesPaths.length > 0) values.set('resources-path', app.resourcesPaths.map((path) => resolve(base, path)));
+  set(
+    'dapr-http-port',
+    app.daprHttpPort ??
+      freePort(
+        FIRST_HTTP_PORT,
+        index,
+        all.map((other) => other.daprHttpPort),
+      ),
+  );
+  set(
+    'dapr-grpc-port',
+    app.daprGrpcPort ??
+      freePort(
+        FIRST_GRPC_PORT,
+        index,
+        all.map((other) => other.daprGrpcPort),
+      ),
+  );
+  set(
+    'metrics-port',
+    app.metricsPort ??
+      freePort(
+        FIRST_METRICS_PORT,
+        index,
+        all.map((other) => other.metricsPort),
+      ),
+  );
+  if (app.resourcesPaths.length > 0)
+    values.set(
+      'resources-path',
+      app.resourcesPaths.map((path) => resolve(base, path)),
+    );
   if (app.configFile !== undefined) set('config', resolve(base, app.configFile));
   return {
     options: sidecarOptions({ values, rest: [] }),

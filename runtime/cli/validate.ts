@@ -10,17 +10,29 @@ import { loadResources } from '../resources/load.ts';
 import { print } from './output.ts';
 
 /** True when nothing is wrong. */
-export async function validate(sidecars: readonly SidecarOptions[], env: Readonly<Record<string, string | undefined>>): Promise<boolean> {
+export async function validate(
+  sidecars: readonly SidecarOptions[],
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<boolean> {
   const registry = createRegistry(catalog);
   const found: string[] = [];
   for (const options of sidecars) {
     const configuration = await loadConfiguration(options.configFiles, env);
     if (!configuration.ok) found.push(...configuration.faults.map(faultText));
-    const resources = await loadResources({ directories: options.resourcePaths, appId: options.appId, namespace: env['NAMESPACE'] });
+    const resources = await loadResources({
+      directories: options.resourcePaths,
+      appId: options.appId,
+      namespace: env['NAMESPACE'],
+    });
     found.push(...resources.faults.map(faultText));
     for (const component of resources.components) {
       const faults = await validateComponent(component, registry);
-      found.push(...faults.map((fault) => `${component.origin.file} (document ${component.origin.document}): Component ${component.name}: ${fault}`));
+      found.push(
+        ...faults.map(
+          (fault) =>
+            `${component.origin.file} (document ${component.origin.document}): Component ${component.name}: ${fault}`,
+        ),
+      );
     }
   }
   for (const fault of new Set(found)) print(fault);

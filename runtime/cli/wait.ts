@@ -17,10 +17,13 @@ export async function waitForSidecar(httpPort: number, clock: Clock): Promise<bo
 
 function isReady(port: number): Promise<boolean> {
   return new Promise((resolve) => {
-    const request = get({ host: 'localhost', port, path: '/v1.0/healthz/outbound', timeout: REQUEST_LIMIT_MS }, (response) => {
-      response.resume();
-      resolve(response.statusCode === 204);
-    });
+    const request = get(
+      { host: 'localhost', port, path: '/v1.0/healthz/outbound', timeout: REQUEST_LIMIT_MS },
+      (response) => {
+        response.resume();
+        resolve(response.statusCode === 204);
+      },
+    );
     request.once('error', () => resolve(false));
     request.once('timeout', () => request.destroy());
   });

@@ -26,7 +26,9 @@ export async function resolveEndpoints(
     try {
       endpoints.set(resource.name, await resolveEndpoint(resource, components, sources));
     } catch (error) {
-      sources.log.warn(`HTTPEndpoint ${resource.name} cannot be used: ${errorText(error)} [${resource.origin.file}]`);
+      sources.log.warn(
+        `HTTPEndpoint ${resource.name} cannot be used: ${errorText(error)} [${resource.origin.file}]`,
+      );
     }
   }
   return endpoints;
@@ -38,11 +40,14 @@ async function resolveEndpoint(
   sources: Omit<ItemSources, 'secret'>,
 ): Promise<CallableEndpoint> {
   const store = components.get('secretstores', resource.secretStore);
-  const from: ItemSources = store === undefined
-    ? sources
-    : { ...sources, secret: (name) => store.instance.get(name, {}, AbortSignal.timeout(SECRET_LIMIT_MS)) };
+  const from: ItemSources =
+    store === undefined
+      ? sources
+      : { ...sources, secret: (name) => store.instance.get(name, {}, AbortSignal.timeout(SECRET_LIMIT_MS)) };
   const text = (entry: MetadataEntry | undefined): Promise<string | undefined> =>
-    entry === undefined ? Promise.resolve(undefined) : resolveEntry(entry, `HTTPEndpoint ${resource.name}`, from);
+    entry === undefined
+      ? Promise.resolve(undefined)
+      : resolveEntry(entry, `HTTPEndpoint ${resource.name}`, from);
   const headers: [string, string][] = [];
   for (const entry of resource.headers) headers.push([entry.name, (await text(entry)) ?? '']);
   const rootCa = await text(resource.clientTls.rootCa);
@@ -53,5 +58,10 @@ async function resolveEndpoint(
     ...(certificate === undefined ? {} : { certificate }),
     ...(privateKey === undefined ? {} : { privateKey }),
   };
-  return { name: resource.name, baseUrl: resource.baseUrl, headers, ...(Object.keys(tls).length === 0 ? {} : { tls }) };
+  return {
+    name: resource.name,
+    baseUrl: resource.baseUrl,
+    headers,
+    ...(Object.keys(tls).length === 0 ? {} : { tls }),
+  };
 }

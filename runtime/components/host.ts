@@ -4,12 +4,19 @@
  * `ignoreErrors` is honoured here and nowhere else.
  */
 
-import type { AnyComponentDefinition, Category, ComponentDeps } from '../contracts/component.ts';
+import type { Clock } from '../contracts/clock.ts';
+import type {
+  AnyComponentDefinition,
+  Category,
+  ComponentDeps,
+  ComponentInstance,
+} from '../contracts/component.ts';
 import type { LoadedComponent } from '../contracts/component-source.ts';
+import { formatGoDuration } from '../contracts/duration.ts';
 import { errorText } from '../contracts/error.ts';
 import type { Logger } from '../contracts/logger.ts';
-import type { Metrics } from '../contracts/metrics.ts';
 import { decodeMetadata } from '../contracts/metadata.ts';
+import type { Metrics } from '../contracts/metrics.ts';
 import type { ComponentResource } from '../contracts/resource.ts';
 import { type ItemSources, resolveItems } from './metadata-items.ts';
 import { normaliseVersion, type Registry } from './registry.ts';
@@ -102,27 +109,20 @@ export function createComponentHost(options: ComponentHostOptions): ComponentHos
         `component ${resource.name} (${resource.type}): metadata item '${item}' is not known and has no effect (known: ${definition.metadata.names.join(', ')}) [${resource.origin.file}]`,
       );
     }
+    const deps = options.deps(resource.name);
     let instance: LoadedComponent['instance'];
     try {
-      instance = definition.create(decoded.value, options.deps(resource.name)) as LoadedComponent['instance'];
+      instance = definition.create(decoded.value, deps) as LoadedComponent['instance'];
     } catch (error) {
       throw new ComponentFailure(resource, 'CREATE_COMPONENT_FAILURE', errorText(error));
     }
-    const timeout = AbortSignal.timeout(resource.initTimeoutMs);
     try {
-      await instance.init(AbortSignal.any([signal, timeout]));
-      if (timeout.aborted) throw new Error(`init timed out after ${resource.initTimeoutMs}ms`);
+      await initWithin(instance, resource, signal, deps.clock);
     } catch (error) {
       await instance
         .close()
         .catch((cause: Error) => log.debug(`closing ${resource.name} after a failed init`, { error: cause }));
-      throw new ComponentFailure(
-        resource,
-        'INIT_COMPONENT_FAILURE',
-        timeout.aborted
-          ? `init timed out for component ${resource.name} exceeded after ${resource.initTimeoutMs}ms`
-          : errorText(error),
-      );
+      throw new ComponentFailure(resource, 'INIT_COMPONENT_FAILURE', errorText(error));
     }
     return {
       name: resource.name,
@@ -170,7 +170,11 @@ export function createComponentHost(options: ComponentHostOptions): ComponentHos
       log.info(`Component loaded: ${resource.name} (${resource.type}/${component.version})`);
     } catch (error) {
       const reason = error instanceof ComponentFailure ? error.phase : 'init';
-      metrics.count('runtime_component_init_fail_total', { component: resource.type, componentName: resource.name, reason });
+      metrics.count('runtime_component_init_fail_total', {
+        component: resource.type,
+        componentName: resource.name,
+        reason,
+      });
       if (!resource.ignoreErrors) throw error;
       log.error(errorText(error));
       return;
@@ -189,16 +193,28 @@ export function createComponentHost(options: ComponentHostOptions): ComponentHos
       .catch((error: Error) => log.error(`closing component ${component.name} failed`, { error }));
   };
 
+  const closeAll = async (): Promise<void> => {
+    waiting.clear();
+    const components = store.all();
+    for (const component of components) store.remove(component.name);
+    await Promise.all(components.map(closeOne));
+  };
+
   return {
     load,
     loadAll: async (resources, signal) => {
       const isSecretStore = (resource: ComponentResource): boolean =>
         resource.type.toLowerCase().startsWith('secretstores.');
-      for (const resource of [
+      const ordered = [
         ...resources.filter(isSecretStore),
-        ...resources.filter((r) => !isSecretStore(r)),
-      ])
-        await load(resource, signal);
+        ...resources.filter((resource) => !isSecretStore(resource)),
+      ];
+      try {
+        for (const resource of ordered) await load(resource, signal);
+      } catch (error) {
+        await closeAll();
+        throw error;
+      }
     },
     unload: async (name) => {
       waiting.delete(name);
@@ -207,12 +223,38 @@ export function createComponentHost(options: ComponentHostOptions): ComponentHos
       await closeOne(component);
       log.info(`Component unloaded: ${name}`);
     },
-    closeAll: async () => {
-      const components = store.all();
-      for (const component of components) store.remove(component.name);
-      await Promise.all(components.map(closeOne));
-    },
+    closeAll,
   };
+}
+
+/** `init` under its timeout. One that does not listen to its signal is left behind: the start must go on. */
+async function initWithin(
+  instance: ComponentInstance,
+  resource: ComponentResource,
+  signal: AbortSignal,
+  clock: Clock,
+): Promise<void> {
+  const limit = new AbortController();
+  const timer = clock.startTimer(resource.initTimeoutMs, () =>
+    limit.abort(
+      new Error(
+        `init timed out for component ${resource.name} exceeded after ${formatGoDuration(resource.initTimeoutMs)}`,
+      ),
+    ),
+  );
+  const either = AbortSignal.any([signal, limit.signal]);
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const abort = (): void => reject(either.reason);
+  either.addEventListener('abort', abort, { once: true });
+  if (either.aborted) abort();
+  try {
+    await Promise.race([instance.init(either), aborted]);
+  } catch (error) {
+    throw limit.signal.aborted ? limit.signal.reason : error;
+  } finally {
+    timer.cancel();
+    either.removeEventListener('abort', abort);
+  }
 }
 
 /** State stores show `ACTOR` when they have what actors need; bindings show their directions. */

@@ -62,23 +62,34 @@ export async function resolveEntry(
 ): Promise<string | undefined> {
   if (entry.value !== undefined && entry.value !== '') return entry.value;
   if (entry.envRef !== undefined) {
-    if (envRefAllowed(entry.envRef, sources.env)) return sources.env[entry.envRef] ?? '';
+    if (envRefAllowed(entry.envRef, sources.env)) return own(sources.env, entry.envRef);
     sources.log.warn(`item ${entry.name} of ${owner}: envRef must not read the variable ${entry.envRef}`);
     return entry.value;
   }
-  if (entry.secretKeyRef !== undefined) {
-    const { name, key } = entry.secretKeyRef;
-    if (sources.secret === undefined) {
-      sources.log.error(
-        `item ${entry.name} of ${owner}: secretKeyRef needs auth.secretStore to name a secret store`,
-      );
-      return entry.value;
-    }
-    const secret = await sources.secret(name).catch((error: Error) => {
-      sources.log.error(`item ${entry.name} of ${owner}: secret ${name} cannot be read`, { error });
-      return undefined;
-    });
-    return secret?.[key] === undefined || secret[key] === '' ? entry.value : secret[key];
+  if (entry.secretKeyRef === undefined) return entry.value;
+  const found = await secretText(entry.name, entry.secretKeyRef, owner, sources);
+  return found === '' ? entry.value : found;
+}
+
+/** Value of a member of its own, never one inherited such as `toString`. */
+function own(map: Readonly<Record<string, string | undefined>>, name: string): string {
+  return Object.hasOwn(map, name) ? (map[name] ?? '') : '';
+}
+
+/** Empty when the secret cannot be had; the log says why. */
+async function secretText(
+  item: string,
+  { name, key }: { readonly name: string; readonly key: string },
+  owner: string,
+  sources: ItemSources,
+): Promise<string> {
+  if (sources.secret === undefined) {
+    sources.log.error(`item ${item} of ${owner}: secretKeyRef needs auth.secretStore to name a secret store`);
+    return '';
   }
-  return entry.value;
+  const secret = await sources.secret(name).catch((error: Error) => {
+    sources.log.error(`item ${item} of ${owner}: secret ${name} cannot be read`, { error });
+    return undefined;
+  });
+  return secret === undefined ? '' : own(secret, key);
 }

@@ -6,7 +6,10 @@ import type { ComponentResource } from '../contracts/resource.ts';
 import type { Registry } from './registry.ts';
 
 /** What is wrong; items that come from a secret or the environment count as present. */
-export async function validateComponent(resource: ComponentResource, registry: Registry): Promise<readonly string[]> {
+export async function validateComponent(
+  resource: ComponentResource,
+  registry: Registry,
+): Promise<readonly string[]> {
   try {
     const definition = await registry.find(resource.type, resource.version);
     const items: Record<string, string> = {};
@@ -17,7 +20,9 @@ export async function validateComponent(resource: ComponentResource, registry: R
     }
     const decoded = decodeMetadata(definition.metadata, items);
     if (!decoded.ok) return decoded.faults;
-    return decoded.unknown.map((item) => `metadata item '${item}' is not known (known: ${definition.metadata.names.join(', ')})`);
+    return decoded.unknown.map(
+      (item) => `metadata item '${item}' is not known (known: ${definition.metadata.names.join(', ')})`,
+    );
   } catch (error) {
     return [errorText(error)];
   }

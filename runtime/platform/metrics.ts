@@ -50,7 +50,8 @@ export function createMetrics(options: MetricsOptions): MetricsRegistry {
   /** Series text of label objects that callers keep and pass again. */
   const known = new WeakMap<Labels, string>();
   const seriesKey = (name: string, labels: Labels): string => {
-    if (options.rewrite !== undefined) return labelText({ ...options.common, ...options.rewrite(name, labels) });
+    if (options.rewrite !== undefined)
+      return labelText({ ...options.common, ...options.rewrite(name, labels) });
     let text = known.get(labels);
     if (text === undefined) {
       text = labelText({ ...options.common, ...labels });

@@ -169,6 +169,33 @@ export type LoadedConfiguration =
     }
   | { readonly ok: false; readonly faults: readonly ResourceFault[] };
 
+type Spec = z.output<typeof specSchema>;
+
+/** What one file gives; faults of it are fatal. */
+async function readOne(
+  file: string,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<{
+  readonly document?: Readonly<Record<string, unknown>>;
+  readonly faults: readonly ResourceFault[];
+}> {
+  const origin = { file, document: 0 };
+  const source = await readFile(file, 'utf8').catch((error: Error) => error);
+  if (typeof source !== 'string') {
+    const message = `cannot be read: ${source.message}`;
+    return { faults: [{ origin, field: '--config', message, fatal: true }] };
+  }
+  const { documents, faults: broken } = parseDocuments(expandEnvironment(source, env), file);
+  const faults = broken.map((fault) => ({ ...fault, fatal: true }));
+  const document = documents[0]?.value;
+  if (document === undefined) return { faults };
+  if (document['kind'] !== 'Configuration') {
+    const message = `expected Configuration, got '${document['kind']}'`;
+    return { faults: [...faults, { origin, field: 'kind', message, fatal: true }] };
+  }
+  return { document, faults };
+}
+
 /** Reads and merges `files`; no file gives the defaults. */
 export async function loadConfiguration(
   files: readonly string[],
@@ -178,27 +205,11 @@ export async function loadConfiguration(
   let spec: unknown = {};
   let name = 'daprsystem';
   for (const file of files) {
-    const origin = { file, document: 0 };
-    const source = await readFile(file, 'utf8').catch((error: Error) => error);
-    if (typeof source !== 'string') {
-      faults.push({ origin, field: '--config', message: `cannot be read: ${source.message}`, fatal: true });
-      continue;
-    }
-    const { documents, faults: broken } = parseDocuments(expandEnvironment(source, env), file);
-    faults.push(...broken.map((fault) => ({ ...fault, fatal: true })));
-    const document = documents[0];
+    const { document, faults: found } = await readOne(file, env);
+    faults.push(...found);
     if (document === undefined) continue;
-    if (document.value['kind'] !== 'Configuration') {
-      faults.push({
-        origin,
-        field: 'kind',
-        message: `expected Configuration, got '${document.value['kind']}'`,
-        fatal: true,
-      });
-      continue;
-    }
-    if (isObject(document.value['metadata'])) name = String(document.value['metadata']['name'] ?? name);
-    spec = overlay(spec, document.value['spec'] ?? {});
+    if (isObject(document['metadata'])) name = String(document['metadata']['name'] ?? name);
+    spec = overlay(spec, document['spec'] ?? {});
   }
   const parsed = specSchema.safeParse(spec);
   const origin = { file: files.join(', '), document: 0 };
@@ -214,65 +225,82 @@ export async function loadConfiguration(
   };
 }
 
-function build(name: string, spec: z.output<typeof specSchema>): ConfigurationResource {
-  const metric = spec.metric ?? {};
-  const metrics = spec.metrics ?? {};
-  const http = { ...metric.http, ...metrics.http };
-  const buckets = metrics.latencyDistributionBuckets ?? metric.latencyDistributionBuckets ?? [];
+function build(name: string, spec: Spec): ConfigurationResource {
   const acl = spec.accessControl;
   return {
     name,
-    tracing: {
-      samplingRate: spec.tracing?.samplingRate ?? '',
-      stdout: spec.tracing?.stdout ?? false,
-      zipkinEndpoint: spec.tracing?.zipkin?.endpointAddress ?? '',
-      otel: {
-        endpointAddress: spec.tracing?.otel?.endpointAddress ?? '',
-        protocol: spec.tracing?.otel?.protocol ?? '',
-        isSecure: spec.tracing?.otel?.isSecure ?? true,
-        headers: {},
-        timeoutMs: 10_000,
-      },
-    },
-    metrics: {
-      enabled: metrics.enabled ?? metric.enabled ?? true,
-      recordErrorCodes: metrics.recordErrorCodes ?? metric.recordErrorCodes ?? false,
-      increasedCardinality: http.increasedCardinality ?? true,
-      pathMatching: http.pathMatching ?? [],
-      excludeVerbs: http.excludeVerbs ?? false,
-      latencyBuckets: buckets.length > 0 ? buckets : DEFAULT_LATENCY_BUCKETS,
-      rules: metrics.rules ?? metric.rules ?? [],
-    },
+    tracing: tracingOf(spec.tracing ?? {}),
+    metrics: metricsOf(spec.metric ?? {}, spec.metrics ?? {}),
     httpPipeline: spec.httpPipeline,
     appHttpPipeline: spec.appHttpPipeline,
-    nameResolution: {
-      component:
-        spec.nameResolution?.component === undefined || spec.nameResolution.component === ''
-          ? 'mdns'
-          : spec.nameResolution.component,
-      version:
-        spec.nameResolution?.version === undefined || spec.nameResolution.version === ''
-          ? 'v1'
-          : spec.nameResolution.version,
-      configuration: spec.nameResolution?.configuration ?? {},
-    },
+    nameResolution: nameResolutionOf(spec.nameResolution),
     secretScopes: spec.secrets?.scopes ?? [],
-    api: { allowed: spec.api?.allowed ?? [], denied: spec.api?.denied ?? [] },
+    api: spec.api ?? { allowed: [], denied: [] },
     ...(acl == null
       ? {}
       : {
           accessControl: {
             defaultAction: acl.defaultAction,
-            trustDomain: acl.trustDomain === '' ? 'public' : acl.trustDomain,
+            trustDomain: orDefault(acl.trustDomain, 'public'),
             policies: acl.policies ?? [],
           },
         }),
     features: Object.fromEntries((spec.features ?? []).map((feature) => [feature.name, feature.enabled])),
     deniedComponents: spec.components?.deny ?? [],
-    apiLogging: {
-      enabled: spec.logging?.apiLogging?.enabled ?? false,
-      obfuscateUrls: spec.logging?.apiLogging?.obfuscateURLs ?? false,
-      omitHealthChecks: spec.logging?.apiLogging?.omitHealthChecks ?? false,
+    apiLogging: apiLoggingOf(spec.logging?.apiLogging),
+  };
+}
+
+function orDefault(value: string | undefined, fallback: string): string {
+  return value === undefined || value === '' ? fallback : value;
+}
+
+function tracingOf(spec: Partial<NonNullable<Spec['tracing']>>): ConfigurationResource['tracing'] {
+  return {
+    samplingRate: spec.samplingRate ?? '',
+    stdout: spec.stdout ?? false,
+    zipkinEndpoint: spec.zipkin?.endpointAddress ?? '',
+    otel: {
+      endpointAddress: spec.otel?.endpointAddress ?? '',
+      protocol: spec.otel?.protocol ?? '',
+      isSecure: spec.otel?.isSecure ?? true,
+      headers: {},
+      timeoutMs: 10_000,
     },
+  };
+}
+
+type MetricSpec = NonNullable<Spec['metric']>;
+
+/** `metrics` wins over its older spelling `metric`. */
+function metricsOf(metric: MetricSpec, metrics: MetricSpec): ConfigurationResource['metrics'] {
+  const http = { ...metric.http, ...metrics.http };
+  const buckets = metrics.latencyDistributionBuckets ?? metric.latencyDistributionBuckets ?? [];
+  return {
+    enabled: metrics.enabled ?? metric.enabled ?? true,
+    recordErrorCodes: metrics.recordErrorCodes ?? metric.recordErrorCodes ?? false,
+    increasedCardinality: http.increasedCardinality ?? true,
+    pathMatching: http.pathMatching ?? [],
+    excludeVerbs: http.excludeVerbs ?? false,
+    latencyBuckets: buckets.length > 0 ? buckets : DEFAULT_LATENCY_BUCKETS,
+    rules: metrics.rules ?? metric.rules ?? [],
+  };
+}
+
+function nameResolutionOf(spec: Spec['nameResolution']): ConfigurationResource['nameResolution'] {
+  return {
+    component: orDefault(spec?.component, 'mdns'),
+    version: orDefault(spec?.version, 'v1'),
+    configuration: spec?.configuration ?? {},
+  };
+}
+
+function apiLoggingOf(
+  spec: NonNullable<Spec['logging']>['apiLogging'] | undefined,
+): ConfigurationResource['apiLogging'] {
+  return {
+    enabled: spec?.enabled ?? false,
+    obfuscateUrls: spec?.obfuscateURLs ?? false,
+    omitHealthChecks: spec?.omitHealthChecks ?? false,
   };
 }

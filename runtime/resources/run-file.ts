@@ -54,15 +54,19 @@ const shared = {
 const fileSchema = z.object({
   version: z.literal(1, { error: 'expected 1' }),
   common: z.object(shared).optional(),
-  apps: z.array(z.object({
-    ...shared,
-    appID: z.string({ error: 'expected an app id' }).optional(),
-    appDirPath: z.string().optional(),
-    command: z.array(z.string()).optional(),
-    daprHTTPPort: port.optional(),
-    daprGRPCPort: port.optional(),
-    metricsPort: port.optional(),
-  })).min(1, 'expected at least one app'),
+  apps: z
+    .array(
+      z.object({
+        ...shared,
+        appID: z.string({ error: 'expected an app id' }).optional(),
+        appDirPath: z.string().optional(),
+        command: z.array(z.string()).optional(),
+        daprHTTPPort: port.optional(),
+        daprGRPCPort: port.optional(),
+        metricsPort: port.optional(),
+      }),
+    )
+    .min(1, 'expected at least one app'),
 });
 
 type Shared = Partial<z.output<z.ZodObject<typeof shared>>>;
@@ -74,20 +78,43 @@ export async function readRunFile(file: string): Promise<RunFile> {
   if (faults.length > 0) throw new Error(faults.map(faultText).join('; '));
   const parsed = fileSchema.safeParse(documents[0]?.value ?? {});
   if (!parsed.success) {
-    throw new Error(parsed.error.issues.map((issue) => `${file}: ${issue.path.join('.')}: ${issue.message}`).join('; '));
+    throw new Error(
+      parsed.error.issues.map((issue) => `${file}: ${issue.path.join('.')}: ${issue.message}`).join('; '),
+    );
   }
   const { common = {}, apps } = parsed.data;
-  const named = apps.map((app) => ({ ...app, appID: app.appID ?? basename(resolve(dirname(file), app.appDirPath ?? '.')) }));
+  const named = apps.map((app) => ({
+    ...app,
+    appID: app.appID ?? basename(resolve(dirname(file), app.appDirPath ?? '.')),
+  }));
   const twice = named.find((app, index) => named.findIndex((other) => other.appID === app.appID) !== index);
   if (twice !== undefined) throw new Error(`${file}: apps: the app id ${twice.appID} is used twice`);
   const own = basename(file).replace(/\.[^.]+$/, '');
-  return { name: own === 'dapr' ? basename(dirname(resolve(file))) : own, apps: named.map((app) => merge(app, common)) };
+  return {
+    name: own === 'dapr' ? basename(dirname(resolve(file))) : own,
+    apps: named.map((app) => merge(app, common)),
+  };
 }
 
 /** An app's own members win; environments are merged, paths added. */
-function merge(app: Shared & { appID: string; appDirPath?: string | undefined; command?: string[] | undefined; daprHTTPPort?: number | undefined; daprGRPCPort?: number | undefined; metricsPort?: number | undefined }, common: Shared): RunFileApp {
-  const paths = (from: Shared): readonly string[] => [...(from.resourcesPath === undefined ? [] : [from.resourcesPath]), ...(from.resourcesPaths ?? [])];
-  const env = Object.fromEntries(Object.entries({ ...common.env, ...app.env }).map(([name, value]) => [name, String(value)]));
+function merge(
+  app: Shared & {
+    appID: string;
+    appDirPath?: string | undefined;
+    command?: string[] | undefined;
+    daprHTTPPort?: number | undefined;
+    daprGRPCPort?: number | undefined;
+    metricsPort?: number | undefined;
+  },
+  common: Shared,
+): RunFileApp {
+  const paths = (from: Shared): readonly string[] => [
+    ...(from.resourcesPath === undefined ? [] : [from.resourcesPath]),
+    ...(from.resourcesPaths ?? []),
+  ];
+  const env = Object.fromEntries(
+    Object.entries({ ...common.env, ...app.env }).map(([name, value]) => [name, String(value)]),
+  );
   const both = { ...definedOnly(common), ...definedOnly(app) } as Shared;
   const { appDirPath, command = [], daprHTTPPort, daprGRPCPort, metricsPort } = app;
   return definedOnly({

@@ -1,9 +1,11 @@
 /** A gRPC server of ours on a free port, and `@grpc/grpc-js` as an independent client that sends raw bytes. */
 
+import { once } from 'node:events';
+import { connect } from 'node:http2';
 import * as grpc from '@grpc/grpc-js';
+import type { Codec, GrpcService } from '../../runtime/contracts/grpc-wire/service.ts';
 import type { Metrics } from '../../runtime/contracts/metrics.ts';
 import type { Span, TraceContext, Tracer } from '../../runtime/contracts/trace.ts';
-import type { Codec, GrpcService } from '../../runtime/contracts/grpc-wire/service.ts';
 import { createGrpcServer, type GrpcServer, type GrpcServerOptions } from '../../runtime/grpc/server.ts';
 import { systemClock } from '../../runtime/platform/system-clock.ts';
 import { type RecordingLogger, recordingLogger } from './recording-logger.ts';
@@ -23,7 +25,12 @@ export interface RecordedMetric {
 export function recordingTracer(enabled = true): Tracer & { readonly ended: (string | undefined)[] } {
   const ended: (string | undefined)[] = [];
   const start = (_name: string, context: TraceContext): Span => {
-    const span: Span = { context, child: () => span, setAttribute: () => {}, end: (error) => void ended.push(error) };
+    const span: Span = {
+      context,
+      child: () => span,
+      setAttribute: () => {},
+      end: (error) => void ended.push(error),
+    };
     return span;
   };
   return { enabled, ended, start };
@@ -42,16 +49,28 @@ export const BYTES: Codec<Uint8Array> = { encode: (bytes) => bytes, decode: (byt
 
 /** Starts a server; it and the client are closed with the test. */
 export async function startServer(
-  t: Teardown, services: readonly GrpcService[], options: Partial<GrpcServerOptions> = {},
+  t: Teardown,
+  services: readonly GrpcService[],
+  options: Partial<GrpcServerOptions> = {},
 ): Promise<TestServer> {
   const log = recordingLogger();
   const recorded: RecordedMetric[] = [];
-  const record = (kind: RecordedMetric['kind']) => (name: string, labels: Readonly<Record<string, string>>, value = 1): void =>
-    void recorded.push({ kind, name, labels, value });
+  const record =
+    (kind: RecordedMetric['kind']) =>
+    (name: string, labels: Readonly<Record<string, string>>, value = 1): void =>
+      void recorded.push({ kind, name, labels, value });
   const metrics: Metrics = { count: record('count'), observe: record('observe'), gauge: record('gauge') };
   const server = createGrpcServer({
-    addresses: ['127.0.0.1'], port: 0, maxMessageBytes: 4 * 1024 * 1024, protocol: 'grpc', clock: systemClock(), log, metrics,
-    tracer: recordingTracer(), services, ...options,
+    addresses: ['127.0.0.1'],
+    port: 0,
+    maxMessageBytes: 4 * 1024 * 1024,
+    protocol: 'grpc',
+    clock: systemClock(),
+    log,
+    metrics,
+    tracer: recordingTracer(),
+    services,
+    ...options,
   });
   const port = await server.listen();
   const target = options.unixSocket === undefined ? `127.0.0.1:${port}` : `unix:${options.unixSocket}`;
@@ -76,7 +95,9 @@ const same = (bytes: Uint8Array): Buffer => Buffer.from(bytes);
 
 /** A unary call; never rejects. */
 export function unaryCall(
-  client: grpc.Client, path: string, message: Uint8Array,
+  client: grpc.Client,
+  path: string,
+  message: Uint8Array,
   options: { metadata?: Record<string, string | Buffer>; deadlineMs?: number; gzip?: boolean } = {},
 ): Promise<Answer> {
   const metadata = new grpc.Metadata();
@@ -85,15 +106,31 @@ export function unaryCall(
     let headers: grpc.Metadata | undefined;
     let answer: Uint8Array | undefined;
     const callOptions = options.deadlineMs === undefined ? {} : { deadline: options.deadlineMs };
-    const call = client.makeUnaryRequest(path, same, same, Buffer.from(message), metadata, callOptions, (_error, value) => {
-      answer = value;
-    });
+    const call = client.makeUnaryRequest(
+      path,
+      same,
+      same,
+      Buffer.from(message),
+      metadata,
+      callOptions,
+      (_error, value) => {
+        answer = value;
+      },
+    );
     call.on('metadata', (received) => {
       headers = received;
     });
     call.on('status', ({ code, details, metadata: trailers }) =>
       // The callback comes before or after the status; both have come in the next turn.
-      setImmediate(() => resolve({ code, text: details, headers, trailers, ...(answer === undefined ? {} : { message: answer }) })),
+      setImmediate(() =>
+        resolve({
+          code,
+          text: details,
+          headers,
+          trailers,
+          ...(answer === undefined ? {} : { message: answer }),
+        }),
+      ),
     );
   });
 }
@@ -107,10 +144,17 @@ export interface OpenStream {
 }
 
 /** A stream both ways. */
-export function openStream(client: grpc.Client, path: string, metadata: Record<string, string> = {}): OpenStream {
+export function openStream(
+  client: grpc.Client,
+  path: string,
+  metadata: Record<string, string> = {},
+): OpenStream {
   const given = new grpc.Metadata();
   for (const [name, value] of Object.entries(metadata)) given.set(name, value);
-  const call = client.makeBidiStreamRequest(path, same, same, given) as grpc.ClientDuplexStream<Uint8Array, Uint8Array>;
+  const call = client.makeBidiStreamRequest(path, same, same, given) as grpc.ClientDuplexStream<
+    Uint8Array,
+    Uint8Array
+  >;
   const ready: Uint8Array[] = [];
   const waiting: ((message: Uint8Array) => void)[] = [];
   call.on('data', (message: Uint8Array) => {
@@ -134,4 +178,43 @@ export function openStream(client: grpc.Client, path: string, metadata: Record<s
       ]);
     },
   };
+}
+
+/** A bare HTTP/2 request, for what gRPC clients never do. */
+export async function bareRequest(
+  port: number,
+  fields: Record<string, string>,
+  body: readonly Uint8Array[],
+  end = true,
+): Promise<{
+  headers: Record<string, unknown>;
+  trailers: Record<string, unknown>;
+  body: Buffer;
+  rst: number;
+}> {
+  const session = connect(`http://127.0.0.1:${port}`);
+  session.on('error', () => {});
+  const stream = session.request({
+    ':method': 'POST',
+
+    'content-type': 'application/grpc',
+    te: 'trailers',
+    ...fields,
+  });
+  let headers = {};
+  let trailers = {};
+  const chunks: Buffer[] = [];
+  stream.on('response', (received) => {
+    headers = received;
+  });
+  stream.on('trailers', (received) => {
+    trailers = received;
+  });
+  stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+  stream.on('error', () => {});
+  for (const chunk of body) stream.write(chunk);
+  if (end) stream.end();
+  await once(stream, 'close');
+  session.destroy();
+  return { headers, trailers, body: Buffer.concat(chunks), rst: stream.rstCode ?? 0 };
 }

@@ -20,7 +20,8 @@ export interface HttpApp {
 /** Starts the app on a free port of loopback; `answer` runs once the request was read to its end. */
 export async function startHttpApp(
   answer: (request: ReceivedRequest, response: ServerResponse) => void,
-  create: (listener: RequestListener) => ReturnType<typeof createServer> = (listener) => createServer(listener),
+  create: (listener: RequestListener) => ReturnType<typeof createServer> = (listener) =>
+    createServer(listener),
 ): Promise<HttpApp> {
   const requests: ReceivedRequest[] = [];
   const server = create((incoming, response) => {
@@ -28,7 +29,10 @@ export async function startHttpApp(
     incoming.on('data', (part: Buffer) => parts.push(part));
     incoming.on('end', () => {
       const request = {
-        method: incoming.method ?? '', url: incoming.url ?? '', rawHeaders: incoming.rawHeaders, headers: incoming.headers,
+        method: incoming.method ?? '',
+        url: incoming.url ?? '',
+        rawHeaders: incoming.rawHeaders,
+        headers: incoming.headers,
         body: Buffer.concat(parts).toString(),
       };
       requests.push(request);

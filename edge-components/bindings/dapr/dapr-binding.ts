@@ -10,12 +10,17 @@ import type { Binding, BindingRequest, BindingResponse } from '../../../runtime/
 import type { ComponentDeps } from '../../../runtime/contracts/component.ts';
 import { errorText } from '../../../runtime/contracts/error.ts';
 import type { DeliveryOutcome, Spool, StoredMessage } from '../../../runtime/contracts/spool.ts';
-import { createHttpClient } from '../../drivers/http/request.ts';
+import { createHttpClient, type HttpAnswer } from '../../drivers/http/request.ts';
 import type { DaprBindingMetadata } from './metadata.ts';
 
 const MAX_ANSWER_BYTES = 64 * 1024;
 /** Answers that say this message can never be taken, whatever the link does. */
 const POISON_STATUSES = new Set([400, 413, 415, 422]);
+
+/** A far sidecar that lacks the component says 400 too: that is no fault of the message, and may be mended. */
+const NOT_SET_UP = /"errorCode":"ERR_\w+_NOT_(?:CONFIGURED|FOUND)"/;
+/** Request metadata that is for this side only. */
+const OWN_METADATA = new Set(['priority', 'contentType']);
 
 export function createDaprBinding(metadata: DaprBindingMetadata, deps: ComponentDeps): Binding {
   const path = (metadata.path === '' ? `bindings/${deps.componentName}` : metadata.path).replace(/^\/+/, '');
@@ -31,11 +36,7 @@ export function createDaprBinding(metadata: DaprBindingMetadata, deps: Component
 
   const deliver = async (message: StoredMessage, signal: AbortSignal): Promise<DeliveryOutcome> => {
     const { operation = 'create', contentType = 'application/json', ...rest } = message.headers;
-    const itemMetadata = Object.fromEntries(
-      Object.entries(rest).flatMap(([name, value]) =>
-        name.startsWith('m.') ? [[name.slice(2), value]] : [],
-      ),
-    );
+    const itemMetadata = requestMetadata(rest);
     const body = isBinding ? bindingBody(operation, message.payload, itemMetadata) : message.payload;
     const query = isPublish ? publishQuery(message.id, itemMetadata) : '';
     try {
@@ -51,9 +52,7 @@ export function createDaprBinding(metadata: DaprBindingMetadata, deps: Component
         signal: AbortSignal.any([signal, AbortSignal.timeout(metadata.timeout)]),
         maxAnswerBytes: MAX_ANSWER_BYTES,
       });
-      if (answer.status >= 200 && answer.status < 300) return 'delivered';
-      const reason = `${answer.status} ${Buffer.from(answer.body).toString('utf8').slice(0, 200)}`.trim();
-      return POISON_STATUSES.has(answer.status) ? { park: reason } : { retry: reason };
+      return outcomeOf(answer);
     } catch (error) {
       return { retry: errorText(error) };
     }
@@ -82,6 +81,21 @@ export function createDaprBinding(metadata: DaprBindingMetadata, deps: Component
       client.close();
     },
   };
+}
+
+function outcomeOf(answer: HttpAnswer): DeliveryOutcome {
+  if (answer.status >= 200 && answer.status < 300) return 'delivered';
+  const text = Buffer.from(answer.body).toString('utf8').slice(0, 200);
+  const reason = `${answer.status} ${text}`.trim();
+  return POISON_STATUSES.has(answer.status) && !NOT_SET_UP.test(text) ? { park: reason } : { retry: reason };
+}
+
+/** The metadata of the invocation, kept among the headers of its message under `m.`. */
+function requestMetadata(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const metadata: Record<string, string> = {};
+  for (const [name, value] of Object.entries(headers))
+    if (name.startsWith('m.')) metadata[name.slice(2)] = value;
+  return metadata;
 }
 
 /** The order key is the metadata item named by `keyFrom`, else `partitionKey`; without one all messages are in order. */
@@ -121,9 +135,10 @@ function jsonText(data: Uint8Array): Uint8Array {
   }
 }
 
+/** The message id becomes the CloudEvent id unless the caller gave one; the rest of the metadata goes along. */
 function publishQuery(id: string, metadata: Readonly<Record<string, string>>): string {
   const query = new URLSearchParams({ 'metadata.cloudevent.id': id });
   for (const [name, value] of Object.entries(metadata))
-    if (name.startsWith('cloudevent.')) query.set(`metadata.${name}`, value);
+    if (!OWN_METADATA.has(name)) query.set(`metadata.${name}`, value);
   return `?${query}`;
 }

@@ -10,11 +10,13 @@ export function createEnvSecretStore(
     const upper = name.toUpperCase();
     return upper === 'APP_API_TOKEN' || upper.startsWith('DAPR_');
   };
+  // Only variables of its own: an environment object inherits names such as `toString`.
+  const value = (name: string): string => (Object.hasOwn(env, name) ? (env[name] ?? '') : '');
   return {
     features: [],
     init: async () => {},
     close: async () => {},
-    get: async (name) => ({ [name]: hidden(prefix + name) ? '' : (env[prefix + name] ?? '') }),
+    get: async (name) => ({ [name]: hidden(prefix + name) ? '' : value(prefix + name) }),
     bulkGet: async () => {
       const all: Record<string, Record<string, string>> = {};
       for (const [name, value] of Object.entries(env)) {

@@ -53,6 +53,8 @@ function directions(component: LoadedComponent<'bindings'>): readonly Side[] {
 
 export function createInputBindings(deps: InputBindingsDeps): InputBindings {
   const running = new Map<LoadedComponent, { close(): Promise<void> }>();
+  /** Components whose start is under way; a second call must not open them twice. */
+  const starting = new Set<LoadedComponent>();
   let generation = 0;
 
   const deliver =
@@ -81,17 +83,12 @@ export function createInputBindings(deps: InputBindingsDeps): InputBindings {
       }
     };
 
-  const startOne = async (component: LoadedComponent<'bindings'>, mine: number): Promise<void> => {
-    const { instance } = component;
+  const open = async (
+    component: LoadedComponent<'bindings'>,
+    channel: AppChannel,
+    mine: number,
+  ): Promise<void> => {
     const sides = directions(component);
-    if (
-      instance.read === undefined ||
-      running.has(component) ||
-      (sides.length > 0 && !sides.includes('input'))
-    )
-      return;
-    const channel = deps.appChannel();
-    if (channel === undefined) return;
     const route = `/${(metadataItem(component, 'route') ?? component.name).replace(/^\//, '')}`;
     const wanted =
       sides.includes('input') ||
@@ -108,9 +105,31 @@ export function createInputBindings(deps: InputBindingsDeps): InputBindings {
       return;
     }
     if (mine !== generation) return;
-    running.set(component, await instance.read(deliver(component, route)));
+    const reader = await component.instance.read?.(deliver(component, route));
+    if (reader === undefined) return;
+    if (mine === generation) running.set(component, reader);
+    else await reader.close();
   };
 
+  const startOne = async (component: LoadedComponent<'bindings'>, mine: number): Promise<void> => {
+    const { instance } = component;
+    const sides = directions(component);
+    if (
+      instance.read === undefined ||
+      running.has(component) ||
+      starting.has(component) ||
+      (sides.length > 0 && !sides.includes('input'))
+    )
+      return;
+    const channel = deps.appChannel();
+    if (channel === undefined) return;
+    starting.add(component);
+    try {
+      await open(component, channel, mine);
+    } finally {
+      starting.delete(component);
+    }
+  };
   return {
     start: async () => {
       const mine = generation;

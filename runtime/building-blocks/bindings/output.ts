@@ -1,9 +1,10 @@
 /** Output bindings: find the component, check the operation, call it under its policy. */
 
 import { BindingError, type BindingResponse } from '../../contracts/binding.ts';
-import type { BindingsBlock } from '../../contracts/blocks.ts';
+import type { BindingsBlock, StringMap } from '../../contracts/blocks.ts';
 import type { ComponentSource } from '../../contracts/component-source.ts';
 import { errorText, runtimeError } from '../../contracts/error.ts';
+import type { TraceContext } from '../../contracts/trace.ts';
 import { type ComponentCallDeps, callComponent } from '../component-call.ts';
 
 export interface BindingsBlockDeps extends ComponentCallDeps {
@@ -32,13 +33,7 @@ export function createBindingsBlock(deps: BindingsBlockDeps): BindingsBlock {
           `binding ${name} does not support operation ${request.operation}. supported operations:${operations.join(' ')}`,
         );
       }
-      const { traceparent, tracestate, baggage } = call.span.context;
-      const metadata = {
-        ...request.metadata,
-        ...(traceparent === undefined ? {} : { traceparent }),
-        ...(tracestate === undefined ? {} : { tracestate }),
-        ...(baggage === undefined ? {} : { baggage }),
-      };
+      const metadata = withTrace(request.metadata, call.span.context);
       try {
         return await callComponent(deps, 'Binding', name, request.operation, call, (signal) =>
           invoke({ ...request, metadata }, signal),
@@ -47,5 +42,15 @@ export function createBindingsBlock(deps: BindingsBlockDeps): BindingsBlock {
         throw fail(errorText(error), error, error instanceof BindingError ? error.response : undefined);
       }
     },
+  };
+}
+
+/** Components get the trace of the call as metadata. */
+function withTrace(metadata: StringMap, { traceparent, tracestate, baggage }: TraceContext): StringMap {
+  return {
+    ...metadata,
+    ...(traceparent === undefined ? {} : { traceparent }),
+    ...(tracestate === undefined ? {} : { tracestate }),
+    ...(baggage === undefined ? {} : { baggage }),
   };
 }

@@ -40,7 +40,8 @@ export function createReplyActions(deps: ReplyActionDeps): ReplyActions {
         }));
         await deps.state.save(reply.storeName, items, call);
       }
-      const request = { operation: 'create', data: reply.data ?? new Uint8Array(), metadata: {} };
+      const data = reply.outputData ?? reply.data ?? new Uint8Array();
+      const request = { operation: 'create', data, metadata: {} };
       const targets = reply.to ?? [];
       if (reply.concurrency === 'parallel')
         await Promise.all(targets.map((target) => deps.bindings.invoke(target, request, call)));

@@ -18,6 +18,8 @@ export interface ConfigurationBlockDeps extends ComponentCallDeps {
 
 /** Live subscriptions of one sidecar; more are refused so that a client in a loop cannot fill the memory. */
 const MAX_SUBSCRIPTIONS = 10_000;
+/** Changes of one subscription that wait for the app. */
+const MAX_WAITING_CHANGES = 1000;
 
 export interface ConfigurationBlockWithClose extends ConfigurationBlock {
   close(): Promise<void>;
@@ -48,6 +50,23 @@ export function createConfigurationBlock(deps: ConfigurationBlockDeps): Configur
     }
   };
 
+  /** Changes reach the app one after the other, as they happened; what it falls too far behind with is dropped. */
+  const inOrder = (store: string, id: string): ((items: ConfigurationItems) => void) => {
+    let waiting = 0;
+    let last: Promise<void> = Promise.resolve();
+    return (items) => {
+      if (waiting >= MAX_WAITING_CHANGES) {
+        deps.log.error(`the app is too slow for configuration store ${store}: a change was dropped`);
+        return;
+      }
+      waiting += 1;
+      last = last.then(async () => {
+        await tellApp(store, id, items);
+        waiting -= 1;
+      });
+    };
+  };
+
   return {
     get: async (store, keys, metadata, call) => {
       const component = find(store);
@@ -71,10 +90,7 @@ export function createConfigurationBlock(deps: ConfigurationBlockDeps): Configur
       const id = deps.ids.uuid();
       try {
         const subscription = await callComponent(deps, 'Configuration', store, 'subscribe', call, () =>
-          component.instance.subscribe(keys, metadata, (items) => {
-            if (changed !== undefined) changed(items);
-            else void tellApp(store, id, items);
-          }),
+          component.instance.subscribe(keys, metadata, changed ?? inOrder(store, id)),
         );
         subscriptions.set(id, subscription);
         return id;
@@ -91,8 +107,7 @@ export function createConfigurationBlock(deps: ConfigurationBlockDeps): Configur
       const subscription = subscriptions.get(id);
       if (subscription === undefined) return `subscription with id ${id} does not exist`;
       subscriptions.delete(id);
-      await subscription.close();
-      return undefined;
+      return await subscription.close().then(() => undefined, errorText);
     },
     close: async () => {
       const open = [...subscriptions.values()];

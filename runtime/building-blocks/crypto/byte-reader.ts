@@ -11,10 +11,21 @@ export function byteReader(source: AsyncIterable<Uint8Array>): ByteReader {
   const iterator = source[Symbol.asyncIterator]();
   let buffered: Buffer = Buffer.alloc(0);
   let ended = false;
-  const more = async (): Promise<void> => {
-    const next = await iterator.next();
-    if (next.done === true) ended = true;
-    else buffered = buffered.length === 0 ? Buffer.from(next.value) : Buffer.concat([buffered, next.value]);
+  /** Reads until more than `size` bytes are there or the source ends; joined once, however small the chunks are. */
+  const fill = async (size: number): Promise<void> => {
+    if (ended || buffered.length > size) return;
+    const parts: Uint8Array[] = [buffered];
+    let total = buffered.length;
+    while (total <= size) {
+      const next = await iterator.next();
+      if (next.done === true) {
+        ended = true;
+        break;
+      }
+      parts.push(next.value);
+      total += next.value.length;
+    }
+    buffered = Buffer.concat(parts, total);
   };
   return {
     line: async (limit) => {
@@ -26,12 +37,12 @@ export function byteReader(source: AsyncIterable<Uint8Array>): ByteReader {
           return line;
         }
         if (ended || buffered.length > limit) return undefined;
-        await more();
+        await fill(buffered.length);
       }
     },
     blocks: async function* (size) {
       for (;;) {
-        while (!ended && buffered.length <= size) await more();
+        await fill(size);
         const last = ended && buffered.length <= size;
         const block = buffered.subarray(0, size);
         buffered = buffered.subarray(block.length);

@@ -3,9 +3,9 @@
 import { randomBytes } from 'node:crypto';
 import type { CryptoBlock } from '../../contracts/blocks.ts';
 import type { ComponentSource, LoadedComponent } from '../../contracts/component-source.ts';
-import { errorText, runtimeError } from '../../contracts/error.ts';
+import { errorText, RuntimeError, runtimeError } from '../../contracts/error.ts';
 import { type ComponentCallDeps, callComponent } from '../component-call.ts';
-import { byteReader } from './byte-reader.ts';
+import { type ByteReader, byteReader } from './byte-reader.ts';
 import {
   CIPHERS,
   type DecodedHeader,
@@ -26,6 +26,20 @@ export interface CryptoBlockDeps extends ComponentCallDeps {
 const FILE_KEY_BYTES = 32;
 const NONCE_PREFIX_BYTES = 7;
 
+/** The three lines in front of the segments. */
+async function readHeader(reader: ByteReader): Promise<DecodedHeader> {
+  const line = async (what: string): Promise<Buffer> => {
+    const found = await reader.line(MAX_HEADER_BYTES);
+    if (found === undefined) throw new Error(`invalid header: ${what} not found`);
+    return found;
+  };
+  return decodeHeader([
+    await line('scheme name'),
+    await line('manifest'),
+    await line('message authentication code'),
+  ]);
+}
+
 export function createCryptoBlock(deps: CryptoBlockDeps): CryptoBlock {
   const find = (provider: string): LoadedComponent<'crypto'> => {
     if (deps.components.list('crypto').length === 0) throw runtimeError('cryptoProvidersNotConfigured');
@@ -33,8 +47,11 @@ export function createCryptoBlock(deps: CryptoBlockDeps): CryptoBlock {
     if (component === undefined) throw runtimeError('cryptoProviderNotFound', { provider });
     return component;
   };
+  /** Errors of the source itself (a body that is too large) stay what they are. */
   const failed = (error: unknown): Error =>
-    runtimeError('crypto', { error: errorText(error) }, { cause: error });
+    error instanceof RuntimeError
+      ? error
+      : runtimeError('crypto', { error: errorText(error) }, { cause: error });
 
   return {
     encrypt: async (provider, options, plain, call) => {
@@ -74,18 +91,9 @@ export function createCryptoBlock(deps: CryptoBlockDeps): CryptoBlock {
     decrypt: async (provider, keyName, sealed, call) => {
       const component = find(provider);
       const reader = byteReader(sealed);
-      let header: DecodedHeader;
-      try {
-        const scheme = await reader.line(MAX_HEADER_BYTES);
-        if (scheme === undefined) throw new Error('invalid header: scheme name not found');
-        const manifest = await reader.line(MAX_HEADER_BYTES);
-        if (manifest === undefined) throw new Error('invalid header: manifest not found');
-        const code = await reader.line(MAX_HEADER_BYTES);
-        if (code === undefined) throw new Error('invalid header: message authentication code not found');
-        header = decodeHeader([scheme, manifest, code]);
-      } catch (error) {
-        throw error instanceof Error && error.name === 'RuntimeError' ? error : failed(error);
-      }
+      const header = await readHeader(reader).catch((error) => {
+        throw failed(error);
+      });
       const { manifest } = header;
       const name = keyName === '' ? manifest.keyName : keyName;
       if (name === '') throw failed('the document holds no key name and none was given');

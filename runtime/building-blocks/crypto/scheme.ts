@@ -94,12 +94,13 @@ export function decodeHeader(lines: readonly [Buffer, Buffer, Buffer]): DecodedH
 }
 
 function decodeManifest(text: string): Manifest {
-  let raw: Record<string, unknown>;
+  let raw: Record<string, unknown> | null;
   try {
-    raw = JSON.parse(text) as Record<string, unknown>;
+    raw = JSON.parse(text) as Record<string, unknown> | null;
   } catch {
     throw new Error('invalid header: manifest is not valid JSON');
   }
+  if (typeof raw !== 'object' || raw === null) throw new Error('invalid header: manifest is not an object');
   const wrappedKey = Buffer.from(String(raw['wfk'] ?? ''), 'base64');
   const noncePrefix = Buffer.from(String(raw['np'] ?? ''), 'base64');
   const wrapId = Number(raw['kw']);

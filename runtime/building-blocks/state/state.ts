@@ -14,8 +14,8 @@ import { errorText, type RuntimeError, runtimeError } from '../../contracts/erro
 import type { ErrorKey } from '../../contracts/error-table.ts';
 import { GrpcCode } from '../../contracts/grpc-code.ts';
 import {
-  type DeleteStateRequest,
   type BulkStateRecord,
+  type DeleteStateRequest,
   EtagError,
   type SetStateRequest,
   type StateOperation,
@@ -53,11 +53,7 @@ export function createStateBlock(deps: StateBlockDeps): StateBlock {
     const component = deps.components.get('state', store);
     if (component === undefined) {
       const none = deps.components.list('state').length === 0;
-      throw runtimeError(
-        none ? 'stateStoresNotConfigured' : 'stateStoreNotFound',
-        { store },
-        { info },
-      );
+      throw runtimeError(none ? 'stateStoresNotConfigured' : 'stateStoreNotFound', { store }, { info });
     }
     let found = opened.get(component);
     if (found === undefined) {
@@ -159,7 +155,10 @@ export function createStateBlock(deps: StateBlockDeps): StateBlock {
       );
       const first = pending[0] === undefined ? undefined : results[pending[0].index];
       if (first !== undefined) throw first;
-    }).catch(() => undefined);
+    }).catch((error: Error) => {
+      // The policy may have refused or ended the attempt: what has no result of its own then was not written.
+      for (const { index } of pending) results[index] ??= error;
+    });
     return results;
   };
 
@@ -197,8 +196,13 @@ export function createStateBlock(deps: StateBlockDeps): StateBlock {
     const store = at.component.name;
     let records: readonly BulkStateRecord[];
     try {
-      records = await callComponent(deps, 'Statestore', store, 'bulk_get', call, async (signal) =>
-        (await at.component.instance.bulkGet?.(stored, metadata, signal)) ?? [],
+      records = await callComponent(
+        deps,
+        'Statestore',
+        store,
+        'bulk_get',
+        call,
+        async (signal) => (await at.component.instance.bulkGet?.(stored, metadata, signal)) ?? [],
       );
     } catch (error) {
       throw runtimeError('stateBulkGet', { store, error: errorText(error) }, { cause: error });
@@ -321,5 +325,8 @@ function refuseSeveral(results: readonly (Error | undefined)[], key: ErrorKey, s
   const etagFailures = failures.filter((failure) => failure instanceof EtagError);
   if (etagFailures.length < failures.length) throw runtimeError(key, { store, error }, { cause: first });
   const invalid = etagFailures.find((failure) => failure.kind === 'invalid');
-  throw translate(new EtagError(invalid === undefined ? 'mismatch' : 'invalid', error), key, { key: '', store });
+  throw translate(new EtagError(invalid === undefined ? 'mismatch' : 'invalid', error), key, {
+    key: '',
+    store,
+  });
 }

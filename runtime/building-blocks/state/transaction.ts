@@ -12,18 +12,21 @@ import type { OpenStore, StateBlockDeps } from './state.ts';
 export interface Outbox {
   /** Whether this store publishes its transactions. */
   enabled(component: LoadedComponent<'state'>): boolean;
-  /**
-   * Puts the events of `operations` on the internal topic. Resolves with the operations to write (projections removed)
-   * and the marker records to add to the transaction.
-   */
+  /** Puts the events of `operations` on the internal topic; rejects with `outboxPublish` when that fails. */
   prepare(
     component: LoadedComponent<'state'>,
     operations: readonly StateTransactionOperation[],
     call: CallContext,
-  ): Promise<{
-    readonly operations: readonly StateTransactionOperation[];
-    readonly markers: readonly SetStateRequest[];
-  }>;
+  ): Promise<AnnouncedTransaction>;
+}
+
+export interface AnnouncedTransaction {
+  /** The operations to write: projections are gone. */
+  readonly operations: readonly StateTransactionOperation[];
+  /** Marker records to write with them, keys as stored. */
+  readonly markers: readonly SetStateRequest[];
+  /** Tells how the transaction ended: without an error it is written. */
+  settled(error?: unknown): void;
 }
 
 interface TransactionParts {
@@ -41,6 +44,24 @@ interface TransactionParts {
 }
 
 export function createTransaction(parts: TransactionParts): StateBlock['transact'] {
+  /** What is wrong with the request, before anything is announced or written. */
+  const check = (
+    at: OpenStore,
+    given: readonly StateTransactionOperation[],
+    protocol: CallContext['protocol'],
+  ): void => {
+    const store = at.component.name;
+    const max = at.component.instance.maxTransactionOperations ?? 0;
+    if (max > 0 && given.length > max) {
+      const info = { currentOpsTransaction: String(given.length), maxOpsPerTransaction: String(max) };
+      throw runtimeError('stateTooManyTransactions', { store, count: given.length, max }, { info });
+    }
+    for (const { item } of given) {
+      if (item.key === '') throw runtimeError(protocol === 'grpc' ? 'stateKeyEmpty' : 'stateKeyRequired');
+      at.keys.toStored(item.key);
+    }
+  };
+
   return async (store, given, metadata, call) => {
     const at = parts.open(store);
     const { component } = at;
@@ -49,34 +70,28 @@ export function createTransaction(parts: TransactionParts): StateBlock['transact
       throw runtimeError('stateTransactionsNotSupported', { store }, { info: {} });
     }
     if (given.length === 0) return;
-    const max = instance.maxTransactionOperations ?? 0;
-    if (max > 0 && given.length > max) {
-      const info = { currentOpsTransaction: String(given.length), maxOpsPerTransaction: String(max) };
-      throw runtimeError('stateTooManyTransactions', { store, count: given.length, max }, { info });
-    }
-    for (const { item } of given) {
-      if (item.key === '')
-        throw runtimeError(call.protocol === 'grpc' ? 'stateKeyEmpty' : 'stateKeyRequired');
-      at.keys.toStored(item.key);
-    }
-    const outbox = parts.deps.outbox;
-    const { operations, markers } =
+    check(at, given, call.protocol);
+    const { outbox } = parts.deps;
+    const announced =
       outbox?.enabled(component) === true
         ? await outbox.prepare(component, given, call)
-        : { operations: given, markers: [] };
-    const requests: StateOperation[] = operations.map((operation) =>
-      operation.operation === 'upsert'
-        ? parts.setRequest(at, operation.item)
-        : parts.deleteRequest(at, operation.item),
-    );
+        : { operations: given, markers: [], settled: () => {} };
     try {
+      const requests: StateOperation[] = announced.operations.map((operation) =>
+        operation.operation === 'upsert'
+          ? parts.setRequest(at, operation.item)
+          : parts.deleteRequest(at, operation.item),
+      );
+      requests.push(...announced.markers);
       await parts.write(
         at,
         'transaction',
         call,
-        (signal) => instance.transact?.([...requests, ...markers], metadata, signal) ?? Promise.resolve(),
+        (signal) => instance.transact?.(requests, metadata, signal) ?? Promise.resolve(),
       );
+      announced.settled();
     } catch (error) {
+      announced.settled(error);
       if (error instanceof Error && error.name === 'RuntimeError') throw error;
       throw runtimeError('stateTransaction', { store, error: errorText(error) }, { cause: error });
     }

@@ -29,8 +29,14 @@ function rig(options: { maxConcurrent?: number; handled?: (topic: string) => boo
       return new Promise<void>((resolve, reject) => {
         runs.push({
           payload: message.payload.toString(),
-          succeed: async () => (resolve(), settle()),
-          fail: async () => (reject(new Error('no')), settle()),
+          succeed: async () => {
+            resolve();
+            await settle();
+          },
+          fail: async () => {
+            reject(new Error('no'));
+            await settle();
+          },
         });
       });
     },
@@ -39,7 +45,13 @@ function rig(options: { maxConcurrent?: number; handled?: (topic: string) => boo
 }
 
 const message = (payload: string, packetId: number, more: Partial<InboxMessage> = {}): InboxMessage => ({
-  topic: 't', payload: Buffer.from(payload), qos: 1, retain: false, dup: false, packetId, ...more,
+  topic: 't',
+  payload: Buffer.from(payload),
+  qos: 1,
+  retain: false,
+  dup: false,
+  packetId,
+  ...more,
 });
 
 t.test('handlers overlap, acknowledgements keep the order of arrival', async (t) => {
@@ -81,7 +93,8 @@ t.test('no more handlers than allowed run at a time', async (t) => {
 
 t.test('after a reconnect the copy joins the message that is still here', async (t) => {
   const { inbox, clock, acknowledged, runs, started } = rig();
-  for (const [n, payload] of ['running', 'failed', 'finished'].entries()) inbox.accept(message(payload, n + 1));
+  for (const [n, payload] of ['running', 'failed', 'finished'].entries())
+    inbox.accept(message(payload, n + 1));
   await runs[1]?.fail();
   inbox.disconnected();
   await runs[2]?.succeed();
@@ -89,7 +102,8 @@ t.test('after a reconnect the copy joins the message that is still here', async 
   inbox.reconnected(true);
   await clock.advance(60_000);
   t.equal(runs.length, 3, 'the failed one waits for its copy');
-  for (const [n, payload] of ['running', 'failed', 'finished'].entries()) inbox.accept(message(payload, n + 1, { dup: true }));
+  for (const [n, payload] of ['running', 'failed', 'finished'].entries())
+    inbox.accept(message(payload, n + 1, { dup: true }));
   t.same(started(), ['running', 'failed', 'finished', 'failed']);
   await runs[0]?.succeed();
   await runs[3]?.succeed();

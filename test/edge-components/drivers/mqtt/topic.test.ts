@@ -1,10 +1,14 @@
 /** Topic names and filters of MQTT 3.1.1, section 4.7. */
 
 import t from 'tap';
-import {
-  filterMatches, matcher, sharedFilter, topicFilterFault, topicNameFault,
-} from '../../../../edge-components/drivers/mqtt/topic.ts';
 import { TopicTree } from '../../../../edge-components/broker/topic-tree.ts';
+import {
+  filterMatches,
+  matcher,
+  sharedFilter,
+  topicFilterFault,
+  topicNameFault,
+} from '../../../../edge-components/drivers/mqtt/topic.ts';
 
 const CASES: readonly (readonly [filter: string, topic: string, matches: boolean])[] = [
   ['a/b', 'a/b', true],

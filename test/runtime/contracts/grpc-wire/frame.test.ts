@@ -1,5 +1,9 @@
 import t from 'tap';
-import { createFrameReader, encodeFrame, frameHeader } from '../../../../runtime/contracts/grpc-wire/frame.ts';
+import {
+  createFrameReader,
+  encodeFrame,
+  frameHeader,
+} from '../../../../runtime/contracts/grpc-wire/frame.ts';
 import { GrpcStatusError } from '../../../../runtime/contracts/grpc-wire/status.ts';
 import { seededRandom } from '../../../support/seeded-random.ts';
 
@@ -23,7 +27,10 @@ t.test('messages come out of bytes that are cut anywhere', async (t) => {
       at += size;
       for (let frame = reader.next(); frame !== undefined; frame = reader.next()) got.push(frame.message);
     }
-    t.same(got.map((message) => Buffer.from(message).toString('hex')), messages.map((m) => Buffer.from(m).toString('hex')));
+    t.same(
+      got.map((message) => Buffer.from(message).toString('hex')),
+      messages.map((m) => Buffer.from(m).toString('hex')),
+    );
     t.equal(reader.pendingBytes, 0);
   }
 });
@@ -50,7 +57,10 @@ t.test('a message above the limit is refused by its prefix alone', async (t) => 
 t.test('a length of four gigabytes allocates nothing', async (t) => {
   const reader = createFrameReader(4 * 1024 * 1024);
   reader.push(Uint8Array.from([0, 0xff, 0xff, 0xff, 0xff]));
-  t.throws(() => reader.next(), { code: 8, message: 'grpc: received message larger than max (4294967295 vs. 4194304)' });
+  t.throws(() => reader.next(), {
+    code: 8,
+    message: 'grpc: received message larger than max (4294967295 vs. 4194304)',
+  });
 });
 
 t.test('an unknown flag is an internal error', async (t) => {

@@ -1,10 +1,21 @@
 import t from 'tap';
 import {
-  codeOfHttpStatus, codeOfReset, decodeGrpcMessage, encodeGrpcMessage, statusOfTrailers, trailersOfStatus,
+  codeOfHttpStatus,
+  codeOfReset,
+  decodeGrpcMessage,
+  encodeGrpcMessage,
+  statusOfTrailers,
+  trailersOfStatus,
 } from '../../../../runtime/contracts/grpc-wire/status.ts';
 
 t.test('messages are percent-encoded outside printable ASCII', async (t) => {
-  for (const [plain, wire] of [['abc ~', 'abc ~'], ['50%', '50%25'], ['a\nb', 'a%0Ab'], ['é', '%C3%A9'], ['😀', '%F0%9F%98%80']] as const) {
+  for (const [plain, wire] of [
+    ['abc ~', 'abc ~'],
+    ['50%', '50%25'],
+    ['a\nb', 'a%0Ab'],
+    ['é', '%C3%A9'],
+    ['😀', '%F0%9F%98%80'],
+  ] as const) {
     t.equal(encodeGrpcMessage(plain), wire);
     t.equal(decodeGrpcMessage(wire), plain);
   }
@@ -28,6 +39,9 @@ t.test('no status, and one that is no number', async (t) => {
 });
 
 t.test('answers that are not gRPC', async (t) => {
-  t.same([400, 401, 403, 404, 429, 502, 503, 504, 500, 418].map(codeOfHttpStatus), [13, 16, 7, 12, 14, 14, 14, 14, 2, 2]);
+  t.same(
+    [400, 401, 403, 404, 429, 502, 503, 504, 500, 418].map(codeOfHttpStatus),
+    [13, 16, 7, 12, 14, 14, 14, 14, 2, 2],
+  );
   t.same([0, 1, 2, 7, 8, 11, 12].map(codeOfReset), [13, 13, 13, 14, 1, 8, 7]);
 });
