@@ -18,7 +18,7 @@ const REPEAT_MS = 500;
 
 /** Scripts to run in order; the extra arguments go to the last one. */
 const TASKS = {
-  start: ['build/bundle.ts', 'build/start.ts'],
+  start: ['build/start.ts'],
   test: ['build/test.ts'],
   build: ['build/build.ts'],
   check: ['build/check.ts'],

@@ -73,3 +73,9 @@ export const FOR_NOBODY: Acceptance = Object.freeze({
 export function acceptanceOf(packet: BrokerPacket): Acceptance | undefined {
   return typeof packet.nl === 'object' && packet.nl !== null ? (packet.nl as Acceptance) : undefined;
 }
+
+/** The moment after which an MQTT 5 message is not delivered ([MQTT-3.3.2-5]); aedes would note it later, after storing. */
+export function noteExpiry(packet: BrokerPacket, now: number): void {
+  const seconds = packet.properties?.['messageExpiryInterval'];
+  if (typeof seconds === 'number' && seconds > 0) packet.messageExpiry ??= now + seconds * 1000;
+}

@@ -16,6 +16,7 @@ import {
   type BrokerClient,
   type BrokerPacket,
   FOR_NOBODY,
+  noteExpiry,
   type StoredSubscription,
 } from './packet.ts';
 import { RecipientIndex } from './recipient-index.ts';
@@ -87,6 +88,7 @@ export class SessionStore implements SessionHost {
     publisher: string | undefined,
     extra: readonly SqlStep[] = [],
   ): Promise<void> | undefined {
+    noteExpiry(packet, this.now());
     const { sessions, groups } = packet.qos > 0 ? this.#index.recipients(packet, publisher) : NOBODY;
     const retained = packet.retain ? this.retained.change(packet) : undefined;
     if (packet.retain && retained === undefined) this.count('retained-full');

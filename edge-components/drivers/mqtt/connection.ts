@@ -184,6 +184,7 @@ export class MqttConnection {
       resubscribe: false,
       manualConnect: true,
       reconnectPeriod: 0,
+      log: () => {}, // its own tracing costs a few percent even when nobody looks
     };
     // Loaded here: an unused component costs nothing.
     const { connect, MqttClient: Client } = (await import('mqtt')).default;

@@ -5,8 +5,8 @@ import { definition } from '../../../edge-components/bindings/mqtt3/component.ts
 import type { Binding, BindingEvent } from '../../../runtime/contracts/binding.ts';
 import { decodeMetadata } from '../../../runtime/contracts/metadata.ts';
 import { systemClock } from '../../../runtime/platform/system-clock.ts';
-import { collect, type Rig, startRig } from '../broker/broker-rig.ts';
 import { componentDeps } from '../../support/component-deps.ts';
+import { collect, type Rig, startRig } from '../broker/broker-rig.ts';
 
 const SIGNAL = new AbortController().signal;
 

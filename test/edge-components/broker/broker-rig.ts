@@ -22,7 +22,8 @@ export interface Rig {
   /** While held, writes reach the disk and nobody hears of it. */
   hold(): void;
   release(): void;
-  client(options?: IClientOptions): Promise<MqttClient>;
+  /** A client; with `connected` false it is handed out before it connects. */
+  client(options?: IClientOptions, connected?: boolean): Promise<MqttClient>;
   socket(): Promise<Socket>;
   /** Ends clients, broker and database. */
   stop(): Promise<void>;
@@ -74,9 +75,10 @@ export async function startRig(directory: string, options: BrokerOptions = {}): 
     counts,
     hold: gate.hold,
     release: gate.release,
-    client: async (clientOptions = {}) => {
+    client: async (clientOptions = {}, connected = true) => {
       const client = mqtt.connect({ host: '127.0.0.1', port, reconnectPeriod: 0, ...clientOptions });
       clients.push(client);
+      if (!connected) return client;
       await new Promise<void>((resolve, reject) => {
         client.once('connect', () => resolve());
         client.once('error', reject);

@@ -1,6 +1,6 @@
 /** The broker as its clients see it: what is acknowledged is kept, in order, across restarts and for whoever was away. */
 
-import { once } from 'node:events';
+import { type EventEmitter, once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import t from 'tap';
 import { createBroker } from '../../../edge-components/broker/broker.ts';
@@ -287,6 +287,58 @@ t.test('users: right password in, wrong and none out, the node itself always', a
   const next = packetReader(local as never);
   local.write(bytes.connect('local', true));
   t.same(await next(), Buffer.from([0x20, 2, 0, 0]));
+  local.destroy();
+  await rig.stop();
+});
+
+t.test('MQTT 5: properties are kept and an expired message is not delivered', async (t) => {
+  const directory = t.testdir();
+  let rig = await startRig(directory);
+  const session = {
+    clientId: 'five',
+    clean: false,
+    protocolVersion: 5 as const,
+    properties: { sessionExpiryInterval: 600 },
+  };
+  const away = await rig.client(session);
+  await away.subscribeAsync('a', { qos: 1 });
+  await away.endAsync();
+  const publisher = await rig.client({ protocolVersion: 5 });
+  const properties = { userProperties: { k: 'v' }, messageExpiryInterval: 60 };
+  await publisher.publishAsync('a', 'stale', { qos: 1, properties });
+  await publisher.publishAsync('a', 'fresh', { qos: 1, properties });
+  const database = await rig.databases.system();
+  await database.write([
+    { sql: 'UPDATE mqtt_message SET expires_at = 1 WHERE id = 1 AND expires_at > 1', atLeast: 1 },
+  ]);
+  await database.close();
+  await rig.stop();
+
+  rig = await startRig(directory);
+  const back = await rig.client({ ...session, manualConnect: true }, false);
+  const received = once(back as unknown as EventEmitter, 'message') as Promise<
+    [string, Buffer, { properties?: Record<string, unknown> }]
+  >;
+  back.connect();
+  const [topic, payload, packet] = await received;
+  t.same([topic, payload.toString()], ['a', 'fresh']);
+  t.match(packet.properties, { userProperties: { k: 'v' }, messageExpiryInterval: /^(5\d|60)$/ });
+  t.equal(rig.counts['expired'], 1);
+  await rig.stop();
+});
+
+t.test('packets that come in many small pieces are read to their end', async (t) => {
+  const rig = await startRig(t.testdir());
+  const local = await rig.broker.connect();
+  const next = packetReader(local as never);
+  const pieces = Buffer.concat([
+    bytes.connect('pieces', true),
+    bytes.subscribe('a', 1),
+    bytes.publish('a', 'x', 1, 1),
+  ]);
+  for (const byte of pieces) local.write(Buffer.from([byte]));
+  const kinds = [(await next())[0], (await next())[0], (await next())[0], (await next())[0]];
+  t.same(new Set(kinds), new Set([0x20, 0x32, 0x40, 0x90]), 'CONNACK, SUBACK, PUBACK and the message');
   local.destroy();
   await rig.stop();
 });

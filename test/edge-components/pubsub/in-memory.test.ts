@@ -3,12 +3,12 @@
 import t from 'tap';
 import { definition } from '../../../edge-components/pubsub/in-memory/component.ts';
 import { decodeMetadata } from '../../../runtime/contracts/metadata.ts';
-import { systemClock } from '../../../runtime/platform/system-clock.ts';
 import type { PubSub } from '../../../runtime/contracts/pubsub.ts';
+import { systemClock } from '../../../runtime/platform/system-clock.ts';
 import { pubsubConformance } from '../../conformance/pubsub.ts';
+import { componentDeps } from '../../support/component-deps.ts';
 import { fakeClock } from '../../support/fake-clock.ts';
 import { recordingLogger } from '../../support/recording-logger.ts';
-import { componentDeps } from '../../support/component-deps.ts';
 
 const SIGNAL = new AbortController().signal;
 

@@ -8,8 +8,8 @@ import { decodeMetadata } from '../../../runtime/contracts/metadata.ts';
 import type { PubSub } from '../../../runtime/contracts/pubsub.ts';
 import { systemClock } from '../../../runtime/platform/system-clock.ts';
 import { pubsubConformance } from '../../conformance/pubsub.ts';
-import { collect, type Rig, startRig } from '../broker/broker-rig.ts';
 import { componentDeps } from '../../support/component-deps.ts';
+import { collect, type Rig, startRig } from '../broker/broker-rig.ts';
 
 const SIGNAL = new AbortController().signal;
 
