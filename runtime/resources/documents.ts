@@ -2,7 +2,7 @@
 
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseDocument } from 'yaml';
+import { parseDocument, type Scalar, type Tags, visit } from 'yaml';
 import type { ResourceOrigin } from '../contracts/resource.ts';
 
 /** Something wrong with a document. Fatal faults stop the start; others are warned about and the document is skipped. */
@@ -12,6 +12,8 @@ export interface ResourceFault {
   readonly field: string;
   readonly message: string;
   readonly fatal: boolean;
+  /** The document is not taken although it is meant for us, two have one name, or the folder cannot be read. */
+  readonly reason?: 'broken' | 'duplicate' | 'folder';
 }
 
 export interface RawDocument {
@@ -36,6 +38,19 @@ export function isObject(value: unknown): value is Readonly<Record<string, unkno
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** What YAML 1.1 reads as a time (`2024-01-01`, `12:30`) stays the text it is, as in Go's YAML library. */
+const asInGo = (tags: Tags): Tags =>
+  tags.filter(
+    (tag) => typeof tag === 'string' || (tag.format !== 'TIME' && tag.tag !== 'tag:yaml.org,2002:timestamp'),
+  );
+
+/** Integers beyond 2^53 keep all their digits. */
+function keepDigits(node: Scalar): void {
+  const { value, source } = node;
+  if (typeof value === 'number' && !Number.isSafeInteger(value) && /^[-+]?[1-9]\d*$/.test(source ?? ''))
+    node.value = BigInt(source ?? 0);
+}
+
 /** Parses one YAML or JSON document by YAML 1.1 rules; aliases are bounded. */
 function parseOne(text: string, origin: ResourceOrigin): RawDocument | ResourceFault | undefined {
   try {
@@ -44,6 +59,7 @@ function parseOne(text: string, origin: ResourceOrigin): RawDocument | ResourceF
       merge: true,
       logLevel: 'silent',
       uniqueKeys: true,
+      customTags: asInGo,
     });
     const problem = document.errors[0];
     if (problem !== undefined)
@@ -52,7 +68,9 @@ function parseOne(text: string, origin: ResourceOrigin): RawDocument | ResourceF
         field: '',
         message: `not valid YAML: ${problem.message.split('\n')[0]}`,
         fatal: false,
+        reason: 'broken',
       };
+    visit(document, { Scalar: (_key, node) => void keepDigits(node) });
     const value: unknown = document.toJS({ maxAliasCount: 100 });
     if (value === null || value === undefined) return undefined;
     if (!isObject(value))
@@ -61,6 +79,7 @@ function parseOne(text: string, origin: ResourceOrigin): RawDocument | ResourceF
         field: '',
         message: 'expected a mapping with apiVersion, kind, metadata and spec',
         fatal: false,
+        reason: 'broken',
       };
     return { origin, value };
   } catch (error) {
@@ -69,6 +88,7 @@ function parseOne(text: string, origin: ResourceOrigin): RawDocument | ResourceF
       field: '',
       message: `not valid YAML: ${error instanceof Error ? error.message : error}`,
       fatal: false,
+      reason: 'broken',
     };
   }
 }
@@ -102,9 +122,21 @@ export async function readDirectory(directory: string): Promise<ReadResult> {
     }
     const text = await readFile(file, 'utf8').catch((error: Error) => error);
     if (typeof text !== 'string')
-      faults.push({ origin, field: '', message: `cannot be read: ${text.message}`, fatal: false });
+      faults.push({
+        origin,
+        field: '',
+        message: `cannot be read: ${text.message}`,
+        fatal: false,
+        reason: 'broken',
+      });
     else if (text.length > MAX_FILE_BYTES)
-      faults.push({ origin, field: '', message: `larger than ${MAX_FILE_BYTES} bytes`, fatal: false });
+      faults.push({
+        origin,
+        field: '',
+        message: `larger than ${MAX_FILE_BYTES} bytes`,
+        fatal: false,
+        reason: 'broken',
+      });
     else {
       const read = parseDocuments(text, file);
       documents.push(...read.documents);

@@ -27,11 +27,20 @@ export interface LoadOptions {
   readonly namespace: string | undefined;
 }
 
+export interface ConfigurationDocument {
+  readonly kind: 'Configuration';
+  readonly name: string;
+  readonly origin: ResourceOrigin;
+  readonly spec: unknown;
+}
+
 export interface LoadedResources {
   readonly components: readonly ComponentResource[];
   readonly subscriptions: readonly SubscriptionResource[];
   readonly httpEndpoints: readonly HttpEndpointResource[];
   readonly resiliencies: readonly ResiliencyResource[];
+  /** Configuration documents of the folders: they have no effect of their own, but a change of them restarts. */
+  readonly configurations: readonly ConfigurationDocument[];
   readonly faults: readonly ResourceFault[];
 }
 
@@ -50,8 +59,8 @@ const KINDS: Readonly<
   Resiliency: { versions: [], parse: parseResiliency, fatal: false },
 };
 
-/** Kinds of the control plane and of later work: known, not ours to read, no warning. */
-const SILENT_KINDS = new Set(['Configuration', 'MCPServer', 'WorkflowAccessPolicy']);
+/** Kinds of later work: known, not read, no warning. */
+const SILENT_KINDS = new Set(['MCPServer', 'WorkflowAccessPolicy']);
 
 function kindOf(document: RawDocument): (typeof KINDS)[string] | string | undefined {
   const kind = document.value['kind'];
@@ -92,6 +101,7 @@ function inScope(resource: Resource, options: LoadOptions): boolean {
 export async function loadResources(options: LoadOptions): Promise<LoadedResources> {
   const resources: Resource[] = [];
   const faults: ResourceFault[] = [];
+  const configurations: ConfigurationDocument[] = [];
   for (const directory of options.directories) {
     const origin: ResourceOrigin = { file: directory, document: 0 };
     const read = await readDirectory(directory).catch((error: NodeJS.ErrnoException) => error);
@@ -101,11 +111,15 @@ export async function loadResources(options: LoadOptions): Promise<LoadedResourc
         field: '--resources-path',
         message: `cannot be read: ${read.code === 'ENOENT' ? 'no such directory' : read.message}`,
         fatal: true,
+        reason: 'folder',
       });
       continue;
     }
     faults.push(...read.faults);
-    for (const document of read.documents) take(document, resources, faults, options);
+    for (const document of read.documents) {
+      if (document.value['kind'] === 'Configuration') configurations.push(configurationOf(document));
+      else take(document, resources, faults, options);
+    }
   }
   const of = <K extends Resource['kind']>(kind: K): readonly Extract<Resource, { kind: K }>[] =>
     resources.filter((resource): resource is Extract<Resource, { kind: K }> => resource.kind === kind);
@@ -114,8 +128,27 @@ export async function loadResources(options: LoadOptions): Promise<LoadedResourc
     subscriptions: of('Subscription'),
     httpEndpoints: of('HTTPEndpoint'),
     resiliencies: of('Resiliency'),
+    configurations,
     faults,
   };
+}
+
+function configurationOf({ origin, value }: RawDocument): ConfigurationDocument {
+  const name = isObject(value['metadata']) ? String(value['metadata']['name'] ?? '') : '';
+  return { kind: 'Configuration', name, origin, spec: value['spec'] };
+}
+
+/** Whether a document that does not parse is meant for this app, as far as it can be told. */
+function mayConcern(document: RawDocument, options: LoadOptions): boolean {
+  const { scopes, metadata } = document.value as { readonly scopes?: unknown; readonly metadata?: unknown };
+  const namespace = isObject(metadata) ? metadata['namespace'] : undefined;
+  const elsewhere =
+    options.namespace !== undefined &&
+    typeof namespace === 'string' &&
+    namespace !== '' &&
+    namespace !== options.namespace;
+  if (elsewhere) return false;
+  return !Array.isArray(scopes) || scopes.length === 0 || scopes.includes(options.appId);
 }
 
 function take(
@@ -133,9 +166,9 @@ function take(
   }
   const parsed = kind.parse(document);
   if (!parsed.ok) {
-    const scopes = document.value['scopes'];
-    const concernsUs = !Array.isArray(scopes) || scopes.length === 0 || scopes.includes(options.appId);
-    const name = isObject(document.value['metadata']) ? document.value['metadata']['name'] : undefined;
+    const metadata = document.value['metadata'];
+    const name = isObject(metadata) ? metadata['name'] : undefined;
+    const concernsUs = mayConcern(document, options);
     for (const fault of parsed.faults) {
       const label = typeof name === 'string' && name !== '' ? `${document.value['kind']} ${name}: ` : '';
       faults.push({
@@ -143,6 +176,7 @@ function take(
         field: fault.field,
         message: `${label}${fault.message}`,
         fatal: kind.fatal && concernsUs,
+        ...(concernsUs ? { reason: 'broken' } : {}),
       });
     }
     return;
@@ -156,6 +190,7 @@ function take(
       field: 'metadata.name',
       message: duplicate(resource, earlier),
       fatal: resource.kind === 'Component',
+      reason: 'duplicate',
     });
     return;
   }

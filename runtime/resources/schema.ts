@@ -34,7 +34,9 @@ const textMap = z.record(z.string(), z.unknown()).nullish();
 /** Dynamic values become text: strings as they are, null empty, everything else its JSON text. */
 function valueText(value: unknown): string {
   if (value === null || value === undefined) return '';
-  return typeof value === 'string' ? value : JSON.stringify(value);
+  if (typeof value === 'string') return value;
+  if (typeof value === 'bigint') return value.toString();
+  return JSON.stringify(value, (_key, member) => (typeof member === 'bigint' ? member.toString() : member));
 }
 
 const metadataEntry = z

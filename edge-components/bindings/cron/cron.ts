@@ -15,8 +15,10 @@ export interface Schedule {
 }
 
 const MIN_INTERVAL_MS = 1000;
-/** Longest sleep: beyond it the clocks are looked at again, since the wall clock may be set meanwhile. */
-const MAX_SLEEP_MS = 60_000;
+/** Longest sleep of a schedule by the wall clock, which may be set meanwhile: then the clocks are looked at again. */
+const MAX_WALL_SLEEP_MS = 60_000;
+/** Longest sleep by elapsed time; timers of Node hold no more than 24.8 days. */
+const MAX_ELAPSED_SLEEP_MS = 86_400_000;
 /** Wall clock and elapsed time may differ by this much between two looks before the clock counts as set. */
 const CLOCK_SET_MS = 1000;
 /** Ticks that the app has not answered yet; with more of them under way a tick is skipped. */
@@ -118,6 +120,7 @@ function startReader(
 
 /** Calls `fire` at every tick until the result is called. A tick that a clock being set jumps over is not made up for. */
 function runSchedule(schedule: Schedule, clock: Clock, fire: () => void): () => void {
+  const longest = schedule.elapsed ? MAX_ELAPSED_SLEEP_MS : MAX_WALL_SLEEP_MS;
   let timer: Timer | undefined;
   const time = (): number => (schedule.elapsed ? clock.monotonicMs() : clock.now());
   const offset = (): number => clock.now() - clock.monotonicMs();
@@ -127,7 +130,7 @@ function runSchedule(schedule: Schedule, clock: Clock, fire: () => void): () => 
   };
   const sleep = (due: number): void => {
     const before = offset();
-    timer = clock.startTimer(Math.min(Math.max(1, due - time()), MAX_SLEEP_MS), () => {
+    timer = clock.startTimer(Math.min(Math.max(1, due - time()), longest), () => {
       const wasSet = !schedule.elapsed && Math.abs(offset() - before) > CLOCK_SET_MS;
       if (!wasSet && time() < due) {
         sleep(due);

@@ -1,0 +1,331 @@
+/** Resource folders: what is taken, what is skipped, what stops the start, and where the fault is said to be. */
+
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { faultText } from '../../../runtime/resources/documents.ts';
+import { type LoadedResources, type LoadOptions, loadResources } from '../../../runtime/resources/load.ts';
+
+const component = (name: string, more = '', spec = 'type: state.in-memory, version: v1'): string =>
+  `apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: ${name}}\nspec: {${spec}}\n${more}\n`;
+
+async function load(
+  t: Test,
+  files: Readonly<Record<string, string>>,
+  options: Partial<LoadOptions> = {},
+): Promise<
+  LoadedResources & {
+    readonly dir: string;
+    readonly texts: readonly string[];
+    readonly fatal: number;
+    readonly names: readonly string[];
+  }
+> {
+  const dir = t.testdir(files as Record<string, string>);
+  const loaded = await loadResources({ directories: [dir], appId: 'app', namespace: undefined, ...options });
+  return {
+    ...loaded,
+    dir,
+    texts: loaded.faults.map((fault) => faultText(fault).replace(`${dir}/`, '')),
+    fatal: loaded.faults.filter((fault) => fault.fatal).length,
+    names: loaded.components.map(({ name }) => name),
+  };
+}
+
+t.test('a component with everything', async (t) => {
+  const { components, faults, dir } = await load(t, {
+    'a.yaml': `
+apiVersion: dapr.io/v1alpha1
+kind: Component
+metadata:
+  name: store
+  namespace: ns
+spec:
+  type: State.SQLite
+  version: v1
+  ignoreErrors: "yes"
+  initTimeout: 1m30s
+  metadata:
+  - name: text
+    value: plain
+  - {name: number, value: 5}
+  - {name: huge, value: 12345678901234567890}
+  - {name: float, value: 1.50}
+  - {name: flag, value: yes}
+  - {name: nothing, value: null}
+  - {name: object, value: {a: [1, "x"]}}
+  - {name: date, value: 2024-03-01}
+  - {name: time, value: 12:30:45}
+  - {name: bare}
+  - {name: secret, secretKeyRef: {name: s}}
+  - {name: keyed, secretKeyRef: {name: s, key: k}}
+  - {name: env, envRef: VAR}
+auth: {secretStore: vault}
+scopes: [app, other]
+`,
+  });
+  t.strictSame(faults, []);
+  t.strictSame(components, [
+    {
+      kind: 'Component',
+      name: 'store',
+      namespace: 'ns',
+      scopes: ['app', 'other'],
+      origin: { file: join(dir, 'a.yaml'), document: 1 },
+      type: 'State.SQLite',
+      version: 'v1',
+      ignoreErrors: true,
+      initTimeoutMs: 90_000,
+      metadata: [
+        { name: 'text', value: 'plain' },
+        { name: 'number', value: '5' },
+        { name: 'huge', value: '12345678901234567890' },
+        { name: 'float', value: '1.5' },
+        { name: 'flag', value: 'true' },
+        { name: 'nothing', value: '' },
+        { name: 'object', value: '{"a":[1,"x"]}' },
+        { name: 'date', value: '2024-03-01' },
+        { name: 'time', value: '12:30:45' },
+        { name: 'bare' },
+        { name: 'secret', secretKeyRef: { name: 's', key: 's' } },
+        { name: 'keyed', secretKeyRef: { name: 's', key: 'k' } },
+        { name: 'env', envRef: 'VAR' },
+      ],
+      secretStore: 'vault',
+    },
+  ]);
+});
+
+t.test('init timeouts that are none mean five seconds', async (t) => {
+  for (const initTimeout of ['', 'soon', '-1s', '0', '5']) {
+    const { components } = await load(t, {
+      'a.yaml': component('a', '', `type: state.x, initTimeout: "${initTimeout}"`),
+    });
+    t.equal(components[0]?.initTimeoutMs, 5000, initTimeout);
+  }
+});
+
+t.test('files by name, several documents each, subfolders and other files not', async (t) => {
+  const dir = t.testdir({});
+  writeFileSync(
+    join(dir, 'b.yml'),
+    `${component('b1')}---\n# only a comment\n---\n${component('b2')}--- # more\n${component('b3')}`,
+  );
+  writeFileSync(join(dir, 'a.YAML'), component('a'));
+  writeFileSync(join(dir, 'notes.txt'), 'hello');
+  mkdirSync(join(dir, 'sub'));
+  writeFileSync(join(dir, 'sub', 'c.yaml'), component('c'));
+  const loaded = await loadResources({ directories: [dir], appId: 'app', namespace: undefined });
+  t.strictSame(
+    loaded.components.map(({ name, origin }) => `${name} ${origin.document}`),
+    ['a 1', 'b1 1', 'b2 3', 'b3 4'],
+  );
+  t.match(loaded.faults, [
+    { origin: { file: join(dir, 'notes.txt') }, message: /not a .yaml/, fatal: false },
+  ]);
+});
+
+t.test('a folder that is not there stops the start', async (t) => {
+  const { faults } = await loadResources({ directories: ['/no/such'], appId: 'app', namespace: undefined });
+  t.match(faults, [{ field: '--resources-path', message: 'cannot be read: no such directory', fatal: true }]);
+});
+
+t.test('broken documents are skipped, the others stay', async (t) => {
+  const { names, texts, fatal } = await load(t, {
+    'a.yaml': `a: [1\n---\n${component('good')}---\n- a list\n---\njust text\n---\nkind: Component\nkind: Component\n`,
+    'b.yaml': `a: &a [x,x]\n${'b: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: [*c,*c,*c,*c,*c,*c,*c,*c,*c]\n'}`,
+    'c.yaml': '\t tabs: no',
+  });
+  t.strictSame(names, ['good']);
+  t.equal(fatal, 0);
+  t.match(texts, [
+    /^a\.yaml \(document 1\): not valid YAML/,
+    /^a\.yaml \(document 3\): expected a mapping/,
+    /^a\.yaml \(document 4\): expected a mapping/,
+    /^a\.yaml \(document 5\): not valid YAML: Map keys must be unique/,
+    /^b\.yaml \(document 1\): not valid YAML: Excessive alias count/,
+    /^c\.yaml \(document 1\): not valid YAML/,
+  ]);
+});
+
+t.test('kinds and versions of others', async (t) => {
+  const { names, texts, fatal } = await load(t, {
+    'a.yaml': [
+      'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}',
+      'apiVersion: dapr.io/v1alpha1\nkind: Configuration\nmetadata: {name: x}',
+      'apiVersion: dapr.io/v2\nkind: Component\nmetadata: {name: x}\nspec: {type: state.x}',
+      'metadata: {name: x}',
+    ].join('\n---\n'),
+  });
+  t.strictSame(names, []);
+  t.equal(fatal, 0);
+  t.match(texts, [
+    /'ConfigMap' is not a kind this runtime reads/,
+    /apiVersion: expected dapr\.io\/v1alpha1 for Component, got 'dapr\.io\/v2'/,
+    /kind: expected a kind/,
+  ]);
+});
+
+t.test('a component with faults stops the start; all faults are told, by their place', async (t) => {
+  const { texts, fatal } = await load(t, {
+    'a.yaml': [
+      component('a', '', 'version: v1'),
+      component('a/b'),
+      component('""'),
+      component('c', '', 'type: state.x, metadata: [{value: 1}]'),
+      component('d', '', 'type: state.x, metadata: {a: b}'),
+      component('e', 'scopes: app'),
+      'apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {}',
+    ].join('---\n'),
+  });
+  t.match(texts, [
+    'a.yaml (document 1): spec.type: Component a: expected a component type such as state.sqlite',
+    /document 2\): metadata\.name: Component a\/b: must not contain/,
+    /document 3\): metadata\.name: must not be empty/,
+    /document 4\): spec\.metadata\.0\.name: Component c: expected the item name/,
+    /document 5\): spec\.metadata: Component d: expected a list of \{name, value\}/,
+    /document 6\): scopes: Component e: expected a list of app ids/,
+    /document 7\): metadata\.name: expected a name/,
+    /document 7\): spec: expected an object with a type/,
+  ]);
+  t.equal(fatal, texts.length);
+});
+
+t.test('faults in what is meant for others stop nothing', async (t) => {
+  const broken = (more: string, metadata = 'name: a'): string =>
+    `apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {${metadata}}\nspec: {}\n${more}`;
+  t.equal((await load(t, { 'a.yaml': broken('scopes: [other]') })).fatal, 0);
+  t.equal(
+    (await load(t, { 'a.yaml': broken('', 'name: a, namespace: ns2') }, { namespace: 'ns1' })).fatal,
+    0,
+  );
+  t.equal((await load(t, { 'a.yaml': broken('scopes: [other, app]') })).fatal, 1);
+  t.equal((await load(t, { 'a.yaml': broken('', 'name: a, namespace: ns2') })).fatal, 1);
+});
+
+t.test('scopes and namespaces', async (t) => {
+  const files = {
+    'a.yaml': [
+      component('all'),
+      component('mine', 'scopes: [app]'),
+      component('theirs', 'scopes: [other]'),
+      component('none', 'scopes: []'),
+      component('ns1, namespace: ns1'),
+      component('ns2, namespace: ns2'),
+    ].join('---\n'),
+  };
+  t.strictSame(
+    (await load(t, files)).names,
+    ['all', 'mine', 'none', 'ns1', 'ns2'],
+    'namespaces are not compared',
+  );
+  t.strictSame((await load(t, files, { namespace: 'ns1' })).names, ['all', 'mine', 'none', 'ns1']);
+});
+
+t.test('a name twice is fatal, unless one of the two is for others', async (t) => {
+  const { texts, fatal, names } = await load(t, {
+    'a.yaml': component('a'),
+    'b.yaml': component('a', '', 'type: pubsub.in-memory'),
+  });
+  t.strictSame(names, ['a']);
+  t.equal(fatal, 1);
+  t.match(texts, [
+    'b.yaml (document 1): metadata.name: duplicate definition of Component name a (pubsub.in-memory/v1) with existing a (state.in-memory/v1)',
+  ]);
+  t.equal(
+    (await load(t, { 'a.yaml': component('a'), 'b.yaml': component('a', 'scopes: [other]') })).fatal,
+    0,
+  );
+  const subscription =
+    'apiVersion: dapr.io/v1alpha1\nkind: Subscription\nmetadata: {name: a}\nspec: {pubsubname: p, topic: t, route: /r}\n';
+  const mixed = await load(t, { 'a.yaml': component('a'), 'b.yaml': subscription });
+  t.strictSame([mixed.fatal, mixed.subscriptions.length], [0, 1], 'kinds have names of their own');
+});
+
+t.test('subscriptions of both versions become rules', async (t) => {
+  const { subscriptions, faults } = await load(t, {
+    'a.yaml': `
+apiVersion: dapr.io/v1alpha1
+kind: Subscription
+metadata: {name: one}
+spec: {pubsubname: p, topic: t, route: /r, deadLetterTopic: d, metadata: {max: 1}}
+---
+apiVersion: dapr.io/v2alpha1
+kind: Subscription
+metadata: {name: two}
+spec:
+  pubsubname: p
+  topic: t
+  bulkSubscribe: {enabled: true, maxMessagesCount: 10, maxAwaitDurationMs: 20}
+  routes:
+    default: /d
+    rules:
+    - {match: 'event.type == "x"', path: /x}
+scopes: [app]
+---
+apiVersion: dapr.io/v2alpha1
+kind: Subscription
+metadata: {name: three}
+spec: {pubsubname: p, topic: t}
+`,
+  });
+  t.strictSame(faults, []);
+  t.match(subscriptions, [
+    {
+      name: 'one',
+      rules: [{ match: '', path: '/r' }],
+      deadLetterTopic: 'd',
+      metadata: { max: '1' },
+      bulk: { enabled: false },
+    },
+    {
+      name: 'two',
+      rules: [
+        { match: 'event.type == "x"', path: '/x' },
+        { match: '', path: '/d' },
+      ],
+      bulk: { enabled: true, maxMessagesCount: 10, maxAwaitDurationMs: 20 },
+      deadLetterTopic: '',
+    },
+    { name: 'three', rules: [] },
+  ]);
+});
+
+t.test('endpoints and resiliencies that are broken are warned about', async (t) => {
+  const { httpEndpoints, resiliencies, texts, fatal } = await load(t, {
+    'a.yaml': `
+apiVersion: dapr.io/v1alpha1
+kind: HTTPEndpoint
+metadata: {name: good}
+spec:
+  baseUrl: https://example.com
+  headers: [{name: X-Token, secretKeyRef: {name: s}}]
+  clientTLS: {rootCA: {name: ca, value: PEM}}
+---
+apiVersion: dapr.io/v1alpha1
+kind: HTTPEndpoint
+metadata: {name: bad}
+spec: {baseUrl: example}
+---
+apiVersion: dapr.io/v1alpha1
+kind: Resiliency
+metadata: {name: r}
+spec: {policies: {}}
+---
+apiVersion: dapr.io/v1alpha1
+kind: Resiliency
+metadata: {name: r2}
+`,
+  });
+  t.match(httpEndpoints, [
+    {
+      name: 'good',
+      baseUrl: 'https://example.com',
+      headers: [{ name: 'X-Token' }],
+      clientTls: { rootCa: { value: 'PEM' } },
+    },
+  ]);
+  t.match(resiliencies, [{ name: 'r', spec: { policies: {} } }]);
+  t.equal(fatal, 0);
+  t.match(texts, [/spec\.baseUrl: HTTPEndpoint bad: expected an http or https URL/, /spec: Resiliency r2/]);
+});
