@@ -127,13 +127,21 @@ export function createNode(setup: NodeSetup): Node {
       onFatal: setup.onFatal,
     });
   });
+  const folderLock = once(async () => {
+    makeDataDir(dataDir);
+    const { lockFolder } = await import('../edge-components/drivers/sqlite/folder-lock.ts');
+    return lockFolder(dataDir);
+  });
   const databases: DatabasePool = {
     open: async (request, signal) => (await pool.get()).open(request, signal),
     system: async (migrations) => {
-      makeDataDir(dataDir);
+      await folderLock.get();
       return (await pool.get()).system(migrations);
     },
-    close: async () => pool.made?.close(),
+    close: async () => {
+      await pool.made?.close();
+      folderLock.made?.release();
+    },
   };
 
   const spoolSource = once(async () => {
