@@ -11,9 +11,11 @@ import type { ComponentDeps } from '../../../runtime/contracts/component.ts';
 import { errorText } from '../../../runtime/contracts/error.ts';
 import type { DeliveryOutcome, Spool, StoredMessage } from '../../../runtime/contracts/spool.ts';
 import { createHttpClient, type HttpAnswer } from '../../drivers/http/request.ts';
+import { createLinkProbe } from './link-probe.ts';
 import type { DaprBindingMetadata } from './metadata.ts';
 
 const MAX_ANSWER_BYTES = 64 * 1024;
+const PROBE_LIMIT_MS = 3000;
 /** Answers that say this message can never be taken, whatever the link does. */
 const POISON_STATUSES = new Set([400, 413, 415, 422]);
 
@@ -33,6 +35,19 @@ export function createDaprBinding(metadata: DaprBindingMetadata, deps: Component
     ...(metadata.clientKey === undefined ? {} : { key: metadata.clientKey }),
   });
   let spool: Spool | undefined;
+  const link = createLinkProbe({
+    clock: deps.clock,
+    ask: async (signal) => {
+      const limit = AbortSignal.any([signal, AbortSignal.timeout(PROBE_LIMIT_MS)]);
+      const url = `${metadata.baseUrl.replace(/\/+$/, '')}/v1.0/healthz/outbound`;
+      const answer = await client.call({ method: 'GET', url, headers: {}, signal: limit, maxAnswerBytes: 0 });
+      return answer.status >= 200 && answer.status < 300;
+    },
+    back: () => {
+      deps.log.info(`${deps.componentName}: ${metadata.baseUrl} answers again`);
+      spool?.wake();
+    },
+  });
 
   const deliver = async (message: StoredMessage, signal: AbortSignal): Promise<DeliveryOutcome> => {
     const { operation = 'create', contentType = 'application/json', ...rest } = message.headers;
@@ -54,6 +69,7 @@ export function createDaprBinding(metadata: DaprBindingMetadata, deps: Component
       });
       return outcomeOf(answer);
     } catch (error) {
+      link.lost();
       return { retry: errorText(error) };
     }
   };
@@ -76,6 +92,7 @@ export function createDaprBinding(metadata: DaprBindingMetadata, deps: Component
       return { metadata: { messageId: id } };
     },
     close: async () => {
+      link.close();
       await spool?.close();
       spool = undefined;
       client.close();

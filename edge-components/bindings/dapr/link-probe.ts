@@ -1,0 +1,46 @@
+/**
+ * Notices that the far side is back: while deliveries fail for want of a connection it asks for the far sidecar's health
+ * at a steady pace, so that the queue does not sit out a long back-off, and does not need new traffic to move.
+ */
+
+import type { Clock, Timer } from '../../../runtime/contracts/clock.ts';
+
+export interface LinkProbe {
+  /** A delivery found nobody there. */
+  lost(): void;
+  close(): void;
+}
+
+export interface LinkProbeOptions {
+  readonly clock: Clock;
+  /** Whether the far side answers. */
+  readonly ask: (signal: AbortSignal) => Promise<boolean>;
+  /** Called once per outage, when it answered again. */
+  readonly back: () => void;
+}
+
+export const PROBE_INTERVAL_MS = 2000;
+
+export function createLinkProbe(options: LinkProbeOptions): LinkProbe {
+  const closing = new AbortController();
+  let timer: Timer | undefined;
+  const probe = async (): Promise<void> => {
+    const answered = await options.ask(closing.signal).catch(() => false);
+    timer = undefined;
+    if (closing.signal.aborted) return;
+    if (answered) options.back();
+    else arm();
+  };
+  const arm = (): void => {
+    timer = options.clock.startTimer(PROBE_INTERVAL_MS, () => void probe(), true);
+  };
+  return {
+    lost: () => {
+      if (timer === undefined && !closing.signal.aborted) arm();
+    },
+    close: () => {
+      closing.abort(new Error('the binding is closing'));
+      timer?.cancel();
+    },
+  };
+}
