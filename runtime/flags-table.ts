@@ -95,7 +95,12 @@ export const FLAGS: readonly FlagRow[] = [
     'Calls to leave out when the app is found: config, subscribe',
   ),
   row('disable-builtin-k8s-secret-store', 'bool', 'false', 'No effect outside Kubernetes'),
-  row('hot-reload-reconcile-interval', 'text', '0', 'Interval of the full reconcile of resources', inert),
+  row(
+    'hot-reload-reconcile-interval',
+    'duration',
+    '0',
+    'Interval of the full reading of resources; 0 is 60s',
+  ),
   row('app-binding-options-timeout', 'duration', '3s', 'Longest probe of the app for an input binding'),
   row('log-level', 'text', 'info', 'debug, info, warn, error or fatal'),
   row('log-file', 'text', undefined, 'File to append the log to in place of standard output'),

@@ -99,6 +99,8 @@ export interface SidecarOptions {
   readonly blockShutdownMs: number | undefined;
   readonly disabledInitEndpoints: readonly string[];
   readonly bindingProbeTimeoutMs: number;
+  /** 0 or less: the default. */
+  readonly reloadIntervalMs: number;
 }
 
 /** Options of the node (the process). */
@@ -196,6 +198,7 @@ export function sidecarOptions(given: GivenFlags): SidecarOptions {
       : undefined,
     disabledInitEndpoints: initEndpoints(flags),
     bindingProbeTimeoutMs: flags.ms('app-binding-options-timeout'),
+    reloadIntervalMs: flags.ms('hot-reload-reconcile-interval'),
   });
 }
 

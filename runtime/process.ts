@@ -3,6 +3,7 @@
  * gracefully, SIGHUP restarts the sidecars in the same process (CLI reference, section 11).
  */
 
+import type { Timer } from './contracts/clock.ts';
 import { formatGoDuration } from './contracts/duration.ts';
 import { errorText } from './contracts/error.ts';
 import type { NodeOptions, SidecarOptions } from './flags.ts';
@@ -51,6 +52,7 @@ export async function runProcess(setup: ProcessSetup): Promise<void> {
     onFatal: () => end(1),
   });
   let reason = 'Shutdown requested via API';
+  let failure: { readonly error: unknown } | undefined;
   let finish: (() => void) | undefined;
   const stopped = new Promise<void>((resolve) => {
     finish = resolve;
@@ -61,90 +63,106 @@ export async function runProcess(setup: ProcessSetup): Promise<void> {
     stopping.abort(new Error('the sidecar is shutting down'));
     finish?.();
   };
-  process.on('SIGTERM', () => stop("Received signal 'terminated'; beginning shutdown"));
-  process.on('SIGINT', () => stop("Received signal 'interrupt'; beginning shutdown"));
-
+  /** Ends the process with exit code 1, as gracefully as it can be done. */
+  const fail = (error: unknown): void => {
+    if (stopping.signal.aborted) return;
+    failure = { error };
+    stop('');
+  };
   const shutdown = (force: boolean): void => {
     if (force) node.clock.startTimer(FORCED_EXIT_DELAY_MS, () => end(1));
     else stop('Shutdown requested via API');
   };
-  const startAll = async (): Promise<readonly Sidecar[]> => {
-    const started: Sidecar[] = [];
-    const siblings = new Map<string, Sidecar>();
-    try {
-      for (const options of setup.sidecars) {
-        const sidecar = await startSidecar({
-          node,
-          options,
-          defaults: setup.defaults,
-          siblings,
-          shutdown,
-          signal: stopping.signal,
-        });
-        siblings.set(options.appId, sidecar);
-        started.push(sidecar);
-      }
-      return started;
-    } catch (error) {
-      await Promise.all(started.map((sidecar) => sidecar.close()));
-      throw error;
+
+  const sidecars = new Map<string, Sidecar>();
+  /** Starts and restarts happen one after the other. */
+  let turn: Promise<void> = Promise.resolve();
+  let waiting = new Set<SidecarOptions>();
+  const close = async (which: Iterable<SidecarOptions>): Promise<void> => {
+    const closing = [...which].map(({ appId }) => sidecars.get(appId)?.close());
+    await Promise.all(closing);
+    for (const { appId } of which) sidecars.delete(appId);
+  };
+  const start = async (which: Iterable<SidecarOptions>): Promise<void> => {
+    for (const options of which) {
+      const { appId } = options;
+      const sidecar = await startSidecar({
+        node,
+        options,
+        defaults: setup.defaults,
+        siblings: sidecars,
+        shutdown,
+        restart: () => restart([options]),
+        fail,
+        signal: stopping.signal,
+      });
+      sidecars.set(appId, sidecar);
     }
   };
+  /** Closes sidecars and starts them anew; requests that wait for their turn become one. */
+  const restart = (which: readonly SidecarOptions[]): void => {
+    const queued = waiting.size > 0;
+    for (const options of which) waiting.add(options);
+    if (queued) return;
+    turn = turn
+      .then(async () => {
+        const now = waiting;
+        waiting = new Set();
+        if (stopping.signal.aborted) return;
+        await close(now);
+        if (!stopping.signal.aborted) await start(now);
+      })
+      .catch(fail);
+  };
 
-  let sidecars: readonly Sidecar[];
-  try {
+  process.on('SIGTERM', () => stop("Received signal 'terminated'; beginning shutdown"));
+  process.on('SIGINT', () => stop("Received signal 'interrupt'; beginning shutdown"));
+  process.on('SIGHUP', () => {
+    node.log.info("Received signal 'hangup'; restarting");
+    restart(setup.sidecars);
+  });
+
+  turn = (async () => {
     node.log.info(`Starting Dapr Runtime -- version ${setup.version} -- commit skerry`);
     if (setup.node.inert.length > 0)
       node.log.warn(`These flags are accepted and have no effect yet: ${setup.node.inert.join(', ')}`);
     await node.startBroker();
-    sidecars = await startAll();
-    await setup.onServing?.(node, sidecars, stop);
-  } catch (error) {
-    if (!stopping.signal.aborted) {
-      node.log.fatal(`Fatal error from runtime: ${errorText(error)}`);
-      process.exitCode = 1;
-    }
-    await node.close().catch(() => undefined);
-    return end(process.exitCode === 1 ? 1 : 0);
-  }
-
-  let restarting = Promise.resolve();
-  process.on('SIGHUP', () => {
-    restarting = restarting
-      .then(async () => {
-        if (stopping.signal.aborted) return;
-        node.log.info("Received signal 'hangup'; restarting the runtime");
-        await Promise.all(sidecars.map((sidecar) => sidecar.close()));
-        sidecars = await startAll();
-      })
-      .catch((error) => {
-        node.log.fatal(`Fatal error from runtime: ${errorText(error)}`);
-        end(1);
-      });
-  });
+    await start(setup.sidecars);
+    await setup.onServing?.(node, [...sidecars.values()], stop);
+  })().catch(fail);
 
   await stopped;
-  node.log.info(reason);
-  await restarting;
-  await holdBack(setup, sidecars, node);
+  if (failure === undefined) node.log.info(reason);
+  const starting = limitStop(setup, node, end);
+  await turn;
+  starting?.cancel();
+  if (failure === undefined) await holdBack(setup, [...sidecars.values()], node);
   await setup.onStopping?.();
-  const grace = Math.max(...setup.sidecars.map((options) => options.gracefulShutdownMs));
-  if (grace > 0) {
-    const giveUp = (): void => {
-      node.log.fatal('Graceful shutdown timeout exceeded, forcing shutdown');
-      end(1);
-    };
-    node.clock.startTimer(grace + GRACE_SLACK_MS, giveUp, true);
-  }
+  limitStop(setup, node, end);
   try {
-    await Promise.all(sidecars.map((sidecar) => sidecar.close()));
+    await close(setup.sidecars);
     await node.close();
-    node.log.info('Daprd shutdown gracefully');
   } catch (error) {
     node.log.error(`Error shutting down runtime: ${errorText(error)}`);
     end(1);
   }
+  if (failure !== undefined) {
+    node.log.fatal(`Fatal error from runtime: ${errorText(failure.error)}`);
+    end(1);
+  }
+  node.log.info('Daprd shutdown gracefully');
   end(setup.exitCode?.() ?? 0);
+}
+
+/** From now on the process ends within the grace period. */
+function limitStop(setup: ProcessSetup, node: Node, end: (code: number) => never): Timer | undefined {
+  const grace = Math.max(...setup.sidecars.map((options) => options.gracefulShutdownMs));
+  if (grace <= 0) return undefined;
+  const giveUp = (): void => {
+    node.log.fatal('Graceful shutdown timeout exceeded, forcing shutdown');
+    end(1);
+  };
+  return node.clock.startTimer(grace + GRACE_SLACK_MS, giveUp, true);
 }
 
 /** `--dapr-block-shutdown-duration`: inputs stop for good, the APIs serve on until the time is over or the app is unhealthy. */

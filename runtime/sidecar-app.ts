@@ -25,6 +25,8 @@ export interface AppLifeParts {
   readonly health: AppHealthWatch;
   readonly subscriptions: AppSubscriptions;
   readonly inputs: InputBindings;
+  /** Its consumers start with the first healthy state and stay. */
+  readonly outbox: { start(): Promise<void> };
   readonly clock: Clock;
   readonly log: Logger;
   /** The app side is up (or there is none): `healthz` may answer. */
@@ -55,7 +57,8 @@ export function createAppLife(parts: AppLifeParts): AppLife {
 
   const whenHealthy = async (signal: AbortSignal): Promise<void> => {
     if (stopped) return;
-    if (!started) {
+    const first = !started;
+    if (first) {
       started = true;
       if (channel !== undefined && !options.disabledInitEndpoints.includes('config')) {
         await channel
@@ -67,6 +70,7 @@ export function createAppLife(parts: AppLifeParts): AppLife {
       await parts.subscriptions.resume();
     }
     await parts.inputs.start();
+    if (first) await parts.outbox.start();
   };
   const whenUnhealthy = async (): Promise<void> => {
     if (stopped) return;
@@ -78,6 +82,7 @@ export function createAppLife(parts: AppLifeParts): AppLife {
       const run = async (): Promise<void> => {
         if (channel === undefined) {
           await parts.subscriptions.start();
+          await parts.outbox.start();
           parts.ready();
           return;
         }

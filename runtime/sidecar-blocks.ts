@@ -20,6 +20,7 @@ import { createMetadataBlock } from './building-blocks/metadata/metadata.ts';
 import { createPublishBlock } from './building-blocks/pubsub/publish.ts';
 import { createSubscriptions, type Subscriptions } from './building-blocks/pubsub/subscriptions.ts';
 import { createSecretsBlock } from './building-blocks/secrets/secrets.ts';
+import { createOutbox } from './building-blocks/state/outbox.ts';
 import { createStateBlock } from './building-blocks/state/state.ts';
 import { createWorkflowBlock } from './building-blocks/workflow/workflow.ts';
 import type { ComponentStore } from './components/store.ts';
@@ -29,6 +30,7 @@ import type { CallContext } from './contracts/call-context.ts';
 import type { NameResolver } from './contracts/name-resolver.ts';
 import type { Peers } from './contracts/peer.ts';
 import type { Policies } from './contracts/resiliency.ts';
+import type { SubscriptionResource } from './contracts/resource.ts';
 import type { SidecarOptions } from './flags.ts';
 import type { Node } from './node.ts';
 import type { SidecarSetup } from './sidecar-setup.ts';
@@ -48,6 +50,8 @@ export interface BlockParts {
   readonly endpoints: ReadonlyMap<string, ResolvedEndpoint>;
   readonly resolver: () => NameResolver | undefined;
   readonly localApp: (appId: string) => InvokeBlock | undefined;
+  /** Subscription resources in force; replaced by hot reload. */
+  readonly live: { readonly subscriptions: readonly SubscriptionResource[] };
   readonly decodeCbor: (bytes: Uint8Array) => unknown;
   readonly shutdown: (force: boolean) => void;
 }
@@ -57,6 +61,7 @@ export interface BuiltBlocks {
   readonly subscriptions: Subscriptions;
   readonly inputs: InputBindings;
   readonly configuration: ConfigurationBlockWithClose;
+  readonly outbox: { start(): Promise<void>; close(): Promise<void> };
 }
 
 export function buildBlocks(parts: BlockParts): BuiltBlocks {
@@ -79,7 +84,7 @@ export function buildBlocks(parts: BlockParts): BuiltBlocks {
     ...shared,
     namespace: namespace === '' ? 'default' : namespace,
     appChannel,
-    declarative: () => setup.resources.subscriptions,
+    declarative: () => parts.live.subscriptions,
     publish,
     ids,
     log: log('pubsub'),
@@ -87,7 +92,16 @@ export function buildBlocks(parts: BlockParts): BuiltBlocks {
     decodeCbor: parts.decodeCbor,
     askApp: !options.disabledInitEndpoints.includes('subscribe'),
   });
-  const state = createStateBlock(shared);
+  const outbox = createOutbox({
+    appId,
+    namespace: namespace === '' ? 'default' : namespace,
+    components,
+    messaging: { ...publish, subscribeInternal: subscriptions.subscribeInternal },
+    clock,
+    ids,
+    log: log('outbox'),
+  });
+  const state = createStateBlock({ ...shared, outbox });
   const bindings = createBindingsBlock(shared);
   const configuration = createConfigurationBlock({ ...shared, appChannel, ids, log: log('configuration') });
   const runtimeCall = (signal: AbortSignal): CallContext => ({
@@ -161,7 +175,7 @@ export function buildBlocks(parts: BlockParts): BuiltBlocks {
     health: parts.health,
     node: { shutdown: parts.shutdown, spools: () => node.spools.list() },
   };
-  return { blocks, subscriptions, inputs, configuration };
+  return { blocks, subscriptions, inputs, configuration, outbox };
 }
 
 /** Features on by default, then those of the Configuration. */

@@ -1,6 +1,7 @@
 /** What a sidecar reads before anything runs: Configuration, resources, addresses, tracing and metrics. */
 
 import { errorText } from './contracts/error.ts';
+import type { Logger } from './contracts/logger.ts';
 import type { ComponentResource, ConfigurationResource } from './contracts/resource.ts';
 import type { Tracer } from './contracts/trace.ts';
 import type { SidecarOptions } from './flags.ts';
@@ -24,7 +25,21 @@ export interface SidecarSetup {
 /** Everything that is wrong, one fault per line. */
 function refuse(what: string, faults: readonly ResourceFault[]): never {
   const fatal = faults.filter((fault) => fault.fatal);
-  throw new Error(`${what}: ${(fatal.length > 0 ? fatal : faults).map(faultText).join('; ')}`);
+  const texts = (fatal.length > 0 ? fatal : faults).map((fault) =>
+    // Dapr's text first: people search their logs for it.
+    fault.reason === 'duplicate' ? `${fault.message} [${fault.origin.file}]` : faultText(fault),
+  );
+  throw new Error(`${what}: ${texts.join('; ')}`);
+}
+
+/** What of the Configuration is in force, in the words of Dapr's log. */
+function logConfiguration(configuration: ConfigurationResource, log: Logger): void {
+  const { increasedCardinality, pathMatching, excludeVerbs, ...metrics } = configuration.metrics;
+  const spec = { ...metrics, http: { increasedCardinality, pathMatching, excludeVerbs } };
+  log.info(`metric spec: ${JSON.stringify(spec)}`);
+  const rate = Number(configuration.tracing.samplingRate || 'NaN');
+  const root = rate >= 1 ? 'AlwaysOnSampler' : `TraceIDRatioBased{${Number.isNaN(rate) ? 0.0001 : rate}}`;
+  log.info(`Dapr trace sampler initialized: ParentBased{root:${root}}`);
 }
 
 export async function readSetup(
@@ -35,6 +50,7 @@ export async function readSetup(
   const loaded = await loadConfiguration(options.configFiles, node.env);
   if (!loaded.ok) refuse('failed to load the Configuration', loaded.faults);
   const { configuration } = loaded;
+  logConfiguration(configuration, node.log);
   const resources = await loadResources({
     directories: options.resourcePaths,
     appId: options.appId,

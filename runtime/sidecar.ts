@@ -36,6 +36,7 @@ import { createPolicies } from './resiliency/policies.ts';
 import { createAppLife } from './sidecar-app.ts';
 import { buildBlocks } from './sidecar-blocks.ts';
 import { startNameResolution } from './sidecar-names.ts';
+import { createReload } from './sidecar-reload.ts';
 import { readSetup, type SidecarSetup } from './sidecar-setup.ts';
 
 export interface SidecarRequest {
@@ -45,6 +46,10 @@ export interface SidecarRequest {
   /** Other sidecars of this node by app id; filled as they start. */
   readonly siblings: ReadonlyMap<string, Sidecar>;
   readonly shutdown: (force: boolean) => void;
+  /** Asks the process to close this sidecar and start it anew; returns at once. */
+  readonly restart: () => void;
+  /** The sidecar cannot go on: the process stops gracefully and ends with exit code 1. */
+  readonly fail: (error: unknown) => void;
   readonly signal: AbortSignal;
 }
 
@@ -151,6 +156,7 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
   const external = createExternalHttp(token === '' ? {} : { appToken: token });
   stack.defer(() => external.close());
 
+  const live = { subscriptions: resources.subscriptions };
   const built = buildBlocks({
     node,
     options,
@@ -166,6 +172,7 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
     endpoints,
     resolver: () => names.resolver,
     localApp: (id) => request.siblings.get(id)?.blocks.invoke,
+    live,
     decodeCbor,
     shutdown: request.shutdown,
   });
@@ -291,6 +298,7 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
     health: appHealth,
     subscriptions: built.subscriptions,
     inputs: built.inputs,
+    outbox: built.outbox,
     clock,
     log,
     ready: () => {
@@ -299,8 +307,27 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
     },
   });
   stack.defer(() => built.subscriptions.close());
+  stack.defer(() => built.outbox.close());
   stack.defer(() => life.stop());
-  life.start(signal);
+  const reload = createReload({
+    options,
+    namespace: node.env['NAMESPACE'],
+    features: configuration.features,
+    loaded: resources,
+    live,
+    host,
+    subscriptions: built.subscriptions,
+    inputs: built.inputs,
+    clock,
+    log: node.log.child('dapr.runtime.hotreload', { app_id: appId }),
+    restart: request.restart,
+    fail: request.fail,
+  });
+  stack.defer(() => reload.close());
+  reload.start();
+  const closing = new AbortController();
+  stack.defer(() => closing.abort(new Error('the sidecar is closing')));
+  life.start(AbortSignal.any([signal, closing.signal]));
   return {
     options,
     ports: { http: http.port, grpc: grpcPort },
@@ -330,7 +357,7 @@ function createChannel(
 ): AppChannel | undefined {
   const { options, node } = request;
   if (options.appPort === 0) return undefined;
-  const pipeline = pipelineOf(setup.configuration.appHttpPipeline, store)();
+  const handlers = setup.configuration.appHttpPipeline;
   return createAppChannel({
     protocol: options.appProtocol,
     appId: options.appId,
@@ -338,7 +365,7 @@ function createChannel(
     port: options.appPort,
     maxConcurrency: Math.max(0, options.appMaxConcurrency),
     ...appToken(node),
-    ...(pipeline.length === 0 ? {} : { pipeline }),
+    ...(handlers.length === 0 ? {} : { pipeline: pipelineOf(handlers, store) }),
     maxMessageBytes: options.maxBodyBytes,
     clock: node.clock,
     log: node.log.child('dapr.runtime.channel', { app_id: options.appId }),

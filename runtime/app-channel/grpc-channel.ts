@@ -26,6 +26,7 @@ import {
 } from '../generated/dapr/proto/runtime/v1/appcallback_pb.ts';
 import { callUnary, createGrpcClient, type GrpcClient } from '../grpc-client/client.ts';
 import { codec } from '../grpc-client/codec.ts';
+import { statusDetails } from '../grpc-client/status-details.ts';
 import { EMPTY_BODY } from '../http-client/body.ts';
 import { AppStatusError } from './app-status-error.ts';
 import { createConcurrencyLimit } from './concurrency-limit.ts';
@@ -40,7 +41,6 @@ import {
   verdict,
 } from './grpc-messages.ts';
 import { eventMetadata, invokeMetadata } from './grpc-metadata.ts';
-import { statusDetails } from './status-details.ts';
 
 export interface GrpcChannelOptions {
   readonly protocol: 'grpc' | 'grpcs';

@@ -11,6 +11,7 @@ import { gunzipResponse, mayAskForGzip } from '../http-client/flat-headers.ts';
 import { createH2cTransport } from '../http-client/h2c-transport.ts';
 import { createHttp1Transport } from '../http-client/http1-transport.ts';
 import { authority, headerText, type TransportResponse } from '../http-client/transport.ts';
+import type { ClientMetrics, MeasuredCall } from './client-metrics.ts';
 import { createConcurrencyLimit } from './concurrency-limit.ts';
 import { behindPipeline } from './http-pipeline.ts';
 
@@ -22,8 +23,9 @@ export interface HttpCallerOptions {
   readonly maxConcurrency: number;
   /** `APP_API_TOKEN`, when set. */
   readonly token?: string;
-  /** `appHttpPipeline`, outermost first. */
-  readonly pipeline?: readonly HttpMiddleware[];
+  /** `appHttpPipeline` as it is at each request, outermost first; absent: none is configured. */
+  readonly pipeline?: () => readonly HttpMiddleware[];
+  readonly clientMetrics?: ClientMetrics;
 }
 
 export interface HttpCall {
@@ -35,8 +37,10 @@ export interface HttpCall {
   readonly body: Body;
   /** Adds `Accept-Encoding: gzip` and undoes it in the answer, unless the call asks for an encoding itself. */
   readonly gzip?: boolean;
-  /** False: no token (health probes). */
-  readonly token?: boolean;
+  /** A health probe: no token, metrics of its own. */
+  readonly probe?: boolean;
+  /** `path` label of metrics; absent: the path without query. */
+  readonly metricPath?: string;
 }
 
 export interface HttpCaller {
@@ -54,22 +58,33 @@ export function createHttpCaller(options: HttpCallerOptions): HttpCaller {
   const address = authority(origin);
   const scheme = options.protocol === 'https' ? 'https' : 'http';
   const direct = options.protocol === 'h2c' ? createH2cTransport(origin) : createHttp1Transport(origin);
-  const transport = behindPipeline(direct, options.pipeline ?? [], options.address);
+  const { pipeline } = options;
+  const transport = pipeline === undefined ? direct : behindPipeline(direct, pipeline, options.address);
   const limit = createConcurrencyLimit(options.maxConcurrency);
   const token = options.token === undefined || options.token === '' ? undefined : headerText(options.token);
+
+  const measure = (call: HttpCall): MeasuredCall | undefined => {
+    if (options.clientMetrics === undefined) return undefined;
+    if (call.probe === true) return options.clientMetrics.probe();
+    const path = call.metricPath ?? withoutQuery(call.path);
+    return options.clientMetrics.call(call.verb, path, call.body.length);
+  };
 
   const send = async (
     call: HttpCall,
     signal: AbortSignal,
     settled?: () => void,
   ): Promise<TransportResponse> => {
-    if (token !== undefined && call.token !== false) setToken(call.headers, token);
+    if (token !== undefined && call.probe !== true) setToken(call.headers, token);
     const gzip = call.gzip === true && mayAskForGzip(call.verb, call.headers);
     if (gzip) call.headers.push('Accept-Encoding', 'gzip');
+    const measured = measure(call);
     try {
       const response = await transport.send(call, signal, settled);
+      measured?.answered(response.status, response.body.length);
       return gzip ? gunzipResponse(response) : response;
     } catch (cause) {
+      measured?.failed();
       if (signal.aborted) throw signal.reason;
       throw new Error(requestErrorText(call.verb, `${scheme}://${address}${call.path}`, cause, address), {
         cause,
@@ -86,6 +101,11 @@ export function createHttpCaller(options: HttpCallerOptions): HttpCaller {
     },
     close: () => transport.close(),
   };
+}
+
+function withoutQuery(path: string): string {
+  const mark = path.indexOf('?');
+  return mark < 0 ? path : path.slice(0, mark);
 }
 
 /** The app's token replaces whatever the caller sent under that name. */

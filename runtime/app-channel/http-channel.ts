@@ -75,6 +75,7 @@ export function createHttpChannel(options: HttpChannelOptions): AppChannel {
           headers: invokeHeaders(request, call),
           body: request.body,
           gzip: true,
+          metricPath: request.method,
         },
         call.signal,
       );
@@ -164,7 +165,7 @@ export function createHttpChannel(options: HttpChannelOptions): AppChannel {
 
     async probe(path, signal) {
       const response = await caller.call(
-        { verb: 'GET', path: rooted(path), headers: [], body: EMPTY_BODY, token: false },
+        { verb: 'GET', path: rooted(path), headers: [], body: EMPTY_BODY, probe: true },
         signal,
       );
       await readBody(response.body, REPLY_LIMIT_BYTES);

@@ -14,15 +14,16 @@ import type { HttpTransport, TransportRequest, TransportResponse } from '../http
 
 type Fields = Readonly<Record<string, string | readonly string[]>>;
 
-/** `transport` behind `handlers`, outermost first; their framing headers are ignored. */
+/** `transport` behind the handlers of the moment, outermost first; their framing headers are ignored. */
 export function behindPipeline(
   transport: HttpTransport,
-  handlers: readonly HttpMiddleware[],
+  current: () => readonly HttpMiddleware[],
   remoteAddress: string,
 ): HttpTransport {
-  if (handlers.length === 0) return transport;
   return {
     async send(request, signal, settled) {
+      const handlers = current();
+      if (handlers.length === 0) return transport.send(request, signal, settled);
       let reached = false;
       const last: PipelineNext = async (changed) => {
         reached = true;

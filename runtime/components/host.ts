@@ -58,15 +58,23 @@ export interface ComponentHost {
   /** Starts all; rejects with the first failure that is not ignored, after closing what was started. */
   loadAll(resources: readonly ComponentResource[], signal: AbortSignal): Promise<void>;
   load(resource: ComponentResource, signal: AbortSignal): Promise<void>;
-  /** Closes and removes one component. */
-  unload(name: string): Promise<void>;
+  /** Removes one component and closes it after `drain`, which ends what others do with it. */
+  unload(name: string, drain?: (component: LoadedComponent) => Promise<void>): Promise<void>;
+  /** Resources that need nothing: loaded, denied or waiting for their secret store. A failed one is not among them. */
+  settled(): readonly ComponentResource[];
   closeAll(): Promise<void>;
+}
+
+/** Secret stores start before everything that may refer to them. */
+export function isSecretStore(resource: ComponentResource): boolean {
+  return resource.type.toLowerCase().startsWith('secretstores.');
 }
 
 export function createComponentHost(options: ComponentHostOptions): ComponentHost {
   const { store, log, metrics } = options;
   /** Resources whose secret store is not there (yet). */
   const waiting = new Map<string, ComponentResource>();
+  const settled = new Map<string, ComponentResource>();
 
   const isDenied = (resource: ComponentResource): boolean => {
     const type = resource.type.toLowerCase();
@@ -146,6 +154,7 @@ export function createComponentHost(options: ComponentHostOptions): ComponentHos
       log.warn(
         `component ${resource.name} of type ${resource.type} is denied by the Configuration and was not loaded`,
       );
+      settled.set(resource.name, resource);
       return;
     }
     const needsSecret = resource.metadata.some(
@@ -157,6 +166,7 @@ export function createComponentHost(options: ComponentHostOptions): ComponentHos
       store.get('secretstores', resource.secretStore) === undefined
     ) {
       waiting.set(resource.name, resource);
+      settled.set(resource.name, resource);
       log.warn(
         `component ${resource.name} waits for the secret store ${resource.secretStore}, which is not loaded [${resource.origin.file}]`,
       );
@@ -164,6 +174,7 @@ export function createComponentHost(options: ComponentHostOptions): ComponentHos
     }
     try {
       const component = await start(resource, signal);
+      settled.set(resource.name, resource);
       store.add(component);
       metrics.count('runtime_component_loaded', {});
       metrics.count('runtime_component_init_total', { component: resource.type });
@@ -175,8 +186,9 @@ export function createComponentHost(options: ComponentHostOptions): ComponentHos
         componentName: resource.name,
         reason,
       });
+      settled.delete(resource.name);
       if (!resource.ignoreErrors) throw error;
-      log.error(errorText(error));
+      log.error(`Ignoring error processing component: ${errorText(error)}`);
       return;
     }
     for (const dependent of [...waiting.values()].filter(
@@ -195,6 +207,7 @@ export function createComponentHost(options: ComponentHostOptions): ComponentHos
 
   const closeAll = async (): Promise<void> => {
     waiting.clear();
+    settled.clear();
     const components = store.all();
     for (const component of components) store.remove(component.name);
     await Promise.all(components.map(closeOne));
@@ -203,8 +216,6 @@ export function createComponentHost(options: ComponentHostOptions): ComponentHos
   return {
     load,
     loadAll: async (resources, signal) => {
-      const isSecretStore = (resource: ComponentResource): boolean =>
-        resource.type.toLowerCase().startsWith('secretstores.');
       const ordered = [
         ...resources.filter(isSecretStore),
         ...resources.filter((resource) => !isSecretStore(resource)),
@@ -216,13 +227,16 @@ export function createComponentHost(options: ComponentHostOptions): ComponentHos
         throw error;
       }
     },
-    unload: async (name) => {
+    unload: async (name, drain) => {
       waiting.delete(name);
+      settled.delete(name);
       const component = store.remove(name);
       if (component === undefined) return;
+      await drain?.(component);
       await closeOne(component);
       log.info(`Component unloaded: ${name}`);
     },
+    settled: () => [...settled.values()],
     closeAll,
   };
 }

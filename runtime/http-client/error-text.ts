@@ -13,7 +13,7 @@ const DIAL: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'connect: connection refused',
   EHOSTUNREACH: 'connect: no route to host',
   ENETUNREACH: 'connect: network is unreachable',
-  ETIMEDOUT: 'connect: connection timed out',
+  ETIMEDOUT: 'i/o timeout',
 };
 
 interface SystemError extends Error {

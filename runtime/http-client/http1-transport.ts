@@ -14,6 +14,7 @@ import { request as httpsRequest, Agent as TlsAgent } from 'node:https';
 import { pumpBody, receiveBody } from './exchange.ts';
 import {
   authority,
+  type DialLimit,
   type HttpTransport,
   type Origin,
   type TransportRequest,
@@ -66,6 +67,7 @@ export function createHttp1Transport(origin: Origin): HttpTransport {
         const abort = (): void => void outgoing.destroy(signal.reason as Error);
         signal.addEventListener('abort', abort);
         outgoing.on('error', reject);
+        if (origin.dialLimit !== undefined) limitDial(outgoing, tls !== undefined, origin.dialLimit);
         outgoing.on('close', () => {
           signal.removeEventListener('abort', abort);
           settled?.();
@@ -90,6 +92,22 @@ export function createHttp1Transport(origin: Origin): HttpTransport {
     },
     close: () => agent.destroy(),
   };
+}
+
+/** Fails a request whose new connection does not come about in time; a kept one has nothing to wait for. */
+function limitDial(outgoing: ClientRequest, tls: boolean, limit: DialLimit): void {
+  outgoing.on('socket', (socket) => {
+    if (!socket.connecting) return;
+    const timer = limit.clock.startTimer(
+      limit.ms,
+      () =>
+        outgoing.destroy(Object.assign(new Error('i/o timeout'), { code: 'ETIMEDOUT', syscall: 'connect' })),
+      true,
+    );
+    const done = (): void => timer.cancel();
+    socket.once(tls ? 'secureConnect' : 'connect', done);
+    socket.once('close', done);
+  });
 }
 
 const MAY_HAVE_BODY = new Set(['POST', 'PUT', 'PATCH']);

@@ -4,6 +4,7 @@
  */
 
 import type { Body } from '../contracts/app-channel.ts';
+import type { Clock } from '../contracts/clock.ts';
 
 export interface TransportRequest {
   readonly verb: string;
@@ -44,6 +45,13 @@ export interface Origin {
   readonly host: string;
   readonly port: number;
   readonly tls?: TransportTls;
+  /** How long connecting (handshake included) may take; absent: as long as the system tries. */
+  readonly dialLimit?: DialLimit;
+}
+
+export interface DialLimit {
+  readonly ms: number;
+  readonly clock: Pick<Clock, 'startTimer'>;
 }
 
 /** `host:port` as it stands in a URL or `Host` header; the scheme's own port is left out when `short`. */

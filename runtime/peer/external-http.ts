@@ -6,6 +6,7 @@
 import type { ExternalHttp, ExternalTarget } from '../building-blocks/invoke/external-http.ts';
 import { responseHeaders } from '../building-blocks/invoke/forward-headers.ts';
 import type { InvokeRequest, InvokeResponse } from '../contracts/app-channel.ts';
+import type { Clock } from '../contracts/clock.ts';
 import { requestErrorText } from '../http-client/error-text.ts';
 import { flatHeader } from '../http-client/exchange.ts';
 import { gunzipResponse, mayAskForGzip, pairs } from '../http-client/flat-headers.ts';
@@ -17,13 +18,15 @@ import { nextStep, type Step } from './redirect.ts';
 export interface ExternalHttpOptions {
   /** `APP_API_TOKEN`; sent to plain URLs. */
   readonly appToken?: string;
+  /** Limits the time to connect; without it the system's own limit holds. */
+  readonly clock?: Clock;
 }
 
 const MAX_REDIRECTS = 10;
 
 /** Makes the client; connections are kept per origin and TLS identity. */
 export function createExternalHttp(options: ExternalHttpOptions = {}): ExternalHttp {
-  const transports = createExternalTransports();
+  const transports = createExternalTransports(options.clock);
 
   const send = async (
     step: Step,
@@ -38,20 +41,30 @@ export function createExternalHttp(options: ExternalHttpOptions = {}): ExternalH
     }
   };
 
+  /** The answer that is handed out: the first, or the one at the end of its redirects. */
+  const follow = async (
+    first: Step,
+    target: ExternalTarget,
+    signal: AbortSignal,
+  ): Promise<TransportResponse> => {
+    let step = first;
+    for (let followed = 1; ; followed += 1) {
+      const response = await send(step, target.tls, signal);
+      const next = target.followRedirects ? nextStep(response, step) : undefined;
+      if (next === undefined) return response;
+      discard(response);
+      if (followed === MAX_REDIRECTS) throw failure(next, new Error('stopped after 10 redirects'));
+      step = next;
+    }
+  };
+
   return {
     async call(target, request, call) {
       const headers = externalHeaders(target, request, call.span.context, options.appToken ?? '');
       const gzip = mayAskForGzip(request.verb, headers);
       if (gzip) headers.push('Accept-Encoding', 'gzip');
-      let step = firstStep(target, request, headers);
-      for (let followed = 1; ; followed += 1) {
-        const response = await send(step, target.tls, call.signal);
-        const next = target.followRedirects ? nextStep(response, step) : undefined;
-        if (next === undefined) return answer(gzip ? gunzipResponse(response) : response);
-        discard(response);
-        if (followed === MAX_REDIRECTS) throw failure(next, new Error('stopped after 10 redirects'));
-        step = next;
-      }
+      const response = await follow(firstStep(target, request, headers), target, call.signal);
+      return answer(gzip ? gunzipResponse(response) : response);
     },
     async close() {
       transports.close();

@@ -1,10 +1,13 @@
 /** Connections to outside hosts: one transport per origin and TLS identity, the least recently used one gives way. */
 
 import type { ExternalTarget } from '../building-blocks/invoke/external-http.ts';
+import type { Clock } from '../contracts/clock.ts';
 import { createHttp1Transport } from '../http-client/http1-transport.ts';
-import type { HttpTransport, Origin, TransportTls } from '../http-client/transport.ts';
+import type { DialLimit, HttpTransport, Origin, TransportTls } from '../http-client/transport.ts';
 
 const MAX_TRANSPORTS = 256;
+/** Connecting and handshake (resources reference, section 9). */
+const DIAL_LIMIT_MS = 15_000;
 type Tls = ExternalTarget['tls'];
 
 export interface ExternalTransports {
@@ -13,7 +16,8 @@ export interface ExternalTransports {
 }
 
 /** An empty set of connections. */
-export function createExternalTransports(): ExternalTransports {
+export function createExternalTransports(clock?: Clock): ExternalTransports {
+  const dialLimit = clock === undefined ? undefined : { ms: DIAL_LIMIT_MS, clock };
   const transports = new Map<string, HttpTransport>();
 
   const makeRoom = (): void => {
@@ -29,7 +33,7 @@ export function createExternalTransports(): ExternalTransports {
       const known = transports.get(key);
       if (known === undefined) makeRoom();
       else transports.delete(key);
-      const transport = known ?? createHttp1Transport(originOf(url, tls));
+      const transport = known ?? createHttp1Transport(originOf(url, tls, dialLimit));
       transports.set(key, transport);
       return transport;
     },
@@ -47,10 +51,11 @@ function keyOf(url: URL, tls: Tls): string {
 }
 
 /** Host, port and TLS settings behind a URL. */
-export function originOf(url: URL, tls?: Tls): Origin {
+export function originOf(url: URL, tls?: Tls, dialLimit?: DialLimit): Origin {
   const secure = url.protocol === 'https:';
   const port = url.port === '' ? (secure ? 443 : 80) : Number(url.port);
-  const origin = { host: url.hostname.replace(/^\[|\]$/g, ''), port };
+  const host = url.hostname.replace(/^\[|\]$/g, '');
+  const origin: Origin = dialLimit === undefined ? { host, port } : { host, port, dialLimit };
   return secure ? { ...origin, tls: tlsOf(tls) } : origin;
 }
 

@@ -5,7 +5,6 @@
  */
 
 import { create } from '@bufbuild/protobuf';
-import { statusDetails } from '../app-channel/status-details.ts';
 import type { Body, HeaderList, InvokeRequest, InvokeResponse } from '../contracts/app-channel.ts';
 import type { CallContext } from '../contracts/call-context.ts';
 import { GrpcCode } from '../contracts/grpc-code.ts';
@@ -23,6 +22,7 @@ import {
 import type { GrpcStream } from '../grpc-client/call.ts';
 import { callUnary, type GrpcClientPool } from '../grpc-client/client.ts';
 import { codec } from '../grpc-client/codec.ts';
+import { statusDetails } from '../grpc-client/status-details.ts';
 import { metadataOfTrace } from '../grpc-client/trace-metadata.ts';
 import { bytesBody, streamBody } from '../http-client/body.ts';
 import { CHUNK_BYTES, createSequence, cut, nextTurn } from './chunks.ts';

@@ -151,6 +151,24 @@ function mayConcern(document: RawDocument, options: LoadOptions): boolean {
   return !Array.isArray(scopes) || scopes.length === 0 || scopes.includes(options.appId);
 }
 
+/** The faults of a document that does not parse. */
+function parseFaults(
+  { origin, value }: RawDocument,
+  faults: readonly { readonly field: string; readonly message: string }[],
+  fatal: boolean,
+  concernsUs: boolean,
+): readonly ResourceFault[] {
+  const name = isObject(value['metadata']) ? value['metadata']['name'] : undefined;
+  const label = typeof name === 'string' && name !== '' ? `${value['kind']} ${name}: ` : '';
+  return faults.map(({ field, message }) => ({
+    origin,
+    field,
+    message: `${label}${message}`,
+    fatal: fatal && concernsUs,
+    ...(concernsUs ? { reason: 'broken' as const } : {}),
+  }));
+}
+
 function take(
   document: RawDocument,
   resources: Resource[],
@@ -166,19 +184,7 @@ function take(
   }
   const parsed = kind.parse(document);
   if (!parsed.ok) {
-    const metadata = document.value['metadata'];
-    const name = isObject(metadata) ? metadata['name'] : undefined;
-    const concernsUs = mayConcern(document, options);
-    for (const fault of parsed.faults) {
-      const label = typeof name === 'string' && name !== '' ? `${document.value['kind']} ${name}: ` : '';
-      faults.push({
-        origin,
-        field: fault.field,
-        message: `${label}${fault.message}`,
-        fatal: kind.fatal && concernsUs,
-        ...(concernsUs ? { reason: 'broken' } : {}),
-      });
-    }
+    faults.push(...parseFaults(document, parsed.faults, kind.fatal, mayConcern(document, options)));
     return;
   }
   const { resource } = parsed;

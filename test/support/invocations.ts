@@ -34,7 +34,10 @@ export function invokeResponse(given: Partial<InvokeResponse> = {}): InvokeRespo
   return { status: 200, grpc: false, headers: [], body: wholeBody(''), ...given };
 }
 
-export function callContext(trace: TraceContext = {}, signal = new AbortController().signal): CallContext {
+export function callContext(
+  trace: TraceContext = {},
+  signal: AbortSignal = new AbortController().signal,
+): CallContext {
   const span = { context: trace, child: () => span, setAttribute: () => {}, end: () => {} };
   return { signal, protocol: 'http', span, log: recordingLogger() };
 }

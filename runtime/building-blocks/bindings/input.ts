@@ -41,6 +41,8 @@ export interface InputBindings {
   start(): Promise<void>;
   /** Stops reading and waits for events in flight. */
   stop(): Promise<void>;
+  /** Components came or went: ends the readers of those gone, starts new ones when the app is healthy. */
+  reload(): Promise<void>;
 }
 
 type Side = 'input' | 'output';
@@ -56,6 +58,7 @@ export function createInputBindings(deps: InputBindingsDeps): InputBindings {
   /** Components whose start is under way; a second call must not open them twice. */
   const starting = new Set<LoadedComponent>();
   let generation = 0;
+  let active = false;
 
   const deliver =
     (component: LoadedComponent<'bindings'>, route: string) =>
@@ -107,7 +110,8 @@ export function createInputBindings(deps: InputBindingsDeps): InputBindings {
     if (mine !== generation) return;
     const reader = await component.instance.read?.(deliver(component, route));
     if (reader === undefined) return;
-    if (mine === generation) running.set(component, reader);
+    const inUse = deps.components.get('bindings', component.name) === component;
+    if (mine === generation && inUse) running.set(component, reader);
     else await reader.close();
   };
 
@@ -130,24 +134,35 @@ export function createInputBindings(deps: InputBindingsDeps): InputBindings {
       starting.delete(component);
     }
   };
-  return {
-    start: async () => {
-      const mine = generation;
-      await Promise.all(
-        deps.components
-          .list('bindings')
-          .map((component) =>
-            startOne(component, mine).catch((error) =>
-              deps.log.error(`error reading from input binding ${component.name}: ${errorText(error)}`),
-            ),
+  const startAll = async (): Promise<void> => {
+    const mine = generation;
+    await Promise.all(
+      deps.components
+        .list('bindings')
+        .map((component) =>
+          startOne(component, mine).catch((error) =>
+            deps.log.error(`error reading from input binding ${component.name}: ${errorText(error)}`),
           ),
-      );
+        ),
+    );
+  };
+  return {
+    start: () => {
+      active = true;
+      return startAll();
     },
     stop: async () => {
+      active = false;
       generation += 1;
       const open = [...running.values()];
       running.clear();
       await Promise.all(open.map((reader) => reader.close()));
+    },
+    reload: async () => {
+      const loaded: ReadonlySet<LoadedComponent> = new Set(deps.components.list('bindings'));
+      const gone = [...running].filter(([component]) => !loaded.has(component));
+      for (const [component] of gone) running.delete(component);
+      await Promise.all([...gone.map(([, reader]) => reader.close()), active ? startAll() : undefined]);
     },
   };
 }

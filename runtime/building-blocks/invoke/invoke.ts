@@ -19,6 +19,7 @@ import { type AccessControl, accessDenied } from './access-control.ts';
 import { replayableRequest, watchBody, wholeBody } from './body.ts';
 import type { ExternalHttp, ResolvedEndpoint } from './external-http.ts';
 import { createPeerHeaders } from './identity-headers.ts';
+import { createInvocationMetrics } from './invocation-metrics.ts';
 import { InvalidMethodError, normaliseMethod } from './method-path.ts';
 import { createRemoteApps } from './remote-app.ts';
 import { failureText, rpcText } from './status-text.ts';
@@ -55,7 +56,8 @@ export function createInvokeBlock(options: InvokeBlockOptions): InvokeBlock {
   const identity = { ...options, namespace };
   const peerHeaders = createPeerHeaders(identity);
   const remote = createRemoteApps(options);
-  const { metrics, clock, policies } = options;
+  const { clock, policies } = options;
+  const metrics = createInvocationMetrics(options.metrics);
 
   const callOwnApp = (
     request: InvokeRequest,
@@ -69,11 +71,9 @@ export function createInvokeBlock(options: InvokeBlockOptions): InvokeBlock {
 
   const measured = async (appId: string, work: () => Promise<InvokeResponse>): Promise<InvokeResponse> => {
     const started = clock.monotonicMs();
-    metrics.count('runtime_service_invocation_req_sent_total', { dst_app_id: appId, type: 'unary' });
+    metrics.requestSent(appId);
     const response = await work();
-    const labels = { src_app_id: appId, status: String(response.status) };
-    metrics.count('runtime_service_invocation_res_recv_total', { ...labels, type: 'unary' });
-    metrics.observe('runtime_service_invocation_res_recv_latency_ms', labels, clock.monotonicMs() - started);
+    metrics.responseReceived(appId, response.status, clock.monotonicMs() - started);
     return response;
   };
 
@@ -184,7 +184,7 @@ export function createInvokeBlock(options: InvokeBlockOptions): InvokeBlock {
     },
 
     async invokeLocal(request, caller, call) {
-      metrics.count('runtime_service_invocation_req_recv_total', { src_app_id: caller.appId });
+      metrics.requestReceived(caller.appId);
       const channel = options.appChannel();
       if (channel === undefined) throw new PeerError(GrpcCode.Internal, 'app channel is not initialized');
       let response: InvokeResponse;
@@ -200,16 +200,10 @@ export function createInvokeBlock(options: InvokeBlockOptions): InvokeBlock {
         }
         response = await channel.invoke(checked, call);
       } catch (cause) {
-        metrics.count('runtime_service_invocation_res_sent_total', {
-          dst_app_id: caller.appId,
-          status: String(GrpcCode.Internal),
-        });
+        metrics.responseSent(caller.appId, GrpcCode.Internal);
         throw localError(cause, call.signal);
       }
-      metrics.count('runtime_service_invocation_res_sent_total', {
-        dst_app_id: caller.appId,
-        status: String(response.status),
-      });
+      metrics.responseSent(caller.appId, response.status);
       return response;
     },
   };

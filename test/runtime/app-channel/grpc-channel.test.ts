@@ -10,6 +10,7 @@ import {
 } from '../../../runtime/contracts/grpc-wire/service.ts';
 import { GrpcStatusError } from '../../../runtime/contracts/grpc-wire/status.ts';
 import {
+  type InvokeRequest,
   InvokeRequestSchema,
   InvokeResponseSchema,
 } from '../../../runtime/generated/dapr/proto/common/v1/common_pb.ts';
@@ -91,7 +92,7 @@ async function open(
 }
 
 t.test('OnInvoke: message, metadata and answer', async (t) => {
-  const seen: { request: InvokeMessage; call: GrpcCall }[] = [];
+  const seen: { request: InvokeRequest; call: GrpcCall }[] = [];
   const channel = await open(t, {
     OnInvoke: unaryMethod(codec(InvokeRequestSchema), codec(InvokeResponseSchema), async (request, call) => {
       seen.push({ request, call });

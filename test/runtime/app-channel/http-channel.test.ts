@@ -214,7 +214,7 @@ t.test('no more calls at a time than allowed; the place is free once the answer 
 
 t.test('middleware sees every call and may change request and answer', async (t) => {
   const { app, channel } = await open(t, (request, response) => response.end(`${request.body}-low`), {
-    pipeline: [
+    pipeline: () => [
       {
         init: async () => {},
         close: async () => {},

@@ -1,5 +1,7 @@
+import { type AddressInfo, createServer } from 'node:net';
 import t, { type Test } from 'tap';
 import { createExternalHttp } from '../../../runtime/peer/external-http.ts';
+import { fakeClock } from '../../support/fake-clock.ts';
 import { startHttpApp } from '../../support/http-app.ts';
 import { callContext, invokeRequest, textOf, wholeBody } from '../../support/invocations.ts';
 
@@ -128,4 +130,22 @@ t.test('a host that does not answer', async (t) => {
   await t.rejects(external.call(plain, invokeRequest(), callContext()), {
     message: /^Get "http:\/\/127\.0\.0\.1:\d+\/base\/x": dial tcp 127\.0\.0\.1:\d+: connect: connection re/,
   });
+});
+
+t.test('connecting is given up after fifteen seconds', async (t) => {
+  const clock = fakeClock();
+  const external = createExternalHttp({ clock });
+  t.teardown(() => external.close());
+  // A TLS handshake with a host that takes the connection and never says a word.
+  const silent = createServer();
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+  const connected = new Promise((resolve) => silent.once('connection', resolve));
+  const baseUrl = `https://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+  const target = { baseUrl, headers: [], followRedirects: false, sendAppToken: false };
+  const call = external.call(target, invokeRequest(), callContext());
+  call.catch(() => {});
+  await connected;
+  await clock.advance(15_000);
+  await t.rejects(call, { message: /: dial tcp 127\.0\.0\.1:\d+: i\/o timeout$/ });
+  await new Promise((resolve) => silent.close(resolve));
 });
