@@ -153,7 +153,7 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
   const peers = createPeers({ clients, log });
   stack.defer(() => peers.close());
   const token = node.env['APP_API_TOKEN'] ?? '';
-  const external = createExternalHttp(token === '' ? {} : { appToken: token });
+  const external = createExternalHttp({ clock, ...(token === '' ? {} : { appToken: token }) });
   stack.defer(() => external.close());
 
   const live = { subscriptions: resources.subscriptions };
@@ -243,6 +243,7 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
     services: [dapr, ...createReflectionServices([dapr])],
     unknownMethod: proxy,
     ...(apiToken === '' ? {} : { apiToken }),
+    recordErrorCodes: configuration.metrics.recordErrorCodes,
     apiLists: configuration.api,
     ...(apiLogging ? { apiLog: grpcLog } : {}),
   });
@@ -367,6 +368,7 @@ function createChannel(
     ...appToken(node),
     ...(handlers.length === 0 ? {} : { pipeline: pipelineOf(handlers, store) }),
     maxMessageBytes: options.maxBodyBytes,
+    metrics: setup.metrics,
     clock: node.clock,
     log: node.log.child('dapr.runtime.channel', { app_id: options.appId }),
   });
