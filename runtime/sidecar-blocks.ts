@@ -73,16 +73,9 @@ export function buildBlocks(parts: BlockParts): BuiltBlocks {
   const shared = { appId, namespace, components, policies, metrics, clock };
   const appChannel = (): AppChannel | undefined => channel;
 
-  const publish = createPublishBlock({
-    ...shared,
-    namespace: namespace === '' ? 'default' : namespace,
-    ids,
-    log: log('pubsub'),
-    tracer,
-  });
+  const publish = createPublishBlock({ ...shared, ids, log: log('pubsub'), tracer });
   const subscriptions = createSubscriptions({
     ...shared,
-    namespace: namespace === '' ? 'default' : namespace,
     appChannel,
     declarative: () => parts.live.subscriptions,
     publish,

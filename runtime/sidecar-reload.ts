@@ -149,7 +149,9 @@ export function createReload(parts: ReloadParts): Reload {
   const changeSubscriptions = (wanted: readonly SubscriptionResource[]): void => {
     const { removed, changed, added } = difference(live.subscriptions, wanted);
     if (removed.length + changed.length + added.length === 0) return;
-    live.subscriptions = wanted;
+    const unchanged = wanted.filter((resource) => !changed.includes(resource) && !added.includes(resource));
+    // In the order Dapr lists them: what changed moves to the end.
+    live.subscriptions = [...unchanged, ...changed, ...added];
     for (const { name } of [...removed, ...changed])
       log.info(`Closing existing Subscription to reload: ${name}`);
     for (const { name } of [...changed, ...added]) log.info(`Adding Subscription for processing: ${name}`);

@@ -5,7 +5,8 @@ import { dirname, join, relative, resolve } from 'node:path';
 import t from 'tap';
 
 const root = resolve(import.meta.dirname, '..');
-const IMPORT = /(?:^|\n)\s*(?:import|export)[^'"\n]*?(?:\n[^'"]*?)?from\s+'([^']+)'|import\(\s*'([^']+)'\s*\)|(?:^|\n)import\s+'([^']+)'/g;
+const IMPORT =
+  /(?:^|\n)\s*(?:import|export)[^'"\n]*?(?:\n[^'"]*?)?from\s+'([^']+)'|import\(\s*'([^']+)'\s*\)|(?:^|\n)import\s+'([^']+)'/g;
 
 /** Which folder may import which others (besides itself). Longest prefix wins. */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
@@ -19,9 +20,28 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   'runtime/http-client': ['runtime/contracts'],
   'runtime/grpc-client': ['runtime/contracts'],
   'runtime/http': ['runtime/contracts', 'runtime/building-blocks', 'runtime/resiliency'],
-  'runtime/grpc': ['runtime/contracts', 'runtime/building-blocks', 'runtime/resiliency', 'runtime/grpc-client', 'runtime/http-client', 'runtime/generated'],
-  'runtime/app-channel': ['runtime/contracts', 'runtime/building-blocks', 'runtime/http-client', 'runtime/grpc-client', 'runtime/generated'],
-  'runtime/peer': ['runtime/contracts', 'runtime/building-blocks', 'runtime/http-client', 'runtime/grpc-client', 'runtime/generated'],
+  'runtime/grpc': [
+    'runtime/contracts',
+    'runtime/building-blocks',
+    'runtime/resiliency',
+    'runtime/grpc-client',
+    'runtime/http-client',
+    'runtime/generated',
+  ],
+  'runtime/app-channel': [
+    'runtime/contracts',
+    'runtime/building-blocks',
+    'runtime/http-client',
+    'runtime/grpc-client',
+    'runtime/generated',
+  ],
+  'runtime/peer': [
+    'runtime/contracts',
+    'runtime/building-blocks',
+    'runtime/http-client',
+    'runtime/grpc-client',
+    'runtime/generated',
+  ],
   'edge-components/drivers': ['runtime/contracts'],
   'edge-components/broker': ['runtime/contracts', 'edge-components/drivers'],
   'edge-components': ['runtime/contracts', 'edge-components/drivers'],
@@ -60,11 +80,16 @@ function sources(folder: string): readonly string[] {
 
 const files = ['runtime', 'edge-components', 'device-sims'].flatMap(sources);
 const imports: Import[] = files.flatMap((file) =>
-  [...readFileSync(join(root, file), 'utf8').matchAll(IMPORT)].map((match) => ({ file, target: match[1] ?? match[2] ?? match[3] ?? '' })),
+  [...readFileSync(join(root, file), 'utf8').matchAll(IMPORT)].map((match) => ({
+    file,
+    target: match[1] ?? match[2] ?? match[3] ?? '',
+  })),
 );
 
 const folderOf = (file: string): string =>
-  Object.keys(ALLOWED).filter((folder) => file.startsWith(`${folder}/`)).sort((a, b) => b.length - a.length)[0] ?? '';
+  Object.keys(ALLOWED)
+    .filter((folder) => file.startsWith(`${folder}/`))
+    .sort((a, b) => b.length - a.length)[0] ?? '';
 
 t.test('there is something to check', (t) => {
   t.ok(files.length > 100, `${files.length} source files`);
@@ -85,7 +110,8 @@ t.test('imports point down', (t) => {
 });
 
 t.test('a component folder sees no other component', (t) => {
-  const component = (file: string): string | undefined => /^edge-components\/(?!drivers\/|broker\/|catalog)([^/]+\/[^/]+)\//.exec(file)?.[1];
+  const component = (file: string): string | undefined =>
+    /^edge-components\/(?!drivers\/|broker\/|catalog)([^/]+\/[^/]+)\//.exec(file)?.[1];
   const wrong = imports.flatMap(({ file, target }) => {
     if (!target.startsWith('.')) return [];
     const imported = component(relative(root, resolve(root, dirname(file), target)));
@@ -98,22 +124,35 @@ t.test('a component folder sees no other component', (t) => {
 
 t.test('each package has its importing folder', (t) => {
   const wrong = imports.flatMap(({ file, target }) => {
-    const name = target.startsWith('@') ? target.split('/').slice(0, 2).join('/') : (target.split('/')[0] ?? '');
+    const name = target.startsWith('@')
+      ? target.split('/').slice(0, 2).join('/')
+      : (target.split('/')[0] ?? '');
     const owners = OWNERS[name];
-    return owners === undefined || owners.some((owner) => file === owner || file.startsWith(`${owner}/`)) ? [] : [`${file} imports ${target}`];
+    return owners === undefined || owners.some((owner) => file === owner || file.startsWith(`${owner}/`))
+      ? []
+      : [`${file} imports ${target}`];
   });
   t.same(wrong, []);
   t.end();
 });
 
 t.test('files keep to their size', (t) => {
-  const tables = new Set(['runtime/contracts/error-table.ts', 'runtime/contracts/operations.ts', 'runtime/contracts/blocks.ts']);
-  const long = files.filter((file) => !tables.has(file) && readFileSync(join(root, file), 'utf8').split('\n').length > 401);
+  const tables = new Set([
+    'runtime/contracts/error-table.ts',
+    'runtime/contracts/operations.ts',
+    'runtime/contracts/blocks.ts',
+  ]);
+  const long = files.filter(
+    (file) => !tables.has(file) && readFileSync(join(root, file), 'utf8').split('\n').length > 401,
+  );
   t.same(long, []);
   t.end();
 });
 
 t.test('every source file opens with what it is', (t) => {
-  t.same(files.filter((file) => !/^(#!.*\n)?\/(\*\*|\/ )/.test(readFileSync(join(root, file), 'utf8'))), []);
+  t.same(
+    files.filter((file) => !/^(#!.*\n)?\/(\*\*|\/ )/.test(readFileSync(join(root, file), 'utf8'))),
+    [],
+  );
   t.end();
 });

@@ -89,19 +89,22 @@ const pubsubRich = (http: number, grpc: number, tag: string, reason: string, mes
 
 export const ERRORS = {
   // shared
-  badRequest: plain('common',
+  badRequest: plain(
+    'common',
     400,
     G.InvalidArgument,
     'ERR_BAD_REQUEST',
     (f) => `invalid request: ${f['error']}`,
   ),
-  bodyRead: plain('common',
+  bodyRead: plain(
+    'common',
     400,
     G.InvalidArgument,
     'ERR_BODY_READ',
     (f) => `failed to read request body: ${f['error']}`,
   ),
-  malformedRequest: plain('common',
+  malformedRequest: plain(
+    'common',
     400,
     G.InvalidArgument,
     'ERR_MALFORMED_REQUEST',
@@ -115,7 +118,8 @@ export const ERRORS = {
     'ERR_MALFORMED_REQUEST_DATA',
     (f) => `can't serialize request data field: ${f['error']}`,
   ),
-  malformedResponse: plain('common',
+  malformedResponse: plain(
+    'common',
     500,
     G.Internal,
     'ERR_MALFORMED_RESPONSE',
@@ -483,37 +487,43 @@ export const ERRORS = {
   ),
 
   // lock
-  lockStoresNotConfigured: plain('lock',
+  lockStoresNotConfigured: plain(
+    'lock',
     500,
     G.FailedPrecondition,
     'ERR_LOCK_STORE_NOT_CONFIGURED',
     () => 'lock store is not configured',
   ),
-  lockStoreNotFound: plain('lock',
+  lockStoreNotFound: plain(
+    'lock',
     400,
     G.InvalidArgument,
     'ERR_LOCK_STORE_NOT_FOUND',
     (f) => `lock store ${f['store']} not found`,
   ),
-  lockResourceEmpty: plain('lock',
+  lockResourceEmpty: plain(
+    'lock',
     400,
     G.InvalidArgument,
     'ERR_MALFORMED_REQUEST',
     (f) => `ResourceId is empty in lock store ${f['store']}`,
   ),
-  lockOwnerEmpty: plain('lock',
+  lockOwnerEmpty: plain(
+    'lock',
     400,
     G.InvalidArgument,
     'ERR_MALFORMED_REQUEST',
     (f) => `LockOwner is empty in lock store ${f['store']}`,
   ),
-  lockExpiryNotPositive: plain('lock',
+  lockExpiryNotPositive: plain(
+    'lock',
     400,
     G.InvalidArgument,
     'ERR_MALFORMED_REQUEST',
     (f) => `ExpiryInSeconds is not positive in lock store ${f['store']}`,
   ),
-  tryLock: plain('lock',
+  tryLock: plain(
+    'lock',
     500,
     G.Internal,
     'ERR_TRY_LOCK',
@@ -522,19 +532,22 @@ export const ERRORS = {
   unlock: plain('lock', 500, G.Internal, 'ERR_UNLOCK', (f) => `failed to release lock: ${f['error']}`),
 
   // crypto
-  cryptoProvidersNotConfigured: plain('crypto',
+  cryptoProvidersNotConfigured: plain(
+    'crypto',
     500,
     G.Internal,
     'ERR_CRYPTO_PROVIDERS_NOT_CONFIGURED',
     () => 'crypto providers not configured',
   ),
-  cryptoProviderNotFound: plain('crypto',
+  cryptoProviderNotFound: plain(
+    'crypto',
     400,
     G.InvalidArgument,
     'ERR_CRYPTO_PROVIDER_NOT_FOUND',
     (f) => `crypto provider ${f['provider']} not found`,
   ),
-  cryptoKey: plain('crypto',
+  cryptoKey: plain(
+    'crypto',
     500,
     G.Internal,
     'ERR_CRYPTO_KEY',
@@ -602,32 +615,37 @@ export const ERRORS = {
   ),
 
   // actors and workflow without a control plane
-  actorNoPlacement: plain('actor',
+  actorNoPlacement: plain(
+    'actor',
     400,
     G.Unavailable,
     'ERR_ACTOR_NO_PLACEMENT',
     () => 'placement service is not configured',
   ),
-  actorRuntimeNotFound: plain('actor',
+  actorRuntimeNotFound: plain(
+    'actor',
     500,
     G.Internal,
     'ERR_ACTOR_RUNTIME_NOT_FOUND',
     (f) => `${f['error']}`,
   ),
-  actorTypeReserved: plain('actor',
+  actorTypeReserved: plain(
+    'actor',
     403,
     G.PermissionDenied,
     'ERR_ACTOR_TYPE_RESERVED',
     (f) =>
       `actor type "${f['type']}" is reserved for the Dapr workflow runtime; direct actor API access is not permitted`,
   ),
-  workflowInstanceIdTooLong: plain('workflow',
+  workflowInstanceIdTooLong: plain(
+    'workflow',
     400,
     G.InvalidArgument,
     'ERR_INSTANCE_ID_TOO_LONG',
     (f) => `workflow instance ID exceeds the max length of ${f['max']} characters`,
   ),
-  workflowInstanceIdInvalid: plain('workflow',
+  workflowInstanceIdInvalid: plain(
+    'workflow',
     400,
     G.InvalidArgument,
     'ERR_INSTANCE_ID_INVALID',
@@ -636,25 +654,29 @@ export const ERRORS = {
   ),
 
   // conversation
-  conversationNotFound: plain('conversation',
+  conversationNotFound: plain(
+    'conversation',
     400,
     G.InvalidArgument,
     'ERR_CONVERSATION_NOT_FOUND',
     (f) => `failed finding conversation component ${f['component']}`,
   ),
-  conversationMissingInputs: plain('conversation',
+  conversationMissingInputs: plain(
+    'conversation',
     400,
     G.InvalidArgument,
     'ERR_CONVERSATION_MISSING_INPUTS',
     (f) => `failed conversing with component ${f['component']}: missing inputs in request`,
   ),
-  conversationInvalidParams: plain('conversation',
+  conversationInvalidParams: plain(
+    'conversation',
     400,
     G.InvalidArgument,
     'ERR_CONVERSATION_INVALID_PARMS',
     (f) => `failed conversing with component ${f['component']}: invalid params: ${f['error']}`,
   ),
-  conversationInvoke: plain('conversation',
+  conversationInvoke: plain(
+    'conversation',
     500,
     G.Internal,
     'ERR_CONVERSATION_INVOKE',

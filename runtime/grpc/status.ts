@@ -11,7 +11,6 @@ import type { Logger } from '../contracts/logger.ts';
 import { abortStatus } from '../grpc-client/abort-status.ts';
 import { encodeStatusDetails } from './error-details.ts';
 
-
 /** Errors whose ErrorInfo tells more on HTTP than on gRPC. */
 const NO_INFO: ReadonlySet<ErrorKey> = new Set([
   'stateStoreNotFound',

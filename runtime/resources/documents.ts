@@ -2,8 +2,9 @@
 
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseDocument, type Scalar, type Tags, visit } from 'yaml';
+import { type Document, parseDocument, type Scalar, type Tags, visit } from 'yaml';
 import type { ResourceOrigin } from '../contracts/resource.ts';
+import { indentQuoted } from './lenient-quotes.ts';
 
 /** Something wrong with a document. Fatal faults stop the start; others are warned about and the document is skipped. */
 export interface ResourceFault {
@@ -51,16 +52,33 @@ function keepDigits(node: Scalar): void {
     node.value = BigInt(source ?? 0);
 }
 
-/** Parses one YAML or JSON document by YAML 1.1 rules; aliases are bounded. */
-function parseOne(text: string, origin: ResourceOrigin): RawDocument | ResourceFault | undefined {
-  try {
-    const document = parseDocument(text, {
+/** Most quoted texts put right in one document (see `lenient-quotes.ts`). */
+const MAX_REPAIRS = 100;
+
+function parseLeniently(text: string): Document.Parsed {
+  let source = text;
+  for (let repairs = 0; ; repairs += 1) {
+    const document = parseDocument(source, {
       version: '1.1',
       merge: true,
       logLevel: 'silent',
       uniqueKeys: true,
       customTags: asInGo,
     });
+    const problem = document.errors[0];
+    const quote =
+      problem?.code === 'MISSING_CHAR' ? /closing (['"])quote/.exec(problem.message)?.[1] : undefined;
+    if (problem === undefined || quote === undefined || repairs === MAX_REPAIRS) return document;
+    const repaired = indentQuoted(source, quote, problem.pos[0]);
+    if (repaired === undefined) return document;
+    source = repaired;
+  }
+}
+
+/** Parses one YAML or JSON document by YAML 1.1 rules; aliases are bounded. */
+function parseOne(text: string, origin: ResourceOrigin): RawDocument | ResourceFault | undefined {
+  try {
+    const document = parseLeniently(text);
     const problem = document.errors[0];
     if (problem !== undefined)
       return {

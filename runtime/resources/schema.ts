@@ -16,19 +16,31 @@ import type { RawDocument } from './documents.ts';
 
 const DEFAULT_INIT_TIMEOUT_MS = 5000;
 
-const nameText = z
-  .string({ error: 'expected a name' })
-  .min(1, 'must not be empty')
-  .refine(
-    (name) => !/[/%]/.test(name) && name !== '.' && name !== '..',
-    "must not contain '/' or '%' nor be '.' or '..'",
-  );
+/** A text; a number or truth value that stands for one is taken as it is written, as Go's YAML library does. */
+function text<T extends z.ZodType<string> = z.ZodString>(error: string, schema?: T): z.ZodType<string> {
+  const scalar = (value: unknown): unknown =>
+    typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean'
+      ? String(value)
+      : value;
+  return z.preprocess(scalar, schema ?? z.string({ error }));
+}
+
+const nameText = text(
+  'expected a name',
+  z
+    .string({ error: 'expected a name' })
+    .min(1, 'must not be empty')
+    .refine(
+      (name) => !/[/%]/.test(name) && name !== '.' && name !== '..',
+      "must not contain '/' or '%' nor be '.' or '..'",
+    ),
+);
 
 const objectMeta = z.object(
-  { name: nameText, namespace: z.string().nullish() },
+  { name: nameText, namespace: text('expected a namespace').nullish() },
   { error: 'expected an object with a name' },
 );
-const scopeList = z.array(z.string(), { error: 'expected a list of app ids' }).nullish();
+const scopeList = z.array(text('expected an app id'), { error: 'expected a list of app ids' }).nullish();
 const textMap = z.record(z.string(), z.unknown()).nullish();
 
 /** Dynamic values become text: strings as they are, null empty, everything else its JSON text. */
@@ -41,12 +53,12 @@ function valueText(value: unknown): string {
 
 const metadataEntry = z
   .object({
-    name: z.string({ error: 'expected the item name' }),
+    name: text('expected the item name'),
     value: z.unknown().optional(),
     secretKeyRef: z
-      .object({ name: z.string({ error: 'expected the secret name' }), key: z.string().nullish() })
+      .object({ name: text('expected the secret name'), key: text('expected a key').nullish() })
       .nullish(),
-    envRef: z.string().nullish(),
+    envRef: text('expected the name of a variable').nullish(),
   })
   .transform(
     (item): MetadataEntry => ({
@@ -67,7 +79,7 @@ const metadataEntry = z
 const componentDocument = z.object({
   metadata: objectMeta,
   scopes: scopeList,
-  auth: z.object({ secretStore: z.string().nullish() }).nullish(),
+  auth: z.object({ secretStore: text('expected the name of a secret store').nullish() }).nullish(),
   spec: z.object(
     {
       type: z
@@ -91,16 +103,16 @@ const bulkSchema = z
   .nullish();
 
 const subscriptionSpec = {
-  pubsubname: z.string({ error: 'expected the name of a pub/sub component' }),
-  topic: z.string({ error: 'expected a topic' }),
+  pubsubname: text('expected the name of a pub/sub component'),
+  topic: text('expected a topic'),
   metadata: textMap,
-  deadLetterTopic: z.string().nullish(),
+  deadLetterTopic: text('expected a topic').nullish(),
   bulkSubscribe: bulkSchema,
 };
 const subscriptionV1 = z.object({
   metadata: objectMeta,
   scopes: scopeList,
-  spec: z.object({ ...subscriptionSpec, route: z.string().nullish() }),
+  spec: z.object({ ...subscriptionSpec, route: text('expected a path').nullish() }),
 });
 const subscriptionV2 = z.object({
   metadata: objectMeta,
@@ -110,9 +122,9 @@ const subscriptionV2 = z.object({
     routes: z
       .object({
         rules: z
-          .array(z.object({ match: z.string().nullish(), path: z.string({ error: 'expected a path' }) }))
+          .array(z.object({ match: text('expected an expression').nullish(), path: text('expected a path') }))
           .nullish(),
-        default: z.string().nullish(),
+        default: text('expected a path').nullish(),
       })
       .nullish(),
   }),
@@ -121,7 +133,7 @@ const subscriptionV2 = z.object({
 const endpointDocument = z.object({
   metadata: objectMeta,
   scopes: scopeList,
-  auth: z.object({ secretStore: z.string().nullish() }).nullish(),
+  auth: z.object({ secretStore: text('expected the name of a secret store').nullish() }).nullish(),
   spec: z.object({
     baseUrl: z
       .string({ error: 'expected a URL' })

@@ -24,7 +24,7 @@ import { createTopicScopes, type TopicScopesOf } from './topic-scopes.ts';
 
 export interface PublishOptions {
   readonly appId: string;
-  /** Namespace of the app, `default` when `NAMESPACE` is not set: metric label and topic prefix. */
+  /** `NAMESPACE`: metric label and topic prefix. Empty when it is not set; topics then get `default`. */
   readonly namespace: string;
   readonly components: ComponentSource;
   readonly policies: Policies;
@@ -55,7 +55,7 @@ export type Wrap = (
 
 export function createPublishBlock(options: PublishOptions): Publishing {
   const { appId, namespace, clock, metrics } = options;
-  const scopesOf = createTopicScopes(appId, namespace);
+  const scopesOf = createTopicScopes(appId, namespace === '' ? 'default' : namespace);
   const publisher = createPublisher({ ...options, scopesOf });
   const wrap = createWrap(options);
 

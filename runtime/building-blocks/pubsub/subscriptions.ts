@@ -28,7 +28,7 @@ import { createSubscriptionSet, type WantedSubscription } from './subscription-s
 
 export interface SubscriptionsOptions {
   readonly appId: string;
-  /** As for the publish block: `default` when `NAMESPACE` is not set. */
+  /** As for the publish block: empty when `NAMESPACE` is not set. */
   readonly namespace: string;
   readonly components: ComponentSource;
   readonly policies: Policies;

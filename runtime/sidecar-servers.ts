@@ -1,0 +1,218 @@
+/** The listeners of one sidecar: internal gRPC, gRPC API, HTTP API and metrics, opened in this order, closed in reverse. */
+
+import type { AppHealthWatch } from './app-channel/app-health.ts';
+import { asGrpcChannel } from './app-channel/create.ts';
+import { eventFields } from './app-channel/grpc-event.ts';
+import type { Health } from './building-blocks/health/health.ts';
+import type { ComponentStore } from './components/store.ts';
+import type { AppChannel } from './contracts/app-channel.ts';
+import type { Blocks } from './contracts/blocks.ts';
+import type { Logger } from './contracts/logger.ts';
+import { isTruthy } from './contracts/metadata.ts';
+import type { NameResolver } from './contracts/name-resolver.ts';
+import type { Policies } from './contracts/resiliency.ts';
+import type { SidecarOptions } from './flags.ts';
+import { createProxyHandler } from './grpc/proxy.ts';
+import { createReflectionServices } from './grpc/reflection.ts';
+import { createGrpcServer } from './grpc/server.ts';
+import { createDaprService } from './grpc/services/dapr.ts';
+import type { GrpcClientPool } from './grpc-client/client.ts';
+import { createMetricsServer } from './http/metrics-server.ts';
+import { createHttpServer } from './http/server.ts';
+import type { Node } from './node.ts';
+import { createPeerService } from './peer/peer-server.ts';
+import { openProxyStream } from './peer/proxy-target.ts';
+import { pipelineOf } from './sidecar-channel.ts';
+import type { SidecarSetup } from './sidecar-setup.ts';
+
+export interface ServerParts {
+  readonly node: Node;
+  readonly options: SidecarOptions;
+  readonly setup: SidecarSetup;
+  readonly namespace: string;
+  readonly blocks: Blocks;
+  readonly store: ComponentStore;
+  readonly policies: Policies;
+  readonly channel: AppChannel | undefined;
+  readonly appHealth: AppHealthWatch;
+  readonly health: Health;
+  readonly clients: GrpcClientPool;
+  readonly resolver: () => NameResolver | undefined;
+  readonly log: Logger;
+}
+
+const NO_LIMIT_MS = 24 * 3_600_000;
+
+/** Time that calls in flight get when a server closes. */
+function graceMs(options: SidecarOptions): number {
+  return options.gracefulShutdownMs === 0 ? NO_LIMIT_MS : options.gracefulShutdownMs;
+}
+
+/** Opens every listener; what was opened closes with `stack`. Resolves with the ports in use. */
+export async function openServers(
+  parts: ServerParts,
+  stack: AsyncDisposableStack,
+): Promise<{ readonly http: number; readonly grpc: number }> {
+  await openInternalServer(parts, stack);
+  const grpc = await openGrpcServer(parts, stack);
+  const http = await openHttpServer(parts, stack);
+  await openMetricsServer(parts, stack);
+  return { http, grpc };
+}
+
+function grpcLog({ node, options }: ServerParts): Logger {
+  return node.log.child('dapr.runtime.grpc.api', { app_id: options.appId });
+}
+
+function grpcShared(parts: ServerParts) {
+  const { tracer, metrics } = parts.setup;
+  return {
+    tracer,
+    metrics,
+    clock: parts.node.clock,
+    log: grpcLog(parts),
+    maxMessageBytes: parts.options.maxBodyBytes,
+    unknownMethod: proxyOf(parts),
+  };
+}
+
+/** Methods that are not ours belong to somebody's app. */
+function proxyOf({
+  node,
+  options,
+  setup,
+  namespace,
+  policies,
+  channel,
+  appHealth,
+  clients,
+  resolver,
+}: ServerParts) {
+  const { appId } = options;
+  const { accessControl } = setup.configuration;
+  const target = {
+    appId,
+    namespace,
+    resolver,
+    clients,
+    appClient: () => asGrpcChannel(channel)?.client,
+    appHealth: {
+      get healthy() {
+        return !options.appHealth.enabled || appHealth.healthy;
+      },
+    },
+    appToken: node.env['APP_API_TOKEN'] ?? '',
+    ...(accessControl === undefined ? {} : { accessControl }),
+  };
+  return createProxyHandler({
+    policy: (id) => (id === appId || !policies.hasAppPolicy(id) ? undefined : policies.app(id)),
+    open: ({ path, metadata, signal, call }) =>
+      openProxyStream({ path, metadata, signal, span: call.span }, target),
+  });
+}
+
+async function openInternalServer(parts: ServerParts, stack: AsyncDisposableStack): Promise<void> {
+  const { options, setup } = parts;
+  const server = createGrpcServer({
+    ...grpcShared(parts),
+    protocol: 'internal',
+    addresses: [options.internalGrpcAddress],
+    port: setup.internalPort,
+    services: [createPeerService({ invoke: parts.blocks.invoke })],
+  });
+  stack.defer(() => server.close(graceMs(options)));
+  await server.listen();
+  parts.log.info(`Internal gRPC server is running on ${options.internalGrpcAddress}:${setup.internalPort}`);
+  parts.health.ready('internal-grpc-server');
+}
+
+async function openGrpcServer(parts: ServerParts, stack: AsyncDisposableStack): Promise<number> {
+  const { node, options, setup, namespace, blocks } = parts;
+  const { configuration } = setup;
+  const apiToken = node.env['DAPR_API_TOKEN'] ?? '';
+  const draining = new AbortController();
+  const dapr = createDaprService({
+    blocks,
+    appId: options.appId,
+    namespace,
+    clock: node.clock,
+    topicEventFields: eventFields,
+    draining: draining.signal,
+  });
+  const server = createGrpcServer({
+    ...grpcShared(parts),
+    protocol: 'grpc',
+    addresses: listenAddresses(options),
+    port: options.grpcPort,
+    ...(options.unixSocketDir === undefined
+      ? {}
+      : { unixSocket: `${options.unixSocketDir}/dapr-${options.appId}-grpc.socket` }),
+    services: [dapr, ...createReflectionServices([dapr])],
+    ...(apiToken === '' ? {} : { apiToken }),
+    recordErrorCodes: configuration.metrics.recordErrorCodes,
+    apiLists: configuration.api,
+    ...(apiLogging(parts) ? { apiLog: grpcLog(parts) } : {}),
+  });
+  stack.defer(() => server.close(graceMs(options)));
+  const port = await server.listen();
+  stack.defer(() => draining.abort(new Error('the sidecar is shutting down')));
+  parts.log.info(`API gRPC server is running on port ${port}`);
+  parts.health.ready('api-server');
+  return port;
+}
+
+async function openHttpServer(parts: ServerParts, stack: AsyncDisposableStack): Promise<number> {
+  const { node, options, setup } = parts;
+  const { configuration, tracer, metrics } = setup;
+  const server = createHttpServer({
+    appId: options.appId,
+    blocks: parts.blocks,
+    tracer,
+    log: node.log.child('dapr.runtime.http', { app_id: options.appId }),
+    clock: node.clock,
+    metrics,
+    httpMetrics: configuration.metrics,
+    limits: { maxBodyBytes: options.maxBodyBytes, readBufferBytes: options.readBufferBytes },
+    apiToken: node.env['DAPR_API_TOKEN'] ?? '',
+    allowedOrigins: options.allowedOrigins,
+    apiAccess: configuration.api,
+    pipeline: pipelineOf(configuration.httpPipeline, parts.store),
+    apiLogging: { ...configuration.apiLogging, enabled: apiLogging(parts) },
+    addresses: listenAddresses(options),
+    port: options.httpPort,
+    ...(options.publicPort === undefined
+      ? {}
+      : { publicPort: options.publicPort, publicAddress: options.publicAddress }),
+    ...(options.unixSocketDir === undefined ? {} : { unixSocket: options.unixSocketDir }),
+    h2c: !isTruthy(node.env['DAPR_HTTP_DISABLE_H2C']),
+  });
+  stack.defer(() => server.close(graceMs(options)));
+  await server.listen();
+  const where = options.unixSocketDir === undefined ? server.port : 'unix socket';
+  parts.log.info(`HTTP server is running on port ${where}`);
+  parts.health.ready('http-server');
+  return server.port;
+}
+
+async function openMetricsServer(
+  { options, setup }: ServerParts,
+  stack: AsyncDisposableStack,
+): Promise<void> {
+  if (options.metricsPort === undefined || !setup.configuration.metrics.enabled) return;
+  const server = createMetricsServer({
+    address: options.metricsAddress,
+    port: options.metricsPort,
+    render: () => setup.metrics.render(),
+  });
+  await server.listen();
+  stack.defer(() => server.close());
+}
+
+/** Empty means every interface. */
+function listenAddresses(options: SidecarOptions): readonly string[] {
+  return options.listenAddresses.length > 0 ? options.listenAddresses : [''];
+}
+
+function apiLogging({ options, setup }: ServerParts): boolean {
+  return options.apiLogging ?? setup.configuration.apiLogging.enabled;
+}
