@@ -83,9 +83,8 @@ export function createReload(parts: ReloadParts): Reload {
     told = texts;
     const clashes = now.faults.filter((fault) => fault.reason === 'duplicate' && fault.fatal);
     if (clashes.length > 0) {
-      const files = new Set(clashes.map((fault) => fault.origin.file));
       const messages = clashes.map((fault) => fault.message).join('\n');
-      fail(new Error(`failed to load resources from disk: ${messages} [${[...files].join(', ')}]`));
+      fail(new Error(`failed to load resources from disk: ${messages}`));
       return undefined;
     }
     if (now.faults.some((fault) => fault.reason === 'folder')) return undefined;

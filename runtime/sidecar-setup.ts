@@ -25,11 +25,15 @@ export interface SidecarSetup {
 /** Everything that is wrong, one fault per line. */
 function refuse(what: string, faults: readonly ResourceFault[]): never {
   const fatal = faults.filter((fault) => fault.fatal);
-  const texts = (fatal.length > 0 ? fatal : faults).map((fault) =>
-    // Dapr's text first: people search their logs for it.
-    fault.reason === 'duplicate' ? `${fault.message} [${fault.origin.file}]` : faultText(fault),
-  );
-  throw new Error(`${what}: ${texts.join('; ')}`);
+  const told = fatal.length > 0 ? fatal : faults;
+  // Of duplicates Dapr's own text comes first, which people search their logs for, and all their files at the end.
+  const duplicates = told.filter((fault) => fault.reason === 'duplicate');
+  const texts = [
+    ...duplicates.map((fault) => fault.message),
+    ...told.filter((fault) => fault.reason !== 'duplicate').map(faultText),
+  ];
+  const files = [...new Set(duplicates.map((fault) => fault.origin.file))].join(', ');
+  throw new Error(`${what}: ${texts.join('\n')}${files === '' ? '' : ` [${files}]`}`);
 }
 
 /** What of the Configuration is in force, in the words of Dapr's log. */

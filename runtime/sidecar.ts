@@ -69,6 +69,8 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
   const { configuration, resources } = setup;
   log.info(`standalone mode configured`);
   log.info(`app id: ${appId}`);
+  log.info('Actor runtime disabled: actors and workflows need a placement service');
+  log.info('Scheduler disabled: jobs and reminders need a scheduler service');
 
   const health = createHealth(appId, ['runtime', 'api-server', 'http-server', 'internal-grpc-server']);
   const { store, host, names, endpoints, policies } = await openComponents(request, setup, log, stack);

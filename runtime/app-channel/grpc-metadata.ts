@@ -75,7 +75,11 @@ export function eventMetadata(
   trace: TraceContext,
   token: string | undefined,
 ): HeaderList {
-  return withTraceAndToken(Object.entries(entries), trace, token);
+  const untraced =
+    trace.traceparent === undefined || trace.traceparent === '' || trace.traceparent === ZERO_TRACEPARENT;
+  // An event without a trace tells so with zeros, as daprd does.
+  const zero: HeaderList = untraced ? [['traceparent', ZERO_TRACEPARENT]] : [];
+  return withTraceAndToken([...Object.entries(entries), ...zero], trace, token);
 }
 
 function withTraceAndToken(metadata: HeaderList, trace: TraceContext, token: string | undefined): HeaderList {
