@@ -11,7 +11,7 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import type { AddressInfo } from 'node:net';
-import type { Timer } from '../contracts/clock.ts';
+import type { Clock, Timer } from '../contracts/clock.ts';
 import { GrpcCode } from '../contracts/grpc-code.ts';
 import { GrpcStatusError, trailersOfStatus } from '../contracts/grpc-wire/status.ts';
 import type { ApiAccessRule } from '../contracts/resource.ts';
@@ -50,6 +50,26 @@ const SESSION_WINDOW_BYTES = 4 * 1024 * 1024;
 // The typings do not know `sendDate`, which Node takes.
 const RESPOND_ALONE = { endStream: true, sendDate: false };
 const DEFAULT_HEADER_BYTES = 64 * 1024;
+
+/** The last answers of a drained connection get this long to leave the process. */
+const FLUSH_LIMIT_MS = 1000;
+
+/** Resolves when the sessions (told to close before) have ended by themselves, or after the limit. */
+function sessionsClosed(sessions: readonly ServerHttp2Session[], clock: Clock): Promise<void> {
+  const open = sessions.filter((session) => !session.destroyed);
+  if (open.length === 0) return Promise.resolve();
+  return new Promise((resolve) => {
+    let left = open.length;
+    const timer = clock.startTimer(FLUSH_LIMIT_MS, resolve, true);
+    const ended = (): void => {
+      left -= 1;
+      if (left > 0) return;
+      timer.cancel();
+      resolve();
+    };
+    for (const session of open) session.once('close', ended);
+  });
+}
 
 /** A server that does not listen yet. */
 export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
@@ -133,6 +153,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
       );
       for (const call of calls)
         call.giveUp(new GrpcStatusError(GrpcCode.Unavailable, 'the server is shutting down'));
+      await sessionsClosed([...sessions.keys()], options.clock);
       for (const session of sessions.keys()) session.destroy();
       await closed;
     },

@@ -68,15 +68,22 @@ export class IncomingBody implements RequestBody {
       const source = this.#source;
       const chunks: Uint8Array[] = [];
       let size = 0;
+      let ended = false;
       source.on('data', (chunk: Uint8Array) => {
         if (size > this.#limit) return;
         size += chunk.byteLength;
         if (size <= this.#limit) chunks.push(chunk);
         else reject(this.#refuse());
       });
-      source.on('end', () => resolve(joinChunks(chunks)));
+      source.on('end', () => {
+        ended = true;
+        resolve(joinChunks(chunks));
+      });
       source.on('error', () => reject(new BodyAbortedError()));
-      source.on('close', () => reject(new BodyAbortedError()));
+      // Comes after every request; an error, with its stack, is made only where it means something.
+      source.on('close', () => {
+        if (!ended) reject(new BodyAbortedError());
+      });
     });
   }
 

@@ -34,10 +34,11 @@ export function configurationHandlers(configuration: ConfigurationBlock): Config
       return jsonReply(200, `{"id":${jsonText(id)}}\n`);
     },
     configurationUnsubscribe: async (request) => {
-      const fault = await configuration.unsubscribe(request.param(0), request.param(1), request.call);
-      return fault === undefined
-        ? jsonReply(200, '{"ok":true}\n')
-        : jsonReply(500, `{"message":${jsonText(fault)}}\n`);
+      const id = request.param(1);
+      const fault = await configuration.unsubscribe(request.param(0), id, request.call);
+      if (fault === undefined) return jsonReply(200, '{"ok":true}\n');
+      const message = `failed to unsubscribe to configuration request ${id}: ${fault}`;
+      return jsonReply(500, `{"message":${jsonText(message)}}\n`);
     },
   };
 }

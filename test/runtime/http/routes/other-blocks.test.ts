@@ -85,7 +85,7 @@ t.test('configuration: items without empty members, ids, and a failure without c
               };
         },
         subscribe: async (_store, keys, metadata) => JSON.stringify([keys, metadata]),
-        unsubscribe: async (_store, id) => (id === 'gone' ? 'failed to unsubscribe' : undefined),
+        unsubscribe: async (_store, id) => (id === 'gone' ? 'it is gone' : undefined),
       },
     }),
   );
@@ -100,7 +100,10 @@ t.test('configuration: items without empty members, ids, and a failure without c
   });
   t.strictSame((await api.call({ path: '/v1.0/configuration/c/id/unsubscribe' })).json, { ok: true });
   const gone = await api.call({ path: '/v1.0/configuration/c/gone/unsubscribe' });
-  t.strictSame([gone.status, gone.json], [500, { message: 'failed to unsubscribe' }]);
+  t.strictSame(
+    [gone.status, gone.json],
+    [500, { message: 'failed to unsubscribe to configuration request gone: it is gone' }],
+  );
 });
 
 t.test('metadata: empty members are left out', async (t) => {
