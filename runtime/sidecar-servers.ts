@@ -72,22 +72,14 @@ function grpcShared(parts: ServerParts) {
     clock: parts.node.clock,
     log: grpcLog(parts),
     maxMessageBytes: parts.options.maxBodyBytes,
-    unknownMethod: proxyOf(parts),
   };
 }
 
-/** Methods that are not ours belong to somebody's app. */
-function proxyOf({
-  node,
-  options,
-  setup,
-  namespace,
-  policies,
-  channel,
-  appHealth,
-  clients,
-  resolver,
-}: ServerParts) {
+/** Methods that are not ours belong to somebody's app. The caller's sidecar applies the policy, the callee's does not again. */
+function proxyOf(
+  side: 'caller' | 'callee',
+  { node, options, setup, namespace, policies, channel, appHealth, clients, resolver }: ServerParts,
+) {
   const { appId } = options;
   const { accessControl } = setup.configuration;
   const target = {
@@ -105,7 +97,8 @@ function proxyOf({
     ...(accessControl === undefined ? {} : { accessControl }),
   };
   return createProxyHandler({
-    policy: (id) => (id === appId || !policies.hasAppPolicy(id) ? undefined : policies.app(id)),
+    policy: (id) =>
+      side === 'callee' || id === appId || !policies.hasAppPolicy(id) ? undefined : policies.app(id),
     open: ({ path, metadata, signal, call }) =>
       openProxyStream({ path, metadata, signal, span: call.span }, target),
   });
@@ -119,6 +112,7 @@ async function openInternalServer(parts: ServerParts, stack: AsyncDisposableStac
     addresses: [options.internalGrpcAddress],
     port: setup.internalPort,
     services: [createPeerService({ invoke: parts.blocks.invoke })],
+    unknownMethod: proxyOf('callee', parts),
   });
   stack.defer(() => server.close(graceMs(options)));
   await server.listen();
@@ -148,6 +142,7 @@ async function openGrpcServer(parts: ServerParts, stack: AsyncDisposableStack): 
       ? {}
       : { unixSocket: `${options.unixSocketDir}/dapr-${options.appId}-grpc.socket` }),
     services: [dapr, ...createReflectionServices([dapr])],
+    unknownMethod: proxyOf('caller', parts),
     ...(apiToken === '' ? {} : { apiToken }),
     recordErrorCodes: configuration.metrics.recordErrorCodes,
     apiLists: configuration.api,
