@@ -70,8 +70,12 @@ export async function runProcess(setup: ProcessSetup): Promise<void> {
     stop('');
   };
   const shutdown = (force: boolean): void => {
-    if (force) node.clock.startTimer(FORCED_EXIT_DELAY_MS, () => end(1));
-    else stop('Shutdown requested via API');
+    if (force) {
+      node.log.info('Force shutdown requested, exiting immediately without graceful shutdown');
+      node.clock.startTimer(FORCED_EXIT_DELAY_MS, () => end(1));
+    } else {
+      stop('Shutdown requested via API');
+    }
   };
 
   const sidecars = new Map<string, Sidecar>();

@@ -38,7 +38,7 @@ export interface AppLife {
   start(signal: AbortSignal): void;
   /** Stops inputs for good and waits for deliveries in flight. */
   stop(): Promise<void>;
-  /** Resolves at the next change to unhealthy (never, when the app is not watched). */
+  /** Resolves once the app is unhealthy (never, when it is not watched). */
   untilUnhealthy(): Promise<void>;
 }
 
@@ -115,6 +115,7 @@ export function createAppLife(parts: AppLifeParts): AppLife {
     },
     untilUnhealthy: () =>
       new Promise((resolve) => {
+        if (options.appHealth.enabled && started && !health.healthy) return resolve();
         const end = health.onChange((healthy) => {
           if (healthy) return;
           end();

@@ -37,6 +37,8 @@ export interface ReloadParts {
   readonly restart: () => void;
   /** The sidecar cannot go on. */
   readonly fail: (error: unknown) => void;
+  /** Replaces the reading of folders in tests. */
+  readonly read?: typeof loadResources;
 }
 
 export interface Reload {
@@ -76,7 +78,7 @@ export function createReload(parts: ReloadParts): Reload {
   /** What is in the folders now; `undefined` when nothing is to be done about it. */
   const read = async (): Promise<LoadedResources | undefined> => {
     const { appId } = options;
-    const now = await loadResources({ directories, appId, namespace: parts.namespace });
+    const now = await (parts.read ?? loadResources)({ directories, appId, namespace: parts.namespace });
     if (closing.signal.aborted) return undefined;
     const texts = new Set(now.faults.map(faultText));
     for (const text of texts) if (!told.has(text)) log.warn(`A resource is not as it should be: ${text}`);

@@ -325,6 +325,23 @@ t.test('a component waits for its secret store and starts with it', async (t) =>
   t.equal(gone.store.get('state', 'x'), undefined, 'removed while it waited');
 });
 
+t.test('what is settled: all but the failed; what is drained: before the instance closes', async (t) => {
+  const { host, life } = rig({ denied: ['lock.fake'] });
+  const metadata: MetadataEntry[] = [{ name: 'path', secretKeyRef: { name: 's', key: 's' } }];
+  const waiting = resource('waiting', { metadata, secretStore: 'vault' });
+  const denied = resource('denied', { type: 'lock.fake' });
+  const failed = resource('failed', { type: 'state.nope', ignoreErrors: true });
+  await host.loadAll([resource('a'), waiting, denied, failed], never);
+  const names = (): readonly string[] => host.settled().map(({ name }) => name);
+  t.strictSame(names(), ['a', 'waiting', 'denied']);
+  await host.unload('a', async ({ name }) => void life.push(`drain ${name}`));
+  await host.unload('waiting', async () => void t.fail('nothing runs that could be drained'));
+  t.strictSame(life, ['init a', 'drain a', 'close a']);
+  t.strictSame(names(), ['denied']);
+  await host.closeAll();
+  t.strictSame(names(), []);
+});
+
 t.test('a secret store may need another one', async (t) => {
   const { host, store } = rig();
   const second = resource('second', {

@@ -329,3 +329,36 @@ metadata: {name: r2}
   t.equal(fatal, 0);
   t.match(texts, [/spec\.baseUrl: HTTPEndpoint bad: expected an http or https URL/, /spec: Resiliency r2/]);
 });
+
+t.test('names and topics that are numbers or truth values are texts', async (t) => {
+  const subscription = `apiVersion: dapr.io/v1alpha1\nkind: Subscription\nmetadata: {name: 7}\nspec: {pubsubname: yes, topic: 12, route: /x}\n`;
+  const { names, subscriptions, texts } = await load(t, {
+    'a.yaml': `${component('123')}---\n${subscription}`,
+  });
+  t.strictSame(texts, []);
+  t.strictSame(names, ['123']);
+  t.match(subscriptions, [{ name: '7', pubsubName: 'true', topic: '12' }]);
+});
+
+t.test('a quoted text may end under its own key, as for the YAML library of Go', async (t) => {
+  const metadata = `
+  - name: routes
+    value: '{
+\t"/it''s": "/a",
+  "/b": "/c"
+    }'
+  - name: words
+    value: "one
+ two \\"three\\"
+"
+`;
+  const { components, texts } = await load(t, {
+    'a.yaml': `apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: x}\nspec:\n  type: state.in-memory\n  metadata:${metadata}`,
+    'b.yaml': "kind: Component\nspec: 'never closed\nmetadata: x\n",
+  });
+  t.match(components[0]?.metadata, [
+    { name: 'routes', value: `{ "/it's": "/a", "/b": "/c" }` },
+    { name: 'words', value: 'one two "three" ' },
+  ]);
+  t.match(texts, [/^b\.yaml \(document 1\): not valid YAML: Missing closing/]);
+});

@@ -226,6 +226,45 @@ t.test('input: a stop in the middle of a start leaves nothing open', async (t) =
   t.equal(late.closed(), 1, 'what opened after the stop is closed again');
 });
 
+t.test('input: components come and go while the app is healthy', async (t) => {
+  const steps: string[] = [];
+  const ticker = (name: string) =>
+    loaded('bindings', name, {
+      operations: [],
+      read: async () => {
+        steps.push(`read ${name}`);
+        return { close: async () => void steps.push(`close ${name}`) };
+      },
+    });
+  const all = new Map([['a', ticker('a')]]);
+  const rig = blockRig([]);
+  const inputs = createInputBindings({
+    ...rig,
+    components: {
+      get: (_category, name) => all.get(name) as never,
+      list: () => [...all.values()] as never,
+      onChange: () => () => {},
+    },
+    appChannel: () => ({ wantsBinding: async () => true }) as unknown as AppChannel,
+    replies: { run: async () => {} },
+    probeTimeoutMs: 1000,
+    tracer: { enabled: false, start: () => spanOf() },
+  });
+  await inputs.reload();
+  t.strictSame(steps, [], 'not before the app is healthy');
+  await inputs.start();
+  all.set('b', ticker('b'));
+  await inputs.reload();
+  all.delete('a');
+  all.set('b', ticker('b'));
+  await inputs.reload();
+  t.strictSame(steps.splice(0), ['read a', 'read b', 'close a', 'close b', 'read b']);
+  await inputs.stop();
+  all.set('c', ticker('c'));
+  await inputs.reload();
+  t.strictSame(steps, ['close b']);
+});
+
 t.test('input: one that cannot be read shows in the log', async (t) => {
   const { inputs, rig } = input({ read: () => Promise.reject(new Error('no broker')) });
   await inputs.start();
