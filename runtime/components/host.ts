@@ -19,7 +19,7 @@ import { decodeMetadata } from '../contracts/metadata.ts';
 import type { Metrics } from '../contracts/metrics.ts';
 import type { ComponentResource } from '../contracts/resource.ts';
 import { type ItemSources, resolveItems } from './metadata-items.ts';
-import { normaliseVersion, type Registry } from './registry.ts';
+import { IncorrectTypeError, normaliseVersion, type Registry } from './registry.ts';
 import type { ComponentStore } from './store.ts';
 
 export interface ComponentHostOptions {
@@ -41,16 +41,18 @@ export class ComponentFailure extends Error {
   readonly phase: 'creation' | 'init';
   constructor(
     resource: ComponentResource,
-    phase: 'INIT_COMPONENT_FAILURE' | 'CREATE_COMPONENT_FAILURE' | 'INIT_FAILURE',
+    phase: 'INCORRECT_TYPE' | 'INIT_COMPONENT_FAILURE' | 'CREATE_COMPONENT_FAILURE' | 'INIT_FAILURE',
     reason: string,
   ) {
     const version = normaliseVersion(resource.version);
     const what = phase === 'CREATE_COMPONENT_FAILURE' ? 'creation' : 'initialization';
-    super(
-      `process component ${resource.name} error: [${phase}]: ${what} error occurred for ${resource.name} (${resource.type}/${version}): ${reason} [${resource.origin.file}]`,
-    );
+    const detail =
+      phase === 'INCORRECT_TYPE'
+        ? reason
+        : `[${phase}]: ${what} error occurred for ${resource.name} (${resource.type}/${version}): ${reason}`;
+    super(`process component ${resource.name} error: ${detail} [${resource.origin.file}]`);
     this.resource = resource;
-    this.phase = phase === 'CREATE_COMPONENT_FAILURE' ? 'creation' : 'init';
+    this.phase = phase === 'CREATE_COMPONENT_FAILURE' || phase === 'INCORRECT_TYPE' ? 'creation' : 'init';
   }
 }
 
@@ -104,7 +106,8 @@ export function createComponentHost(options: ComponentHostOptions): ComponentHos
     try {
       definition = await options.registry.find(resource.type, resource.version);
     } catch (error) {
-      throw new ComponentFailure(resource, 'CREATE_COMPONENT_FAILURE', errorText(error));
+      const phase = error instanceof IncorrectTypeError ? 'INCORRECT_TYPE' : 'CREATE_COMPONENT_FAILURE';
+      throw new ComponentFailure(resource, phase, errorText(error));
     }
     const items = await itemsOf(resource).catch((error) => {
       throw new ComponentFailure(resource, 'INIT_FAILURE', errorText(error));

@@ -15,6 +15,11 @@ const CATEGORIES: readonly string[] = [
   'nameresolution',
 ] satisfies readonly Category[];
 
+/** The first part of a component type is no category. */
+export class IncorrectTypeError extends Error {
+  override readonly name = 'IncorrectTypeError';
+}
+
 export interface Registry {
   /** Loads the definition of `type` and `version`; rejects with a message that names what exists instead. */
   find(type: string, version: string): Promise<AnyComponentDefinition>;
@@ -32,7 +37,7 @@ export function createRegistry(catalog: Catalog): Registry {
       const lower = type.toLowerCase();
       const category = lower.split('.', 1)[0] ?? '';
       if (!CATEGORIES.includes(category)) {
-        throw new Error(
+        throw new IncorrectTypeError(
           `incorrect type ${type}: expected <category>.<name> with a category out of ${CATEGORIES.join(', ')}`,
         );
       }
