@@ -4,41 +4,11 @@
  */
 
 import type { HeaderList } from '../contracts/app-channel.ts';
+import { isPermanentHeader } from '../contracts/grpc-wire/header-names.ts';
 import type { TraceContext } from '../contracts/trace.ts';
 import { ZERO_TRACEPARENT } from '../contracts/trace.ts';
 import { metadataOfTrace } from '../grpc-client/trace-metadata.ts';
 
-/** Headers that gRPC or HTTP/2 has its own use for. */
-const PERMANENT = new Set([
-  'accept',
-  'accept-charset',
-  'accept-language',
-  'accept-ranges',
-  'connection',
-  'keep-alive',
-  'proxy-connection',
-  'transfer-encoding',
-  'upgrade',
-  'cache-control',
-  'content-type',
-  'content-length',
-  'cookie',
-  'date',
-  'expect',
-  'from',
-  'host',
-  'if-match',
-  'if-modified-since',
-  'if-none-match',
-  'if-schedule-tag-match',
-  'if-unmodified-since',
-  'max-forwards',
-  'origin',
-  'pragma',
-  'referer',
-  'via',
-  'warning',
-]);
 const REPLACED = new Set([
   'traceparent',
   'tracestate',
@@ -64,7 +34,7 @@ export function invokeMetadata(
       (lower === 'dapr-api-token' && token !== undefined)
     )
       continue;
-    metadata.push([PERMANENT.has(lower) ? `dapr-${lower}` : lower, value]);
+    metadata.push([isPermanentHeader(lower) ? `dapr-${lower}` : lower, value]);
   }
   return withTraceAndToken(metadata, trace, token);
 }

@@ -1,10 +1,10 @@
 /** Errors as HTTP answers (Dapr HTTP reference, section 4.1): short form, or detailed with sorted keys per detail. */
 
 import { type ErrorDetail, errorText, RuntimeError, runtimeError } from '../contracts/error.ts';
+import { goJson, jsonText } from '../contracts/go-json.ts';
 import type { Logger } from '../contracts/logger.ts';
 import { SpoolFullError } from '../contracts/spool.ts';
 import { BodyAbortedError, BodyTooLargeError } from './body.ts';
-import { goJson, jsonText } from './go-json.ts';
 import { JSON_TYPE, metadataHeaders, type Reply } from './respond.ts';
 
 const TYPE_URL = 'type.googleapis.com/google.rpc.';

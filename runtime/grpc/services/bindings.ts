@@ -1,12 +1,12 @@
 /** Output bindings over gRPC (gRPC reference, section 2.5): metadata of the call joins the metadata of the request. */
 
 import { RuntimeError } from '../../contracts/error.ts';
+import { daprPrefixed } from '../../contracts/grpc-wire/header-names.ts';
 import type { GrpcCall } from '../../contracts/grpc-wire/service.ts';
 import {
   InvokeBindingRequestSchema,
   InvokeBindingResponseSchema,
 } from '../../generated/dapr/proto/runtime/v1/binding_pb.ts';
-import { daprPrefixed } from './header-names.ts';
 import { type Operations, type ServiceDeps, unary } from './method.ts';
 
 /** The binding operations. */

@@ -8,6 +8,7 @@ import { AnySchema } from '@bufbuild/protobuf/wkt';
 import type { HeaderList, InvokeRequest, InvokeResponse } from '../../contracts/app-channel.ts';
 import { headerValue } from '../../contracts/blocks.ts';
 import { GrpcCode } from '../../contracts/grpc-code.ts';
+import { daprPrefixed, isPermanentHeader } from '../../contracts/grpc-wire/header-names.ts';
 import { isBinaryName } from '../../contracts/grpc-wire/metadata.ts';
 import type { GrpcCall } from '../../contracts/grpc-wire/service.ts';
 import { GrpcStatusError } from '../../contracts/grpc-wire/status.ts';
@@ -21,7 +22,6 @@ import { StatusSchema } from '../../generated/google/rpc/status_pb.ts';
 import { metadataOfTrace } from '../../grpc-client/trace-metadata.ts';
 import { bytesBody, readBody } from '../../http-client/body.ts';
 import { statusOfHttpFailure } from '../status.ts';
-import { daprPrefixed, isPermanentHeader } from './header-names.ts';
 import { type Operations, type ServiceDeps, unary } from './method.ts';
 
 const NOTHING = new Uint8Array(0);

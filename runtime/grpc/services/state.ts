@@ -1,7 +1,8 @@
 /** State over gRPC (gRPC reference, section 2.2). Values are opaque bytes unless the item says `application/json`. */
 
 import type { StateItem, StateKeyed, StateTransactionOperation } from '../../contracts/blocks.ts';
-import { runtimeError } from '../../contracts/error.ts';
+import { errorText, runtimeError } from '../../contracts/error.ts';
+import { goJson } from '../../contracts/go-json.ts';
 import type { StateOptions, StateValue } from '../../contracts/state-store.ts';
 import type { StateItem as StateItemMessage } from '../../generated/dapr/proto/common/v1/common_pb.ts';
 import {
@@ -16,7 +17,6 @@ import {
   QueryStateResponseSchema,
   SaveStateRequestSchema,
 } from '../../generated/dapr/proto/runtime/v1/state_pb.ts';
-import { canonicalJson } from './canonical-json.ts';
 import { command, type Operations, type ServiceDeps, unary } from './method.ts';
 
 const CONCURRENCY = ['', 'first-write', 'last-write'];
@@ -111,6 +111,17 @@ function savedItem(item: StateItemMessage): StateItem {
   const json = item.metadata['contentType'] === 'application/json';
   const value: StateValue = { bytes: json ? canonicalJson(item.value) : item.value, json };
   return { ...keyed(item), value };
+}
+
+/** The caller's JSON as Dapr spells it; unparsable text is refused with code Unknown. */
+function canonicalJson(bytes: Uint8Array): Uint8Array {
+  let value: unknown;
+  try {
+    value = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'));
+  } catch (cause) {
+    throw runtimeError('unknown', { error: errorText(cause) }, { cause });
+  }
+  return Buffer.from(goJson(value));
 }
 
 function transactional(operationType: string, item: StateItemMessage | undefined): StateTransactionOperation {

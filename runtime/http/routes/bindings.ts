@@ -2,7 +2,7 @@
 
 import type { BindingsBlock, StringMap } from '../../contracts/blocks.ts';
 import { errorText, runtimeError } from '../../contracts/error.ts';
-import { goJson } from '../go-json.ts';
+import { goJson } from '../../contracts/go-json.ts';
 import { asText, asTextMap, parseJson, pickMembers } from '../json-fields.ts';
 import { baggageFault } from '../request-trace.ts';
 import { JSON_TYPE, metadataHeaders, NO_CONTENT } from '../respond.ts';

@@ -2,7 +2,7 @@
 
 import type { ConfigurationBlock } from '../../contracts/blocks.ts';
 import type { ConfigurationItem } from '../../contracts/configuration-store.ts';
-import { goJson, jsonText } from '../go-json.ts';
+import { goJson, jsonText } from '../../contracts/go-json.ts';
 import { jsonReply, NO_CONTENT } from '../respond.ts';
 import type { HttpHandlers } from '../router.ts';
 

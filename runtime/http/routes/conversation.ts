@@ -3,7 +3,7 @@
 import type { ConversationBlock, ConverseRequest } from '../../contracts/blocks.ts';
 import type { ConversationMessage, ConversationResult } from '../../contracts/conversation.ts';
 import { runtimeError } from '../../contracts/error.ts';
-import { goJson } from '../go-json.ts';
+import { goJson } from '../../contracts/go-json.ts';
 import { FieldError, type JsonObject } from '../json-fields.ts';
 import { MessageFields, readMessage } from '../message-fields.ts';
 import { jsonReply } from '../respond.ts';

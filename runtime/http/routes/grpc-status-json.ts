@@ -1,7 +1,7 @@
 /** A gRPC status as JSON, for HTTP callers of gRPC apps (Dapr HTTP reference, section 10.6). */
 
 import type { InvokeResponse } from '../../contracts/app-channel.ts';
-import { goJson, jsonText } from '../go-json.ts';
+import { goJson, jsonText } from '../../contracts/go-json.ts';
 
 /** `code`, `message` and `details` of the status; details are shown by type with their bytes in base64. */
 export function grpcStatusJson(answer: InvokeResponse): string {

@@ -2,7 +2,7 @@
 
 import type { JobRequest, JobsBlock } from '../../contracts/blocks.ts';
 import { runtimeError } from '../../contracts/error.ts';
-import { goJson } from '../go-json.ts';
+import { goJson } from '../../contracts/go-json.ts';
 import { type MessageFields, readMessage } from '../message-fields.ts';
 import { jsonReply, NO_CONTENT } from '../respond.ts';
 import type { HttpHandlers } from '../router.ts';

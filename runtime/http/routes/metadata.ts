@@ -2,7 +2,7 @@
 
 import type { MetadataAnswer, MetadataBlock, SubscriptionInfo } from '../../contracts/blocks.ts';
 import { formatGoDuration } from '../../contracts/duration.ts';
-import { jsonText } from '../go-json.ts';
+import { jsonText } from '../../contracts/go-json.ts';
 import type { JsonObject } from '../json-fields.ts';
 import { readMessageBytes } from '../message-fields.ts';
 import { jsonReply, NO_CONTENT } from '../respond.ts';

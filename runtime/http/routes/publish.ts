@@ -2,9 +2,9 @@
 
 import type { BulkPublishEntry, PublishBlock, StringMap } from '../../contracts/blocks.ts';
 import { errorText, runtimeError } from '../../contracts/error.ts';
+import { goJson, jsonText } from '../../contracts/go-json.ts';
 import { grpcCodeName } from '../../contracts/grpc-code.ts';
 import type { ApiRequest } from '../api-request.ts';
-import { goJson, jsonText } from '../go-json.ts';
 import { asList, asText, asTextMap, parseJson, pickMembers } from '../json-fields.ts';
 import { JSON_TYPE, metadataHeaders, NO_CONTENT, type Reply } from '../respond.ts';
 import type { HttpHandlers } from '../router.ts';

@@ -1,7 +1,7 @@
 /** Secrets over HTTP (Dapr HTTP reference, section 12). */
 
 import type { SecretsBlock } from '../../contracts/blocks.ts';
-import { goJson } from '../go-json.ts';
+import { goJson } from '../../contracts/go-json.ts';
 import { jsonReply, NO_CONTENT } from '../respond.ts';
 import type { HttpHandlers } from '../router.ts';
 

@@ -1,8 +1,8 @@
 /** Members that saves and transactions share: values, options, metadata (Dapr HTTP reference, section 6.2). */
 
 import type { StringMap } from '../../contracts/blocks.ts';
+import { goJson } from '../../contracts/go-json.ts';
 import type { StateOptions, StateValue } from '../../contracts/state-store.ts';
-import { goJson } from '../go-json.ts';
 import { asText, pickMembers } from '../json-fields.ts';
 
 const NO_OPTIONS: StateOptions = { concurrency: '', consistency: '' };

@@ -2,8 +2,8 @@
 
 import type { BulkStateAnswer, StateBlock, StateItem, StringMap } from '../../contracts/blocks.ts';
 import { errorText, runtimeError } from '../../contracts/error.ts';
+import { goJson, jsonText } from '../../contracts/go-json.ts';
 import type { ApiRequest } from '../api-request.ts';
-import { goJson, jsonText } from '../go-json.ts';
 import { asInteger, asList, asText, asTextMap, parseJson, pickMembers } from '../json-fields.ts';
 import { headerText, JSON_TYPE, jsonReply, metadataHeaders, NO_CONTENT, type Reply } from '../respond.ts';
 import type { HttpHandlers } from '../router.ts';

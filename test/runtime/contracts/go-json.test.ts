@@ -1,5 +1,5 @@
 import t from 'tap';
-import { goJson, jsonText } from '../../../runtime/http/go-json.ts';
+import { goJson, jsonText } from '../../../runtime/contracts/go-json.ts';
 
 t.test('members are sorted, text is compact, numbers are those of a double', async (t) => {
   const given = JSON.parse('{ "n":9007199254740993, "f":1.0, "e":1e21, "b":[ 1 , {"z":null,"a":true} ] }');
