@@ -1,27 +1,31 @@
-// Bundles runtime/main.ts with everything it needs into lib/skerry.mjs, the SQLite addon beside it.
+// Bundles runtime/main.ts with everything it needs into lib/skerry.cjs, the database writer's thread into
+// lib/skerry-writer.cjs, the SQLite addon beside them.
 //
-// One file starts faster than a tree of modules and needs no node_modules on the device. Components stay lazy inside it:
-// esbuild turns `import()` of a bundled module into a call that evaluates it on first use. Names survive (only white space
-// and syntax shrink), so a stack trace from the field can be read.
+// One file starts faster than a tree of modules and needs no node_modules on the device. It is CommonJS, because an ES module
+// that imports `node:http` makes Node evaluate every lazy export of it (its WebSocket alone costs 40 ms), and because `require`
+// can stay inside the module that needs it. Components stay lazy too: esbuild turns `import()` of a bundled module into a
+// call that evaluates it on first use. Names survive (only white space and syntax shrink), so a stack trace from the field can
+// be read.
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { build, type Metafile } from 'esbuild';
+import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
 import { fromRoot, outDir } from './paths.ts';
 import { hostTarget, productVersion, type Target } from './targets.ts';
 
 /**
- * First line of the bundle. CommonJS packages inside an ES module need a `require`. The main thread of Node 26 calls itself
- * `node-MainThread`; tools that look for `daprd` by process name (the Dapr CLI does) must find the program's own. A
- * worker that runs this same file has no say in it.
+ * First line of the program. The main thread of Node 26 calls itself `node-MainThread`; tools that look for `daprd` by process
+ * name (the Dapr CLI does) must find the program's own.
  */
-const BANNER = [
-  `import { createRequire as bundleRequire } from 'node:module';`,
-  `import { writeFileSync as writeComm } from 'node:fs';`,
-  `import { isMainThread as ownsComm } from 'node:worker_threads';`,
-  'const require = bundleRequire(import.meta.url);',
-  `if (ownsComm) try { writeComm('/proc/self/comm', process.argv[2] === 'daprd' ? 'daprd' : 'skerry'); } catch {}`,
-].join('\n');
+const COMM = `try { require('node:fs').writeFileSync('/proc/self/comm', process.argv[2] === 'daprd' ? 'daprd' : 'skerry'); } catch {}`;
+
+/** Error texts in other languages: a fifth of the bundle, read by nobody. English is imported apart from them. */
+const withoutLocales: Plugin = {
+  name: 'without-locales',
+  setup: (esbuild) => {
+    esbuild.onLoad({ filter: /\/zod\/v4\/locales\/index\.js$/ }, () => ({ contents: 'export {};' }));
+  },
+};
 
 export interface Bundle {
   readonly file: string;
@@ -29,40 +33,59 @@ export interface Bundle {
   readonly metafile: Metafile;
 }
 
-/** Writes build/out/<target>/lib/{skerry.mjs,skerry.mjs.map,<target>.node}. */
-export async function bundle(target: Target): Promise<Bundle> {
-  const lib = join(outDir(target), 'lib');
-  const file = join(lib, 'skerry.mjs');
-  const { metafile } = await build({
+const MAIN = 'skerry.cjs';
+const WRITER = 'skerry-writer.cjs';
+
+function options(target: Target): BuildOptions {
+  return {
     absWorkingDir: fromRoot('.'),
-    entryPoints: { skerry: 'runtime/main.ts' },
-    outdir: lib,
-    outExtension: { '.js': '.mjs' },
+    outdir: join(outDir(target), 'lib'),
+    outExtension: { '.js': '.cjs' },
     bundle: true,
-    splitting: false,
     platform: 'node',
-    format: 'esm',
+    format: 'cjs',
     target: 'node26',
-    banner: { js: BANNER },
+    // Of what is not bundled, only Node's own modules are imported, and `require` makes no namespace object of them.
+    supported: { 'dynamic-import': false },
     alias: { 'better-sqlite3': `better-sqlite3/${target}` },
     loader: { '.node': 'copy' },
     assetNames: '[name]',
     external: ['cbor-extract', 'bufferutil', 'utf-8-validate'],
     define: {
       SKERRY_VERSION: JSON.stringify(productVersion()),
+      SKERRY_WRITER: JSON.stringify(`./${WRITER}`),
+      'import.meta.url': 'bundleUrl',
       'process.env.CBOR_NATIVE_ACCELERATION_DISABLED': '"true"',
     },
+    plugins: [withoutLocales],
     minifyWhitespace: true,
     minifySyntax: true,
     sourcemap: 'linked',
     sourcesContent: false,
     legalComments: 'none',
-    metafile: true,
     logLevel: 'warning',
+  };
+}
+
+const URL_LINE = `const bundleUrl = require('node:url').pathToFileURL(__filename).href;`;
+
+/** Writes build/out/<target>/lib/{skerry.cjs,skerry-writer.cjs,*.map,<target>.node}. */
+export async function bundle(target: Target): Promise<Bundle> {
+  const shared = options(target);
+  const { metafile } = await build({
+    ...shared,
+    entryPoints: { skerry: 'runtime/main.ts' },
+    banner: { js: `${COMM}\n${URL_LINE}` },
+    metafile: true,
+  });
+  await build({
+    ...shared,
+    entryPoints: { 'skerry-writer': 'runtime/writer.ts' },
+    banner: { js: URL_LINE },
   });
   writeFileSync(join(outDir(target), 'bundle.meta.json'), JSON.stringify(metafile));
-  const output = Object.entries(metafile.outputs).find(([name]) => name.endsWith('skerry.mjs'))?.[1];
-  return { file, bytes: output?.bytes ?? 0, metafile };
+  const output = Object.entries(metafile.outputs).find(([name]) => name.endsWith(MAIN))?.[1];
+  return { file: join(outDir(target), 'lib', MAIN), bytes: output?.bytes ?? 0, metafile };
 }
 
 if (import.meta.main) {

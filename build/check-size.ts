@@ -1,6 +1,6 @@
 // Size budgets: a build that outgrows one fails, so growth is a decision and never an accident.
 
-/** Bytes of lib/skerry.mjs. */
+/** Bytes of lib/skerry.cjs. */
 const BUNDLE_BUDGET = 3_000_000;
 
 export function checkBundleSize(bytes: number): void {

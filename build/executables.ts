@@ -12,6 +12,10 @@ export const programs: readonly string[] = ['daprd', 'skerry'];
 /** Flags for every start of Node. Measure before adding one: `--max-semi-space-size` trades memory for fewer collections. */
 const NODE_FLAGS = '--disable-warning=ExperimentalWarning';
 
+/**
+ * `MALLOC_ARENA_MAX=1` keeps glibc from giving each thread a heap of its own (8 MB less at rest, measured); main.ts takes
+ * the variable out of the environment again, so that apps and secret stores never see it.
+ */
 function launcher(program: string): string {
   return `#!/bin/sh
 # ${program}: starts Skerry on the Node that lies in lib/ beside this file.
@@ -22,7 +26,7 @@ while [ -L "$self" ]; do
   case $target in /*) self=$target ;; *) self=\${self%/*}/$target ;; esac
 done
 lib=\${self%/*}/lib
-exec "$lib/${program}" ${NODE_FLAGS} "$lib/skerry.mjs" ${program} "$@"
+MALLOC_ARENA_MAX=1 exec "$lib/${program}" ${NODE_FLAGS} "$lib/skerry.cjs" ${program} "$@"
 `;
 }
 

@@ -1,16 +1,12 @@
-/**
- * Entry of the bundle. The same file starts the program and, in a worker, the database writer. The first argument is
- * the program's name (`daprd` or `skerry`), given by the launcher.
- */
+/** Entry of the program. The first argument is the program's name (`daprd` or `skerry`), given by the launcher. */
 
-import { isMainThread, workerData } from 'node:worker_threads';
+import { writerFile } from './build-info.ts';
 
-if (!isMainThread && workerData?.role === 'skerry-writer') {
-  const { runWriterWorker } = await import('../edge-components/drivers/sqlite/writer-worker.ts');
-  runWriterWorker();
-} else {
+async function main(): Promise<void> {
+  // Set by the launcher for glibc, which has read it by now; it is no business of apps and secret stores.
+  delete process.env['MALLOC_ARENA_MAX'];
   const [program = 'daprd', ...args] = process.argv.slice(2);
-  const setup = { env: process.env, workerEntry: new URL(import.meta.url) };
+  const setup = { env: process.env, workerEntry: new URL(writerFile, import.meta.url) };
   if (program === 'skerry') {
     const { runSkerry } = await import('./cli/skerry.ts');
     await runSkerry(args, setup);
@@ -19,3 +15,6 @@ if (!isMainThread && workerData?.role === 'skerry-writer') {
     await runDaprd(args, setup);
   }
 }
+
+// No top-level await: the bundle is CommonJS. A failure ends the process as an unhandled rejection.
+void main();

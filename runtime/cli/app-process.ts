@@ -1,6 +1,7 @@
 /** Apps that the node starts: their environment, their output with a prefix, their orderly end. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
+import { constants } from 'node:os';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import type { Clock } from '../contracts/clock.ts';
@@ -24,7 +25,7 @@ export interface AppProcess {
 
 const STOP_LIMIT_MS = 5000;
 const SIGNAL_EXIT = 128;
-const KILLED = 9;
+const LAST_LINES_MS = 250;
 
 /** What `dapr run` gives an app, so that SDKs find their sidecar. */
 function appEnvironment(
@@ -70,7 +71,12 @@ export function startApp(
       print(`app ${app.options.appId}: ${file} cannot be started: ${errorText(error)}`);
       resolve(1);
     });
-    child.once('exit', (code, signal) => resolve(code ?? SIGNAL_EXIT + (signal === 'SIGKILL' ? KILLED : 1)));
+    child.once('exit', (code, signal) => {
+      const exitCode = code ?? SIGNAL_EXIT + (signal === null ? 0 : constants.signals[signal]);
+      // Its last lines may still be in the pipe; what it started may hold the pipe open for ever.
+      child.once('close', () => resolve(exitCode));
+      clock.startTimer(LAST_LINES_MS, () => resolve(exitCode));
+    });
   });
   const kill = (signal: NodeJS.Signals): void => {
     if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;

@@ -3,6 +3,7 @@
 import { catalog } from '../../edge-components/catalog.ts';
 import { createRegistry } from '../components/registry.ts';
 import { validateComponent } from '../components/validate.ts';
+import type { ComponentResource } from '../contracts/resource.ts';
 import type { SidecarOptions } from '../flags.ts';
 import { loadConfiguration } from '../resources/configuration.ts';
 import { faultText } from '../resources/documents.ts';
@@ -26,7 +27,10 @@ export async function validate(
     });
     found.push(...resources.faults.map(faultText));
     for (const component of resources.components) {
-      const faults = await validateComponent(component, registry);
+      const faults = [
+        ...(await validateComponent(component, registry)),
+        ...secretStoreFault(component, resources.components),
+      ];
       found.push(
         ...faults.map(
           (fault) =>
@@ -38,4 +42,15 @@ export async function validate(
   for (const fault of new Set(found)) print(fault);
   print(found.length === 0 ? 'configuration and resources are valid' : `${new Set(found).size} faults`);
   return found.length === 0;
+}
+
+/** A component whose secret store is not there waits for it without end; a start only warns, since it may come later. */
+function secretStoreFault(
+  component: ComponentResource,
+  all: readonly ComponentResource[],
+): readonly string[] {
+  const { secretStore } = component;
+  if (secretStore === '' || !component.metadata.some((item) => item.secretKeyRef !== undefined)) return [];
+  const found = all.some(({ name, type }) => name === secretStore && type.startsWith('secretstores.'));
+  return found ? [] : [`auth.secretStore: there is no secret store ${secretStore} for this app`];
 }

@@ -47,16 +47,23 @@ export function createMetrics(options: MetricsOptions): MetricsRegistry {
   const gauges = new Map<string, Map<string, number>>();
   const histograms = new Map<string, Map<string, Histogram>>();
 
-  /** Series text of label objects that callers keep and pass again. */
-  const known = new WeakMap<Labels, string>();
+  /** Series text by labels as written; the last ones are looked at first, since callers record in pairs. */
+  const known = new Map<string, string>();
+  let lastLabels: Labels | undefined;
+  let lastText = '';
   const seriesKey = (name: string, labels: Labels): string => {
     if (options.rewrite !== undefined)
       return labelText({ ...options.common, ...options.rewrite(name, labels) });
-    let text = known.get(labels);
+    if (labels === lastLabels) return lastText;
+    let written = '';
+    for (const label in labels) written += `${label}\0${labels[label] ?? ''}\0`;
+    let text = known.get(written);
     if (text === undefined) {
       text = labelText({ ...options.common, ...labels });
-      known.set(labels, text);
+      if (known.size < MAX_SERIES) known.set(written, text);
     }
+    lastLabels = labels;
+    lastText = text;
     return text;
   };
   const family = <T>(families: Map<string, Map<string, T>>, name: string): Map<string, T> => {
