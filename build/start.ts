@@ -1,6 +1,7 @@
 // `npm start`: the gateway as a user meets it. Simulated devices speak MQTT to its broker, a sample app beside it stores
 // every reading and forwards it, a second node plays the cloud. With `--cloud-outage` the cloud goes away and comes back.
 
+import { once } from 'node:events';
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -223,11 +224,6 @@ async function main(): Promise<number> {
     say(USAGE);
     return 0;
   }
-  await requireFreePorts(options);
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder, { recursive: true });
-  say(await assemble(hostTarget));
-
   const stopped = new AbortController();
   let exitCode = 0;
   const stop = (code: number): void => {
@@ -236,16 +232,18 @@ async function main(): Promise<number> {
   };
   process.on('SIGINT', () => stop(0));
   process.on('SIGTERM', () => stop(0));
+  await requireFreePorts(options);
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  say(await assemble(hostTarget));
+  if (stopped.signal.aborted) return exitCode;
   const demo = new Demo(options, stop);
   try {
     await demo.startAll();
     demo.showCommands();
     const reports = setInterval(() => void demo.report(), REPORT_MS);
     if (options.outageMs > 0) stop(await outage(demo, options.outageMs, stopped.signal));
-    else
-      await new Promise<void>((resolve) =>
-        stopped.signal.addEventListener('abort', () => resolve(), { once: true }),
-      );
+    else if (!stopped.signal.aborted) await once(stopped.signal, 'abort');
     clearInterval(reports);
   } catch (error) {
     say(error instanceof Error ? error.message : String(error));

@@ -11,7 +11,8 @@ import { component, writeFiles } from './support/resource-files.ts';
 import { type AppRequest, startApp } from './support/scripted-app.ts';
 import { until } from './support/until.ts';
 
-const event = (request: AppRequest | undefined): Record<string, unknown> => JSON.parse(String(request?.body ?? 'null'));
+const event = (request: AppRequest | undefined): Record<string, unknown> =>
+  JSON.parse(String(request?.body ?? 'null'));
 
 t.test('publish to a device, to the other app, and invoke', async (t) => {
   const directory = t.testdir();
@@ -43,27 +44,50 @@ t.test('publish to a device, to the other app, and invoke', async (t) => {
     }),
   });
   const { child, ended, output } = startProcess(t, program('skerry'), [
-    'up', '-f', join(directory, 'gateway.yaml'), '--mqtt-port', String(controlPorts.mqtt), '--data-dir', join(directory, 'data'),
+    'up',
+    '-f',
+    join(directory, 'gateway.yaml'),
+    '--mqtt-port',
+    String(controlPorts.mqtt),
+    '--data-dir',
+    join(directory, 'data'),
   ]);
-  const [controlBase, plannerBase] = [controlPorts, plannerPorts].map(({ http }) => `http://127.0.0.1:${http}`);
+  const [controlBase, plannerBase] = [controlPorts, plannerPorts].map(
+    ({ http }) => `http://127.0.0.1:${http}`,
+  );
   for (const base of [controlBase, plannerBase]) await healthy({ base: String(base), ended, output });
 
   const valve = await connectDevice(t, `mqtt://127.0.0.1:${controlPorts.mqtt}`, { clientId: 'valve' });
   const commands = await collect(valve, 'devices/valve/set');
-  const sent = await call(`${controlBase}/v1.0/publish/pubsub/devices/valve/set?metadata.rawPayload=true`, { body: { open: true } });
+  const sent = await call(`${controlBase}/v1.0/publish/pubsub/devices/valve/set?metadata.rawPayload=true`, {
+    body: { open: true },
+  });
   t.equal(sent.status, 204, sent.text);
   await until('the command', () => commands.length > 0);
   t.same(commands, [['devices/valve/set', '{"open":true}']], 'a raw payload reaches the device as it is');
 
   t.equal((await call(`${plannerBase}/v1.0/publish/pubsub/orders`, { body: { order: 7 } })).status, 204);
   const [order] = await control.received('/orders');
-  t.match(event(order), { source: 'planner', topic: 'orders', pubsubname: 'pubsub', data: { order: 7 }, datacontenttype: 'application/json' });
+  t.match(event(order), {
+    source: 'planner',
+    topic: 'orders',
+    pubsubname: 'pubsub',
+    data: { order: 7 },
+    datacontenttype: 'application/json',
+  });
   t.equal((await call(`${controlBase}/v1.0/publish/pubsub/done`, { body: { order: 7 } })).status, 204);
   const [done] = await planner.received('/done');
   t.match(event(done), { source: 'control', data: { order: 7 } });
-  t.same([control.to('/done').length, planner.to('/orders').length], [0, 0], 'each app hears only what it asked for');
+  t.same(
+    [control.to('/done').length, planner.to('/orders').length],
+    [0, 0],
+    'each app hears only what it asked for',
+  );
 
-  const answer = await call(`${plannerBase}/v1.0/invoke/control/method/hello`, { body: 'hi', headers: { 'content-type': 'text/plain' } });
+  const answer = await call(`${plannerBase}/v1.0/invoke/control/method/hello`, {
+    body: 'hi',
+    headers: { 'content-type': 'text/plain' },
+  });
   t.same([answer.status, answer.text], [201, 'control heard hi']);
 
   child.kill('SIGTERM');

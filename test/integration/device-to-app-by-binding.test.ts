@@ -9,8 +9,17 @@ import { component } from './support/resource-files.ts';
 import { startApp } from './support/scripted-app.ts';
 import { until } from './support/until.ts';
 
-const meter = component('meter', 'bindings.mqtt3', { url: 'embedded:', topic: 'devices/meter/+', consumerID: 'meter' });
-const valve = component('valve', 'bindings.mqtt3', { url: 'embedded:', topic: 'devices/valve/set', consumerID: 'valve', direction: 'output' });
+const meter = component('meter', 'bindings.mqtt3', {
+  url: 'embedded:',
+  topic: 'devices/meter/+',
+  consumerID: 'meter',
+});
+const valve = component('valve', 'bindings.mqtt3', {
+  url: 'embedded:',
+  topic: 'devices/valve/set',
+  consumerID: 'valve',
+  direction: 'output',
+});
 const store = component('statestore', 'state.sqlite', { connectionString: 'skerry:system' });
 
 t.test('the reply stores state and calls another binding', async (t) => {
@@ -27,7 +36,11 @@ t.test('the reply stores state and calls another binding', async (t) => {
             },
           },
   });
-  const node = await startSidecar(t, { appId: 'meters', appPort: app.port, resources: [meter, valve, store] });
+  const node = await startSidecar(t, {
+    appId: 'meters',
+    appPort: app.port,
+    resources: [meter, valve, store],
+  });
   const device = await connectDevice(t, node.mqttUrl, { clientId: 'valve-device' });
   const commands = await collect(device, 'devices/valve/set');
 
@@ -83,5 +96,8 @@ t.test('an app that does not want the binding is left alone; output goes to any 
   t.same(commands, [['devices/valve-7/set', '{"open":true}']]);
   await device.publishAsync('devices/meter/x', '1', { qos: 1 });
   await until('it to come round', () => commands.length > 1);
-  t.same(app.to('/meter').map((request) => request.method), ['OPTIONS']);
+  t.same(
+    app.to('/meter').map((request) => request.method),
+    ['OPTIONS'],
+  );
 });

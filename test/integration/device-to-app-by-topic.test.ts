@@ -7,13 +7,19 @@ import { startSidecar } from './support/node-process.ts';
 import { component, subscription } from './support/resource-files.ts';
 import { type AppRequest, startApp } from './support/scripted-app.ts';
 
-const json = (request: AppRequest | undefined): Record<string, unknown> => JSON.parse(String(request?.body ?? 'null'));
+const json = (request: AppRequest | undefined): Record<string, unknown> =>
+  JSON.parse(String(request?.body ?? 'null'));
 
 t.test('an app that asks with /dapr/subscribe', async (t) => {
   const app = await startApp(t, {
     '/dapr/subscribe': () => ({
       body: [
-        { pubsubname: 'pubsub', topic: 'devices/+/temperature', route: '/temperature', metadata: { rawPayload: 'true' } },
+        {
+          pubsubname: 'pubsub',
+          topic: 'devices/+/temperature',
+          route: '/temperature',
+          metadata: { rawPayload: 'true' },
+        },
         { pubsubname: 'pubsub', topic: 'devices/door/#', routes: { default: '/door' } },
       ],
     }),
@@ -30,17 +36,28 @@ t.test('an app that asks with /dapr/subscribe', async (t) => {
   await device.publishAsync('devices/t1/temperature', '{"celsius":21.5}', { qos: 1 });
   await device.publishAsync('devices/t2/temperature', Buffer.from([0xff, 0x00, 0x7f]), { qos: 0 });
   const [first, second] = await app.received('/temperature', 2);
-  t.match(json(first), {
-    specversion: '1.0',
-    topic: 'devices/t1/temperature',
-    pubsubname: 'pubsub',
-    datacontenttype: 'application/octet-stream',
-    data_base64: Buffer.from('{"celsius":21.5}').toString('base64'),
-  }, 'raw payload: the bytes travel in data_base64');
+  t.match(
+    json(first),
+    {
+      specversion: '1.0',
+      topic: 'devices/t1/temperature',
+      pubsubname: 'pubsub',
+      datacontenttype: 'application/octet-stream',
+      data_base64: Buffer.from('{"celsius":21.5}').toString('base64'),
+    },
+    'raw payload: the bytes travel in data_base64',
+  );
   t.equal(first?.headers['content-type'], 'application/cloudevents+json');
   t.equal(json(second)['data_base64'], '/wB/', 'bytes that are no text arrive as they were');
 
-  const event = { specversion: '1.0', id: 'e-1', source: 'door', type: 'moved', datacontenttype: 'application/json', data: { open: true } };
+  const event = {
+    specversion: '1.0',
+    id: 'e-1',
+    source: 'door',
+    type: 'moved',
+    datacontenttype: 'application/json',
+    data: { open: true },
+  };
   await device.publishAsync('devices/door/front', JSON.stringify(event), { qos: 1 });
   const [door] = await app.received('/door');
   t.match(json(door), event, 'a CloudEvent passes through unchanged');
@@ -74,7 +91,9 @@ t.test('an app that is subscribed by a resource, and answers RETRY first', async
 
 t.test('a device message waits for an app that is away', async (t) => {
   const routes = {
-    '/dapr/subscribe': () => ({ body: [{ pubsubname: 'pubsub', topic: 'devices/#', route: '/all', metadata: { rawPayload: 'true' } }] }),
+    '/dapr/subscribe': () => ({
+      body: [{ pubsubname: 'pubsub', topic: 'devices/#', route: '/all', metadata: { rawPayload: 'true' } }],
+    }),
     '/all': () => ({}),
   };
   const app = await startApp(t, routes);

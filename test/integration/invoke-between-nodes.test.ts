@@ -11,7 +11,11 @@ import { until } from './support/until.ts';
 const BINARY = Buffer.from(Array.from({ length: 256 }, (_, n) => n));
 const daprd = process.env['SKERRY_TEST_DAPRD'];
 const withoutDaprd =
-  daprd === undefined ? 'SKERRY_TEST_DAPRD names no daprd' : existsSync(daprd) ? false : `${daprd} does not exist`;
+  daprd === undefined
+    ? 'SKERRY_TEST_DAPRD names no daprd'
+    : existsSync(daprd)
+      ? false
+      : `${daprd} does not exist`;
 
 interface Ends {
   readonly caller?: string;
@@ -26,7 +30,11 @@ async function invokeAcross(t: Test, ends: Ends): Promise<void> {
   const id = `callee-${process.pid}-${ends.callee === undefined ? 'a' : 'b'}-${ends.caller === undefined ? 'a' : 'b'}`;
   const app = await startApp(t, {
     '/items/7 of 9': () => ({ status: 404 }),
-    '/items/7%20of%209': () => ({ status: 418, headers: { 'x-answer': 'yes', 'content-type': 'text/x-tea' }, body: 'teapot' }),
+    '/items/7%20of%209': () => ({
+      status: 418,
+      headers: { 'x-answer': 'yes', 'content-type': 'text/x-tea' },
+      body: 'teapot',
+    }),
     '/bytes': ({ body }) => ({ headers: { 'content-type': 'application/octet-stream' }, body }),
     '/empty': () => ({ status: 204 }),
   });
@@ -47,10 +55,13 @@ async function invokeAcross(t: Test, ends: Ends): Promise<void> {
   t.same(
     [answer.status, answer.text, answer.headers['content-type'], answer.headers['x-answer']],
     [418, 'teapot', 'text/x-tea', 'yes'],
-    'status, body and headers of the answer are the app\'s',
+    "status, body and headers of the answer are the app's",
   );
   const request = app.requests.at(-1);
-  t.same([request?.method, request?.url, String(request?.body)], ['PUT', '/items/7%20of%209?q=a%2Fb&q=c', '{"n":1}']);
+  t.same(
+    [request?.method, request?.url, String(request?.body)],
+    ['PUT', '/items/7%20of%209?q=a%2Fb&q=c', '{"n":1}'],
+  );
   t.match(pick(request, ['content-type', 'x-custom', 'accept', 'dapr-caller-app-id', 'dapr-callee-app-id']), {
     'content-type': 'application/json',
     'x-custom': 'one, two',
@@ -60,15 +71,23 @@ async function invokeAcross(t: Test, ends: Ends): Promise<void> {
   });
   t.type(request?.headers['traceparent'], 'string', 'the trace goes on');
 
-  const echoed = await invoke('bytes', { body: BINARY, headers: { 'content-type': 'application/octet-stream' } });
+  const echoed = await invoke('bytes', {
+    body: BINARY,
+    headers: { 'content-type': 'application/octet-stream' },
+  });
   t.ok(echoed.bytes.equals(BINARY), 'bytes stay bytes');
   const chunks = Array.from({ length: 48 }, (_, n) => Buffer.alloc(64 * 1024, n));
-  const streamed = await invoke('bytes', { body: chunks, headers: { 'content-type': 'application/octet-stream' } });
+  const streamed = await invoke('bytes', {
+    body: chunks,
+    headers: { 'content-type': 'application/octet-stream' },
+  });
   t.ok(streamed.bytes.equals(Buffer.concat(chunks)), '3 MiB in chunks come back the same');
   const byHeader = await call(`${caller.base}/empty`, { headers: { 'dapr-app-id': id } });
   t.equal(byHeader.status, 204, 'the app may be named by a header');
 
-  const nobody = await invoke('empty').then(() => call(`${caller.base}/v1.0/invoke/nobody-${process.pid}/method/x`));
+  const nobody = await invoke('empty').then(() =>
+    call(`${caller.base}/v1.0/invoke/nobody-${process.pid}/method/x`),
+  );
   t.equal(nobody.status, 500);
   t.match(JSON.parse(nobody.text), { errorCode: 'ERR_DIRECT_INVOKE', message: /nobody/ });
 }

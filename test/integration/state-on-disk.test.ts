@@ -11,17 +11,28 @@ t.test('set, get, bulk, delete, etags, TTL, transactions, and a power cut', asyn
     resources: [component('statestore', 'state.sqlite', { connectionString: 'skerry:system' })],
   };
   let node = await startSidecar(t, request);
-  const at = (path: string, options?: CallOptions): Promise<Answer> => call(`${node.base}/v1.0/state/statestore${path}`, options);
+  const at = (path: string, options?: CallOptions): Promise<Answer> =>
+    call(`${node.base}/v1.0/state/statestore${path}`, options);
   const get = async (key: string): Promise<string> => (await at(`/${key}`)).text;
 
-  const saved = await at('', { body: [{ key: 'a', value: { n: 1 } }, { key: 'b', value: 'text' }, { key: 'c', value: 3 }] });
+  const saved = await at('', {
+    body: [
+      { key: 'a', value: { n: 1 } },
+      { key: 'b', value: 'text' },
+      { key: 'c', value: 3 },
+    ],
+  });
   t.equal(saved.status, 204);
   t.equal(await get('a'), '{"n":1}');
   t.equal(await get('b'), '"text"');
   t.equal((await at('/none')).status, 204, 'a missing key is no error');
   const bulk = await at('/bulk', { body: { keys: ['a', 'none', 'c'], parallelism: 2 } });
   const items: { key: string; data?: unknown }[] = JSON.parse(bulk.text);
-  t.same(Object.fromEntries(items.map(({ key, data }) => [key, data])), { a: { n: 1 }, none: undefined, c: 3 });
+  t.same(Object.fromEntries(items.map(({ key, data }) => [key, data])), {
+    a: { n: 1 },
+    none: undefined,
+    c: 3,
+  });
 
   const etag = (await at('/a')).headers['etag'];
   t.type(etag, 'string');
@@ -35,7 +46,10 @@ t.test('set, get, bulk, delete, etags, TTL, transactions, and a power cut', asyn
   t.equal((await at('/b', { method: 'DELETE' })).status, 204);
   t.equal((await at('/b')).status, 204);
 
-  t.equal((await at('', { body: [{ key: 'long', value: 1, metadata: { ttlInSeconds: '600' } }] })).status, 204);
+  t.equal(
+    (await at('', { body: [{ key: 'long', value: 1, metadata: { ttlInSeconds: '600' } }] })).status,
+    204,
+  );
   t.ok((await at('/long')).headers['metadata.ttlexpiretime'], 'the answer says when it expires');
   const bad = await at('', { body: [{ key: 'x', value: 1, metadata: { ttlInSeconds: 'soon' } }] });
   t.ok(bad.status >= 400, `a TTL that is no number is refused: ${bad.text}`);
@@ -71,9 +85,14 @@ t.test('set, get, bulk, delete, etags, TTL, transactions, and a power cut', asyn
   t.equal(await get('a'), '{"n":2}');
   t.equal(await get('t1'), '1');
   t.equal(await get('t2'), '2');
-  for (const gone of ['b', 'c', 't3', 'x']) t.equal((await at(`/${gone}`)).status, 204, `${gone} is not there`);
+  for (const gone of ['b', 'c', 't3', 'x'])
+    t.equal((await at(`/${gone}`)).status, 204, `${gone} is not there`);
   const kept = await Promise.all(burst.map((_, n) => get(`k${n}`)));
-  t.same(kept, burst.map((_, n) => String(n)), 'every acknowledged write is there');
+  t.same(
+    kept,
+    burst.map((_, n) => String(n)),
+    'every acknowledged write is there',
+  );
   t.equal((await node.stop()).code, 0);
 });
 
@@ -87,7 +106,10 @@ t.test('writes under way at a power cut are there as a whole or not at all', asy
   const writes: Promise<void>[] = [];
   let cut: Promise<void> | undefined;
   for (let n = 0; n < 200; n += 1) {
-    const pair = [{ key: `left-${n}`, value: n }, { key: `right-${n}`, value: n }];
+    const pair = [
+      { key: `left-${n}`, value: n },
+      { key: `right-${n}`, value: n },
+    ];
     const operations = pair.map((item) => ({ operation: 'upsert', request: item }));
     const write = call(`${node.base}/v1.0/state/statestore/transaction`, { body: { operations } }).then(
       ({ status }) => {
@@ -107,7 +129,9 @@ t.test('writes under way at a power cut are there as a whole or not at all', asy
   node = await startSidecar(t, { ...request, ports: node.ports, dataDir: node.dataDir });
   for (const [n] of writes.entries()) {
     const [left, right] = await Promise.all(
-      ['left', 'right'].map(async (side) => (await call(`${node.base}/v1.0/state/statestore/${side}-${n}`)).text),
+      ['left', 'right'].map(
+        async (side) => (await call(`${node.base}/v1.0/state/statestore/${side}-${n}`)).text,
+      ),
     );
     if (left !== right) t.fail(`pair ${n} is torn: ${left} and ${right}`);
     if (acknowledged.has(n) && left !== String(n)) t.fail(`pair ${n} was acknowledged and is gone`);

@@ -37,17 +37,32 @@ t.test('the cloud is away, the gateway loses power, the cloud comes back', async
   };
   const numbers = Array.from({ length: 40 }, (_, n) => n);
   const send = async (node: RunningNode, n: number): Promise<void> => {
-    const answer = await call(`${node.base}/v1.0/bindings/cloud`, { body: { operation: 'create', data: { n } } });
-    t.ok(answer.status >= 200 && answer.status < 300, `reading ${n} is accepted: ${answer.status} ${answer.text}`);
+    const answer = await call(`${node.base}/v1.0/bindings/cloud`, {
+      body: { operation: 'create', data: { n } },
+    });
+    t.ok(
+      answer.status >= 200 && answer.status < 300,
+      `reading ${n} is accepted: ${answer.status} ${answer.text}`,
+    );
   };
 
   const first = await startSidecar(t, request);
   for (const n of numbers.slice(0, 20)) await send(first, n);
-  t.match(await queue(first, 'gateway/cloud'), { accepted: 20, delivered: 0, pending: 20, parked: 0, dropped: {} });
+  t.match(await queue(first, 'gateway/cloud'), {
+    accepted: 20,
+    delivered: 0,
+    pending: 20,
+    parked: 0,
+    dropped: {},
+  });
   await first.kill();
 
   const gateway = await startSidecar(t, { ...request, ports: first.ports, dataDir: first.dataDir });
-  t.match(await queue(gateway, 'gateway/cloud'), { accepted: 20, pending: 20 }, 'nothing is missing after the power cut');
+  t.match(
+    await queue(gateway, 'gateway/cloud'),
+    { accepted: 20, pending: 20 },
+    'nothing is missing after the power cut',
+  );
   for (const n of numbers.slice(20)) await send(gateway, n);
 
   const app = await startApp(t, {
@@ -71,14 +86,19 @@ t.test('the cloud is away, the gateway loses power, the cloud comes back', async
   t.match(drained, { accepted: 40, delivered: 40, pending: 0, parked: 0, dropped: {} });
   await app.received('/readings', 40);
   const events = app.jsonTo('/readings') as { id: string; data: { n: number } }[];
-  t.same(events.map(({ data }) => data.n), numbers, 'all of them, in order, each once');
+  t.same(
+    events.map(({ data }) => data.n),
+    numbers,
+    'all of them, in order, each once',
+  );
   t.equal(new Set(events.map(({ id }) => id)).size, 40, 'each with an id of its own');
   t.equal((await gateway.stop()).code, 0);
 });
 
 t.test('what the far side refuses for good is set aside, the rest goes on', async (t) => {
   const cloud = await startApp(t, {
-    '/v1.0/invoke/collector/method/readings': ({ body }) => (String(body) === '"bad"' ? { status: 422, body: 'no' } : {}),
+    '/v1.0/invoke/collector/method/readings': ({ body }) =>
+      String(body) === '"bad"' ? { status: 422, body: 'no' } : {},
   });
   const gateway = await startSidecar(t, {
     appId: 'gateway',
@@ -95,7 +115,10 @@ t.test('what the far side refuses for good is set aside, the rest goes on', asyn
     t.ok(answer.status < 300, answer.text);
   }
   const requests = await cloud.received('/v1.0/invoke/collector/method/readings', 3);
-  t.same(requests.map(({ body }) => String(body)), ['"one"', '"bad"', '"two"']);
+  t.same(
+    requests.map(({ body }) => String(body)),
+    ['"one"', '"bad"', '"two"'],
+  );
   const counts = await until('the ledger', async () => {
     const now = await queue(gateway, 'gateway/cloud');
     return now.delivered === 2 && now;
@@ -103,6 +126,8 @@ t.test('what the far side refuses for good is set aside, the rest goes on', asyn
   t.match(counts, { accepted: 3, delivered: 2, pending: 1, parked: 1 });
   const ids = requests.map(({ headers }) => headers['skerry-message-id']);
   t.equal(new Set(ids).size, 3, 'each carries its own id');
-  const refused = await call(`${gateway.base}/v1.0/bindings/cloud`, { body: { operation: 'get', data: 'x' } });
+  const refused = await call(`${gateway.base}/v1.0/bindings/cloud`, {
+    body: { operation: 'get', data: 'x' },
+  });
   t.ok(refused.status >= 400, 'an operation that the component does not offer is refused');
 });

@@ -12,7 +12,11 @@ export async function connectDevice(t: Test, url: string, options: IClientOption
 }
 
 /** Subscribes and collects what arrives, as `[topic, text]`. */
-export async function collect(client: MqttClient, filter: string, qos: 0 | 1 = 1): Promise<[string, string][]> {
+export async function collect(
+  client: MqttClient,
+  filter: string,
+  qos: 0 | 1 = 1,
+): Promise<[string, string][]> {
   const messages: [string, string][] = [];
   client.on('message', (topic, payload) => messages.push([topic, payload.toString()]));
   await client.subscribeAsync(filter, { qos });

@@ -129,11 +129,19 @@ export async function startSidecar(t: Test, request: SidecarRequest): Promise<Ru
   const directory = t.testdirName;
   const dataDir = request.dataDir ?? join(directory, `data-${appId}-${ports.http}`);
   const folder =
-    typeof resources === 'string' ? resources : writeResources(directory, resources, `resources-${appId}-${ports.http}`);
-  const ours =
-    request.executable === undefined ? [`--data-dir=${dataDir}`, `--mqtt-port=${ports.mqtt}`] : [];
+    typeof resources === 'string'
+      ? resources
+      : writeResources(directory, resources, `resources-${appId}-${ports.http}`);
+  const ours = request.executable === undefined ? [`--data-dir=${dataDir}`, `--mqtt-port=${ports.mqtt}`] : [];
   const given = request.appPort === undefined ? [] : [`--app-port=${request.appPort}`];
-  const all = [`--app-id=${appId}`, ...given, ...portFlags(ports), `--resources-path=${folder}`, ...ours, ...args];
+  const all = [
+    `--app-id=${appId}`,
+    ...given,
+    ...portFlags(ports),
+    `--resources-path=${folder}`,
+    ...ours,
+    ...args,
+  ];
   const { child, ended, output } = startProcess(t, request.executable ?? program('daprd'), all, {
     env: { ...process.env, ...request.env },
   });
@@ -159,7 +167,10 @@ export async function startSidecar(t: Test, request: SidecarRequest): Promise<Ru
 }
 
 /** Waits for `healthz`; a process that ended instead is reported with its last words. */
-export async function healthy(node: Pick<RunningNode, 'base' | 'ended' | 'output'>, limitMs = 10_000): Promise<void> {
+export async function healthy(
+  node: Pick<RunningNode, 'base' | 'ended' | 'output'>,
+  limitMs = 10_000,
+): Promise<void> {
   let over: Ended | undefined;
   void node.ended.then((ended) => {
     over = ended;
@@ -167,7 +178,8 @@ export async function healthy(node: Pick<RunningNode, 'base' | 'ended' | 'output
   await until(
     `healthz at ${node.base}`,
     async () => {
-      if (over !== undefined) throw new Error(`the process ended with ${over.code ?? over.signal}: ${over.output}`);
+      if (over !== undefined)
+        throw new Error(`the process ended with ${over.code ?? over.signal}: ${over.output}`);
       const answer = await call(`${node.base}/v1.0/healthz`).catch(() => undefined);
       return answer?.status === 204;
     },

@@ -1,7 +1,7 @@
 /** Where the built package under test is: SKERRY_PACKAGE, or the host's folder that `npm run build` writes. */
 
 import { existsSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 
 const root = resolve(import.meta.dirname, '../../..');
 
@@ -19,8 +19,8 @@ export function program(name: 'daprd' | 'skerry'): string {
   return join(packageFolder(), name);
 }
 
-/** The package of another machine, when it was built. */
+/** The package of another machine beside the one under test, when it was built. */
 export function foreignPackage(target: string): string | undefined {
-  const folder = join(root, 'build/out', target);
+  const folder = join(dirname(packageFolder()), target);
   return existsSync(join(folder, 'daprd')) ? folder : undefined;
 }

@@ -53,7 +53,12 @@ export function subscription(
 
 /** A Configuration. */
 export function configuration(spec: object): string {
-  return JSON.stringify({ apiVersion: 'dapr.io/v1alpha1', kind: 'Configuration', metadata: { name: 'config' }, spec });
+  return JSON.stringify({
+    apiVersion: 'dapr.io/v1alpha1',
+    kind: 'Configuration',
+    metadata: { name: 'config' },
+    spec,
+  });
 }
 
 /** Writes `files` (name to text) into a new folder of this name and returns its path. */
@@ -66,5 +71,9 @@ export function writeFiles(directory: string, name: string, files: Readonly<Reco
 
 /** Writes one document per file, named by its position. */
 export function writeResources(directory: string, documents: readonly string[], name = 'resources'): string {
-  return writeFiles(directory, name, Object.fromEntries(documents.map((text, index) => [`${index}.yaml`, text])));
+  return writeFiles(
+    directory,
+    name,
+    Object.fromEntries(documents.map((text, index) => [`${index}.yaml`, text])),
+  );
 }

@@ -1,6 +1,11 @@
 /** An app beside the sidecar: records every request in order and answers as the test says. */
 
-import { createServer, type IncomingHttpHeaders, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type OutgoingHttpHeaders,
+} from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Test } from 'tap';
 import { until } from './until.ts';
@@ -63,7 +68,11 @@ export async function startApp(
       };
       requests.push(request);
       const handler = table.get(path);
-      const { status = 200, headers = {}, body } = (await handler?.(request)) ?? { status: handler ? 200 : 404 };
+      const {
+        status = 200,
+        headers = {},
+        body,
+      } = (await handler?.(request)) ?? { status: handler ? 200 : 404 };
       const isObject = body !== undefined && typeof body === 'object' && !(body instanceof Uint8Array);
       outgoing.writeHead(status, { ...(isObject ? { 'content-type': 'application/json' } : {}), ...headers });
       outgoing.end(isObject ? JSON.stringify(body) : body);
