@@ -8,7 +8,7 @@ import { formatGoDuration } from './contracts/duration.ts';
 import { errorText } from './contracts/error.ts';
 import type { NodeOptions, SidecarOptions } from './flags.ts';
 import { createNode, type Node } from './node.ts';
-import { trimHeapAfterStart } from './platform/trim-heap.ts';
+import { trimHeapWhenQuiet } from './platform/trim-heap.ts';
 import { type Sidecar, startSidecar } from './sidecar.ts';
 
 export interface ProcessSetup {
@@ -134,7 +134,7 @@ export async function runProcess(setup: ProcessSetup): Promise<void> {
     await node.startBroker();
     await start(setup.sidecars);
     await setup.onServing?.(node, [...sidecars.values()], stop);
-    trimHeapAfterStart(node.clock);
+    trimHeapWhenQuiet(node.clock);
   })().catch(fail);
 
   await stopped;
