@@ -9,8 +9,11 @@ import { join } from 'node:path';
 
 export const programs: readonly string[] = ['daprd', 'skerry'];
 
-/** Flags for every start of Node. Measure before adding one: `--max-semi-space-size` trades memory for fewer collections. */
-const NODE_FLAGS = '--disable-warning=ExperimentalWarning';
+/**
+ * Flags for every start of Node. Measure before adding one. A semi-space of 4 MB instead of 16 saves 8 MB idle and 25 MB under
+ * load and costs no time that could be measured.
+ */
+const NODE_FLAGS = '--disable-warning=ExperimentalWarning --max-semi-space-size=4';
 
 /**
  * `MALLOC_ARENA_MAX=1` keeps glibc from giving each thread a heap of its own (8 MB less at rest, measured); main.ts takes

@@ -62,6 +62,15 @@ function ensureDependencies() {
   writeFileSync(join(root, stamp), wanted);
 }
 
+/** The pinned Node needs a library that minimal systems lack; the loader's own message names no package. */
+function ensureNodeStarts() {
+  const { status, stderr, error } = spawnSync(pinnedNode, ['--version'], { encoding: 'utf8' });
+  if (status === 0) return;
+  process.stderr.write(`${stderr ?? ''}${error?.message ?? ''}\n`);
+  say('the pinned Node does not start here; on Debian and its kin: apt-get install libatomic1');
+  process.exit(1);
+}
+
 /** The generated protobuf code depends on our .proto files, the generator, and the locked packages behind it. */
 function ensureGenerated() {
   const stamp = 'runtime/generated/.stamp';
@@ -109,6 +118,7 @@ if (scripts === undefined) {
   process.exit(2);
 }
 ensureDependencies();
+ensureNodeStarts();
 ensureGenerated();
 let code = 0;
 for (const [index, script] of scripts.entries()) {

@@ -4,7 +4,7 @@ import type { Readable, Writable } from 'node:stream';
 import type { Body } from '../contracts/app-channel.ts';
 import { bytesBody, EMPTY_BODY, joinChunks, streamBody } from './body.ts';
 
-/** Response bodies of known length up to this size are read before the response is handed out: one promise, no stream. */
+/** Bodies up to this size are read before the response is handed out: one promise, no stream. */
 const WHOLE_BODY_LIMIT = 64 * 1024;
 
 /** Value of a header in a flat list; the first one wins. */
@@ -22,8 +22,8 @@ function bodiless(verb: string, status: number): boolean {
 }
 
 /**
- * Hands the response body of `source` to `ready`: complete when it is short, as a stream otherwise. A short body that
- * breaks off goes to `failed`.
+ * Hands the response body of `source` to `ready`: complete when it is short or here already, as a stream otherwise. A
+ * short body that breaks off goes to `failed`.
  */
 export function receiveBody(
   source: Readable,
@@ -39,16 +39,24 @@ export function receiveBody(
     return;
   }
   const text = flatHeader(headers, 'content-length');
-  const length = text === undefined ? Number.NaN : Number(text);
-  if (!(length <= WHOLE_BODY_LIMIT)) {
-    ready(streamBody(source, Number.isFinite(length) ? length : undefined));
-    return;
-  }
+  const length = text === undefined ? undefined : Number(text);
   if (length === 0) {
     source.resume();
     ready(EMPTY_BODY);
-    return;
+  } else if (length === undefined || Number.isNaN(length)) {
+    // The head is announced before the rest of its packet is parsed; then a short chunked body is often here already.
+    process.nextTick(() => {
+      if ((source as { readonly complete?: boolean }).complete === true) readWhole(source, ready, failed);
+      else ready(streamBody(source));
+    });
+  } else if (length <= WHOLE_BODY_LIMIT) {
+    readWhole(source, ready, failed);
+  } else {
+    ready(streamBody(source, length));
   }
+}
+
+function readWhole(source: Readable, ready: (body: Body) => void, failed: (cause: Error) => void): void {
   const chunks: Uint8Array[] = [];
   source.on('data', (chunk: Uint8Array) => chunks.push(chunk));
   source.on('end', () => ready(bytesBody(joinChunks(chunks))));

@@ -8,7 +8,14 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { call } from './support/http-call.ts';
 import { connectDevice } from './support/mqtt-device.ts';
-import { type Ended, freePorts, portFlags, runToEnd, startSidecar } from './support/node-process.ts';
+import {
+  type Ended,
+  freePorts,
+  nodesDirectory,
+  portFlags,
+  runToEnd,
+  startSidecar,
+} from './support/node-process.ts';
 import { program } from './support/package-folder.ts';
 import { freePort } from './support/ports.ts';
 import { component, writeFiles } from './support/resource-files.ts';
@@ -21,12 +28,12 @@ async function attempt(
   args: readonly string[] = [],
 ): Promise<Ended> {
   const ports = await freePorts();
-  const folder = writeFiles(t.testdirName, `resources-${ports.http}`, files);
+  const folder = writeFiles(nodesDirectory(t), `resources-${ports.http}`, files);
   return runToEnd(t, program('daprd'), [
     '--app-id=bad',
     ...portFlags(ports),
     `--resources-path=${folder}`,
-    `--data-dir=${join(t.testdirName, `data-${ports.http}`)}`,
+    `--data-dir=${join(nodesDirectory(t), `data-${ports.http}`)}`,
     ...args,
   ]);
 }
@@ -45,7 +52,6 @@ function refused(t: Test, ended: Ended, ...expected: readonly (string | RegExp)[
 }
 
 t.test('a resource that cannot be used ends the start and says why', async (t) => {
-  t.testdir();
   const good = component('fine', 'state.in-memory');
   const [unknown, missing] = await Promise.all([
     attempt(t, { 'good.yaml': good, 'odd.yaml': component('odd', 'state.papyrus') }),
@@ -64,7 +70,6 @@ t.test('a resource that cannot be used ends the start and says why', async (t) =
 });
 
 t.test('--validate finds every fault at once and starts nothing', async (t) => {
-  t.testdir();
   const ended = await attempt(
     t,
     {
@@ -93,7 +98,6 @@ t.test('--validate finds every fault at once and starts nothing', async (t) => {
 });
 
 t.test('options', async (t) => {
-  t.testdir();
   const run = (...args: string[]): Promise<Ended> => runToEnd(t, program('daprd'), args);
   const [none, unknown, notPort, sameAsApp, config, up, command] = await Promise.all([
     run(),
@@ -133,7 +137,6 @@ t.test('ports and folders that cannot be had', async (t) => {
 });
 
 t.test('two nodes do not share a data folder', async (t) => {
-  t.testdir();
   const resources = [component('store', 'state.sqlite', { connectionString: 'skerry:system' })];
   const node = await startSidecar(t, { appId: 'first', resources });
   const second = await attempt(t, {}, [
@@ -198,7 +201,6 @@ t.test('nonsense on the wire costs only its sender', async (t) => {
 });
 
 t.test('a file that is no database is told and left as it is', async (t) => {
-  t.testdir();
   const first = await startSidecar(t, { appId: 'hurt' });
   await first.stop();
   const file = join(first.dataDir, 'skerry.db');

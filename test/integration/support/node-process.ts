@@ -1,6 +1,7 @@
 /** The program under test as a process: started on free ports, awaited until healthy, stopped or killed. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { call } from './http-call.ts';
@@ -122,11 +123,26 @@ export function portFlags(ports: Ports): readonly string[] {
   ];
 }
 
+const fresh = new Set<string>();
+
+/** Where the nodes of a test keep their files: empty when the test first asks, removed at its end. */
+export function nodesDirectory(t: Test): string {
+  const directory = `${t.testdirName}-nodes`;
+  if (fresh.has(directory)) return directory;
+  fresh.add(directory);
+  const remove = (): void => rmSync(directory, { recursive: true, force: true });
+  // What an interrupted run left behind must not be found by this one.
+  remove();
+  mkdirSync(directory, { recursive: true });
+  t.teardown(remove);
+  return directory;
+}
+
 /** Starts `daprd` with one sidecar and the broker, and waits until `healthz` answers 204. */
 export async function startSidecar(t: Test, request: SidecarRequest): Promise<RunningNode> {
   const { appId, resources = [], args = [] } = request;
   const ports = request.ports ?? (await freePorts());
-  const directory = t.testdirName;
+  const directory = nodesDirectory(t);
   const dataDir = request.dataDir ?? join(directory, `data-${appId}-${ports.http}`);
   const folder =
     typeof resources === 'string'
