@@ -14,6 +14,7 @@ import { errorText } from '../../../runtime/contracts/error.ts';
 import { backoffMs } from './backoff.ts';
 import { clientOptions, shownUrl, type TlsMaterial } from './connection-options.ts';
 import { Inbox, type InboxHandler } from './inbox.ts';
+import { PacketFlow } from './packet-flow.ts';
 import { PublishWindow } from './publish-window.ts';
 import { topicFilterFault, topicNameFault } from './topic.ts';
 
@@ -68,6 +69,14 @@ export class MqttConnection {
   #attempts = 0;
   #reconnectTimer: Timer | undefined;
   readonly #exact = new PublishWindow(MAX_EXACT);
+  /** Publishes not yet confirmed. */
+  #unconfirmed = 0;
+  readonly #flow = new PacketFlow({
+    unconfirmed: () => this.#unconfirmed,
+    ping: () => {
+      if (this.#online) this.#client?.['_sendPacket']({ cmd: 'pingreq' });
+    },
+  });
   #closed = false;
   #lastFault: Error | undefined;
 
@@ -198,10 +207,12 @@ export class MqttConnection {
     client.on('connect', () => this.#connected(client));
     client.on('close', () => this.#lost());
     client.on('error', (error) => this.#faulted(client, error));
+    client.on('packetsend', () => this.#flow.sending(client.stream));
     client.on('packetreceive', (packet) => {
+      this.#flow.received(packet.cmd);
       if (packet.cmd === 'pubrel') this.#received.delete(packet.messageId ?? 0);
       else if (packet.cmd === 'connack' && (packet as IConnackPacket).returnCode === 0)
-        this.#accepted(packet as IConnackPacket);
+        this.#accepted(client, packet as IConnackPacket);
     });
     await this.#dial(client, true);
   }
@@ -233,7 +244,8 @@ export class MqttConnection {
   }
 
   /** CONNACK. MQTT.js says `connect` later, when it has re-sent its own; the broker's messages come before that. */
-  #accepted(packet: IConnackPacket): void {
+  #accepted(client: MqttClient, packet: IConnackPacket): void {
+    this.#flow.begin(client.stream);
     const sessionPresent = packet.sessionPresent && !this.#options.cleanSession;
     this.#online = true;
     this.#attempts = 0;
@@ -341,6 +353,7 @@ export class MqttConnection {
   ): Promise<void> {
     const payload = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
     let packetId: number | undefined;
+    this.#unconfirmed += 1;
     return this.#confirmed(
       'the publish',
       signal,
@@ -352,7 +365,9 @@ export class MqttConnection {
         // Given up: MQTT.js must not keep and send it behind our back.
         if (packetId !== undefined) client.removeOutgoingMessage(packetId);
       },
-    );
+    ).finally(() => {
+      this.#unconfirmed -= 1;
+    });
   }
 
   #settleWaiters(error: Error | undefined): void {
