@@ -12,6 +12,7 @@ import type { Timer } from '../../../runtime/contracts/clock.ts';
 import type { ComponentDeps } from '../../../runtime/contracts/component.ts';
 import { errorText } from '../../../runtime/contracts/error.ts';
 import { backoffMs } from './backoff.ts';
+import { Confirmations } from './confirmations.ts';
 import { clientOptions, shownUrl, type TlsMaterial } from './connection-options.ts';
 import { Inbox, type InboxHandler } from './inbox.ts';
 import { PacketFlow } from './packet-flow.ts';
@@ -58,6 +59,8 @@ export class MqttConnection {
   readonly #filters = new Map<string, 0 | 1 | 2>();
   /** QoS 2 packet ids answered with PUBREC and not yet released ([MQTT-4.3.3-2]). */
   readonly #received = new Set<number>();
+  readonly #confirmations: Confirmations;
+  /** Those who wait for a connection. */
   readonly #waiters = new Set<(error: Error | undefined) => void>();
   #client: MqttClient | undefined;
   #stream: Duplex | undefined;
@@ -83,6 +86,14 @@ export class MqttConnection {
   constructor(options: MqttConnectionOptions) {
     this.#options = options;
     const { clock, log, random } = options.deps;
+    this.#confirmations = new Confirmations({
+      clock,
+      timeoutMs: options.timeoutMs,
+      cause: () => {
+        if (this.#ready) return '';
+        return `: not connected${this.#lastFault === undefined ? '' : ` (${errorText(this.#lastFault)})`}`;
+      },
+    });
     this.#inbox = new Inbox({
       handle: options.handle ?? (() => undefined),
       acknowledge: ({ packetId, qos }) => this.#acknowledge(packetId, qos),
@@ -123,7 +134,7 @@ export class MqttConnection {
     const client = this.#client;
     if (client === undefined || this.#closed) throw new Error('the MQTT connection is closed');
     const exact = options.qos === 2 ? this.#exact : undefined;
-    await exact?.enter((act) => this.#confirmed('earlier messages', signal, act));
+    await exact?.enter((act) => this.#confirmations.wait('earlier messages', signal, act));
     try {
       await this.#publishNow(client, topic, data, options, signal);
     } finally {
@@ -151,7 +162,7 @@ export class MqttConnection {
     this.#filters.delete(filter);
     const client = this.#client;
     if (!atBroker || !this.#ready || client === undefined) return;
-    await this.#confirmed('the unsubscription', undefined, (done) => {
+    await this.#confirmations.wait('the unsubscription', undefined, (done) => {
       client.unsubscribe(filter, (error) => done(error ?? undefined));
     });
   }
@@ -167,7 +178,7 @@ export class MqttConnection {
     await this.#inbox.close();
     this.#closed = true;
     this.#reconnectTimer?.cancel();
-    this.#settleWaiters(new Error('the MQTT connection is closed'));
+    this.#confirmations.close(new Error('the MQTT connection is closed'));
     const client = this.#client;
     if (client === undefined) return;
     // An unanswered publish would keep a polite goodbye waiting for ever.
@@ -326,7 +337,7 @@ export class MqttConnection {
     const client = this.#client;
     if (client === undefined) throw new Error('the MQTT connection is closed');
     const request = Object.fromEntries(filters.map(([filter, qos]) => [filter, { qos }]));
-    await this.#confirmed('the subscription', undefined, (done) => {
+    await this.#confirmations.wait('the subscription', undefined, (done) => {
       client.subscribe(request, (error) => done(error ?? undefined));
     });
   }
@@ -335,7 +346,7 @@ export class MqttConnection {
     if (this.#ready) return;
     let waiter: ((error: Error | undefined) => void) | undefined;
     try {
-      await this.#confirmed('the connection', signal, (done) => {
+      await this.#confirmations.wait('the connection', signal, (done) => {
         waiter = done;
         this.#waiters.add(done);
       });
@@ -354,60 +365,26 @@ export class MqttConnection {
     const payload = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
     let packetId: number | undefined;
     this.#unconfirmed += 1;
-    return this.#confirmed(
-      'the publish',
-      signal,
-      (done) => {
-        client.publish(topic, payload, options, (error) => done(error ?? undefined));
-        if (options.qos > 0) packetId = client.getLastMessageId();
-      },
-      () => {
-        // Given up: MQTT.js must not keep and send it behind our back.
-        if (packetId !== undefined) client.removeOutgoingMessage(packetId);
-      },
-    ).finally(() => {
-      this.#unconfirmed -= 1;
-    });
+    return this.#confirmations
+      .wait(
+        'the publish',
+        signal,
+        (done) => {
+          client.publish(topic, payload, options, (error) => done(error ?? undefined));
+          if (options.qos > 0) packetId = client.getLastMessageId();
+        },
+        () => {
+          // Given up: MQTT.js must not keep and send it behind our back.
+          if (packetId !== undefined) client.removeOutgoingMessage(packetId);
+        },
+      )
+      .finally(() => {
+        this.#unconfirmed -= 1;
+      });
   }
 
   #settleWaiters(error: Error | undefined): void {
     const waiting = [...this.#waiters];
     if (error !== undefined || this.#ready) for (const done of waiting) done(error);
-  }
-
-  /** Runs `act` and waits for its `done`, the timeout, the signal or the end of this connection. */
-  #confirmed(
-    what: string,
-    signal: AbortSignal | undefined,
-    act: (done: (error: Error | undefined) => void) => void,
-    givenUp: () => void = () => {},
-  ): Promise<void> {
-    return new Promise((resolve, reject) => {
-      let open = true;
-      const finish = (error: unknown, late: boolean): void => {
-        if (!open) return;
-        open = false;
-        timer.cancel();
-        signal?.removeEventListener('abort', onAbort);
-        this.#waiters.delete(onClosed);
-        if (late) givenUp();
-        if (error === undefined) resolve();
-        else reject(error);
-      };
-      const onAbort = (): void => finish(signal?.reason, true);
-      const onClosed = (error: Error | undefined): void => {
-        if (error !== undefined && this.#closed) finish(error, true);
-      };
-      const { timeoutMs, deps } = this.#options;
-      const timer = deps.clock.startTimer(timeoutMs, () => {
-        const cause = this.#ready
-          ? ''
-          : `: not connected${this.#lastFault === undefined ? '' : ` (${errorText(this.#lastFault)})`}`;
-        finish(new Error(`MQTT broker did not confirm ${what} within ${timeoutMs / 1000} s${cause}`), true);
-      });
-      signal?.addEventListener('abort', onAbort, { once: true });
-      this.#waiters.add(onClosed);
-      act((error) => finish(error, false));
-    });
   }
 }
