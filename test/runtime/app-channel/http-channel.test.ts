@@ -104,19 +104,34 @@ t.test('an invocation arrives as it was: path, query, header case and order, bod
 });
 
 t.test('bodies stream both ways, and nothing is added to a request without one', async (t) => {
+  let finish = (): void => {};
   const { app, channel } = await open(t, (request, response) => {
+    if (request.body.length === 0) {
+      response.end();
+      return;
+    }
     response.write(request.body);
-    response.end('!');
+    finish = () => void response.end('!');
   });
   const response = await channel.invoke(
     invokeRequest({ verb: 'POST', body: partsBody('part one, ', 'part two') }),
     callContext(),
   );
   t.equal(response.body.length, undefined);
+  finish();
   t.equal(await textOf(response.body), 'part one, part two!');
   await channel.invoke(invokeRequest({ verb: 'GET' }), callContext());
   t.match(app.requests[0]?.headers, { 'transfer-encoding': 'chunked' });
   t.same(Object.keys(app.requests[1]?.headers ?? {}).sort(), ['accept-encoding', 'connection', 'host']);
+});
+
+t.test('a short answer without a length that is here at once is whole', async (t) => {
+  const { channel } = await open(t, (_request, response) => {
+    response.write('part one, ');
+    response.end('part two');
+  });
+  const { body } = await channel.invoke(invokeRequest(), callContext());
+  t.equal(Buffer.from(body.bytes ?? []).toString(), 'part one, part two');
 });
 
 t.test('gzip that the channel itself asked for is undone', async (t) => {
