@@ -7,7 +7,8 @@
 // call that evaluates it on first use. Names survive (only white space and syntax shrink), so a stack trace from the field can
 // be read.
 
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
 import { fromRoot, outDir } from './paths.ts';
@@ -26,6 +27,24 @@ const withoutLocales: Plugin = {
     esbuild.onLoad({ filter: /\/zod\/v4\/locales\/index\.js$/ }, () => ({ contents: 'export {};' }));
   },
 };
+
+/** mqtt-packet keeps a buffer for each of the 65536 packet ids, 7 MB, unless its switch `cacheNumbers` is off: off from the start. */
+const withoutNumberCache: Plugin = {
+  name: 'without-number-cache',
+  setup: (esbuild) => {
+    esbuild.onLoad({ filter: /\/mqtt-packet\/writeToStream\.js$/ }, async ({ path }) => {
+      const contents = `${await readFile(path, 'utf8')}\nmodule.exports.cacheNumbers = false;\n`;
+      return { contents, loader: 'js' };
+    });
+  },
+};
+
+/** Escapes what esbuild leaves in regular expressions: one character beyond ASCII doubles the size of the source in memory. */
+function makeAscii(file: string): void {
+  const escaped = (char: string): string => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the range of ASCII
+  writeFileSync(file, readFileSync(file, 'utf8').replace(/[^\x00-\x7f]/g, escaped));
+}
 
 export interface Bundle {
   readonly file: string;
@@ -57,7 +76,7 @@ function options(target: Target): BuildOptions {
       'import.meta.url': 'bundleUrl',
       'process.env.CBOR_NATIVE_ACCELERATION_DISABLED': '"true"',
     },
-    plugins: [withoutLocales],
+    plugins: [withoutLocales, withoutNumberCache],
     minifyWhitespace: true,
     minifySyntax: true,
     sourcemap: 'linked',
@@ -83,6 +102,7 @@ export async function bundle(target: Target): Promise<Bundle> {
     entryPoints: { 'skerry-writer': 'runtime/writer.ts' },
     banner: { js: URL_LINE },
   });
+  makeAscii(join(outDir(target), 'lib', MAIN));
   writeFileSync(join(outDir(target), 'bundle.meta.json'), JSON.stringify(metafile));
   const output = Object.entries(metafile.outputs).find(([name]) => name.endsWith(MAIN))?.[1];
   return { file: join(outDir(target), 'lib', MAIN), bytes: output?.bytes ?? 0, metafile };
