@@ -1,13 +1,14 @@
 /**
  * One listening socket of the API: HTTP/1.1, and on the same port cleartext HTTP/2 by prior knowledge and by upgrade
- * (Dapr HTTP reference, section 2.1). The first bytes of a connection decide; no HTTP/1 request begins with `PRI`.
+ * (Dapr HTTP reference, section 2.1). Every connection begins at the HTTP/1 parser, which stops at the preface of HTTP/2 and
+ * says so: then the connection changes hands. So the usual one costs nothing extra.
  */
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createHttp2Server, type Http2Server, type ServerHttp2Session } from 'node:http2';
-import type { AddressInfo, ListenOptions, Socket } from 'node:net';
+import { type AddressInfo, type ListenOptions, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { Clock } from '../contracts/clock.ts';
+import type { Clock, Timer } from '../contracts/clock.ts';
 import { PREFACE, upgradeToH2c, wantsH2c } from './h2c-upgrade.ts';
 
 export interface ListenerOptions {
@@ -26,13 +27,27 @@ const HEADER_TIMEOUT_MS = 10_000;
 /** Idle connections are kept this long; SDK pools drop theirs earlier. */
 const IDLE_TIMEOUT_MS = 120_000;
 
+/** What the HTTP/1 server listens to on a socket; `end` has a listener of the socket's own, and `close` may stay. */
+const HTTP1_EVENTS = ['data', 'end', 'drain', 'error', 'timeout', 'pause', 'resume'] as const;
+const OWN_LISTENERS: ReadonlySet<unknown> = new Set(new Socket().listeners('end'));
+
+/** What node:http says of a request that it cannot parse. */
+interface ParseFault extends Error {
+  readonly code?: string;
+  readonly rawPacket?: Buffer;
+  /** Bytes of `rawPacket` before the fault. */
+  readonly bytesParsed?: number;
+}
+
 /** A socket that serves the API. */
 export class Listener {
   readonly #options: ListenerOptions;
   readonly #http1: Server;
   readonly #http2: Http2Server | undefined;
   readonly #sessions = new Set<ServerHttp2Session>();
-  readonly #undecided = new Set<Socket>();
+  /** Connections without a request so far, and since when. */
+  readonly #silent = new Map<Duplex, number>();
+  #sweep: Timer | undefined;
 
   constructor(options: ListenerOptions) {
     this.#options = options;
@@ -47,12 +62,17 @@ export class Listener {
       shouldUpgradeCallback: (request) => options.h2c && wantsH2c(request),
     });
     this.#http1.maxConnections = options.maxConnections;
-    this.#http1.on('request', options.handle);
-    this.#http1.on('clientError', refuseMalformed);
-    if (options.h2c) {
-      this.#http2 = this.#createHttp2(maxHeaderSize);
-      this.#chooseProtocol(this.#http2);
-    }
+    this.#http1.on('connection', (socket) => this.#watch(socket));
+    this.#http1.on('request', (request, response) => {
+      this.#silent.delete(request.socket);
+      options.handle(request, response);
+    });
+    this.#http1.on('clientError', (error: ParseFault, socket) => {
+      this.#silent.delete(socket);
+      if (this.#http2 === undefined || error.code !== 'HPE_PAUSED_H2_UPGRADE') refuseMalformed(error, socket);
+      else handOver(socket as Socket, error, this.#http2);
+    });
+    if (options.h2c) this.#http2 = this.#createHttp2(maxHeaderSize);
   }
 
   #createHttp2(maxHeaderListSize: number): Http2Server {
@@ -67,46 +87,28 @@ export class Listener {
     });
     // A broken session has no one else to tell.
     server.on('sessionError', () => {});
-    this.#http1.on(
-      'upgrade',
-      (request: IncomingMessage, socket: Duplex, head: Buffer) =>
-        void server.emit('connection', upgradeToH2c(request, socket, head)),
-    );
+    this.#http1.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      this.#silent.delete(socket);
+      server.emit('connection', upgradeToH2c(request, socket, head));
+    });
     return server;
   }
 
-  /** Puts a look at the first bytes before the server's own handling of a connection. */
-  #chooseProtocol(http2: Http2Server): void {
-    const [serveHttp1] = this.#http1.listeners('connection') as ((socket: Socket) => void)[];
-    this.#http1.removeAllListeners('connection');
-    this.#http1.on('connection', (socket: Socket) => {
-      this.#undecided.add(socket);
-      const fail = (): void => void socket.destroy();
-      const timer = this.#options.clock.startTimer(HEADER_TIMEOUT_MS, fail, true);
-      const look = (): void => {
-        const chunk = socket.read() as Buffer | null;
-        if (chunk === null) return;
-        socket.unshift(chunk);
-        const known = Math.min(chunk.byteLength, PREFACE.byteLength);
-        const isHttp2 = chunk.subarray(0, known).equals(PREFACE.subarray(0, known));
-        if (isHttp2 && known < 3) return;
-        socket.off('readable', look);
-        settle();
-        if (isHttp2) http2.emit('connection', socket);
-        else serveHttp1?.call(this.#http1, socket);
-      };
-      const settle = (): void => {
-        timer.cancel();
-        this.#undecided.delete(socket);
-        socket.off('error', fail);
-        socket.off('end', fail);
-        socket.off('close', settle);
-      };
-      socket.on('readable', look);
-      socket.on('error', fail);
-      socket.on('end', fail);
-      socket.on('close', settle);
-    });
+  /** Drops a connection that sends no request; one timer looks after all of them. */
+  #watch(socket: Socket): void {
+    const { clock } = this.#options;
+    this.#silent.set(socket, clock.monotonicMs());
+    socket.on('close', () => this.#silent.delete(socket));
+    this.#sweep ??= clock.startTimer(HEADER_TIMEOUT_MS, () => this.#dropSilent(), true);
+  }
+
+  #dropSilent(): void {
+    const { clock } = this.#options;
+    this.#sweep = undefined;
+    const latest = clock.monotonicMs() - HEADER_TIMEOUT_MS;
+    for (const [socket, since] of this.#silent) if (since <= latest) socket.destroy();
+    if (this.#silent.size > 0)
+      this.#sweep = clock.startTimer(HEADER_TIMEOUT_MS / 2, () => this.#dropSilent(), true);
   }
 
   listen(options: ListenOptions): Promise<void> {
@@ -130,19 +132,38 @@ export class Listener {
   stop(): void {
     if (this.#http1.listening) this.#http1.close();
     this.#http1.closeIdleConnections();
-    for (const socket of this.#undecided) socket.destroy();
+    for (const socket of this.#silent.keys()) socket.destroy();
     for (const session of this.#sessions) session.close();
   }
 
   /** Ends every connection. */
   destroy(): void {
+    this.#sweep?.cancel();
     this.#http1.closeAllConnections();
     for (const session of this.#sessions) session.destroy();
   }
 }
 
+/** Takes a connection from the HTTP/1 server, which has read the preface, to the HTTP/2 server, which wants to read it too. */
+function handOver(socket: Socket, { rawPacket, bytesParsed }: ParseFault, http2: Http2Server): void {
+  // A listener for data makes the HTTP/1 parser let go of the handle.
+  const letGo = (): void => {};
+  socket.on('data', letGo);
+  socket.off('data', letGo);
+  for (const event of HTTP1_EVENTS) {
+    for (const listener of socket.listeners(event)) {
+      if (!OWN_LISTENERS.has(listener)) socket.off(event, listener as () => void);
+    }
+  }
+  // Off the list of connections that the HTTP/1 server ends when they are idle or slow.
+  (socket as { parser?: { remove?(): void } }).parser?.remove?.();
+  socket.pause();
+  socket.unshift(Buffer.concat([PREFACE, rawPacket?.subarray(bytesParsed ?? 0) ?? Buffer.alloc(0)]));
+  http2.emit('connection', socket);
+}
+
 /** Answers what the parser refused, in the words of Go's server. */
-function refuseMalformed(error: Error & { readonly code?: string }, socket: Duplex): void {
+function refuseMalformed(error: ParseFault, socket: Duplex): void {
   if (!socket.writable || error.code === 'ECONNRESET') {
     socket.destroy();
     return;
