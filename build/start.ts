@@ -89,7 +89,12 @@ class Demo {
   async startCloud(): Promise<void> {
     const { cloudAppPort, cloudHttpPort, cloudGrpcPort } = this.#options;
     this.#cloud = await this.#start(
-      this.#node('cloud', cloudAppPort, cloudHttpPort, cloudGrpcPort, ['--mqtt-port', 'off']),
+      this.#node('cloud', cloudAppPort, cloudHttpPort, cloudGrpcPort, [
+        '--mqtt-port',
+        'off',
+        '--app-max-concurrency',
+        '1',
+      ]),
     );
   }
 
