@@ -60,7 +60,9 @@ export function createAppLife(parts: AppLifeParts): AppLife {
     const first = !started;
     if (first) {
       started = true;
-      if (channel !== undefined && !options.disabledInitEndpoints.includes('config')) {
+      if (channel !== undefined && options.disabledInitEndpoints.includes('config')) {
+        log.warn("Skipping programmatic dapr configuration loading (see 'disable-init-endpoints' flag)");
+      } else if (channel !== undefined) {
         await channel
           .configuration(signal)
           .catch((error) => log.debug(`the app gave no configuration: ${errorText(error)}`));

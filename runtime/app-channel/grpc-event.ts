@@ -2,7 +2,7 @@
 
 import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
 import type { CloudEvent } from '../contracts/cloud-event.ts';
-import { CLOUD_EVENTS_JSON, mediaType } from '../contracts/cloud-event.ts';
+import { mediaType } from '../contracts/cloud-event.ts';
 
 /** Attributes that have a field of their own; everything else travels in `extensions`. */
 const NAMED = new Set([
@@ -40,14 +40,19 @@ export function eventFields(envelope: CloudEvent): {
   };
 }
 
-/** Payload bytes: decoded `data_base64`, text as it is, anything else as JSON. */
+/**
+ * Payload bytes: decoded `data_base64`, text as it is, JSON (which is also what an event without content type holds) as
+ * JSON. Of any other content type Dapr sends no data to gRPC apps, and its own tests insist on that.
+ */
 function dataOf(envelope: CloudEvent, type: string): Uint8Array {
   const base64 = envelope['data_base64'];
   if (typeof base64 === 'string') return Buffer.from(base64, 'base64');
   const { data } = envelope;
   if (data === undefined || data === null) return NOTHING;
-  const json = type === 'application/json' || type.endsWith('+json') || type === CLOUD_EVENTS_JSON;
-  return Buffer.from(typeof data === 'string' && !json ? data : JSON.stringify(data), 'utf8');
+  if (type.startsWith('text/') || type === 'application/xml')
+    return Buffer.from(typeof data === 'string' ? data : JSON.stringify(data), 'utf8');
+  const json = type === '' || type === 'application/json' || type.endsWith('+json');
+  return json ? Buffer.from(JSON.stringify(data), 'utf8') : NOTHING;
 }
 
 const NOTHING = new Uint8Array(0);

@@ -220,10 +220,17 @@ export interface CryptoBlock {
   ): Promise<AsyncIterable<Uint8Array>>;
 }
 
+/** A message as the caller gave it. */
+export interface ConverseMessage extends ConversationMessage {
+  /** Personal data is hidden before the component sees it. */
+  readonly scrubPii?: boolean;
+}
+
 export interface ConverseRequest {
-  readonly messages: readonly ConversationMessage[];
+  readonly messages: readonly ConverseMessage[];
   readonly contextId?: string;
   readonly temperature?: number;
+  /** Personal data is hidden in what comes back. */
   readonly scrubPii: boolean;
   readonly tools: readonly unknown[];
   readonly toolChoice?: string;

@@ -5,6 +5,7 @@
 
 import { z } from 'zod';
 import { parseMetadataDuration } from '../contracts/duration.ts';
+import { foldMembers } from '../contracts/fold-members.ts';
 import type { BreakerSettings } from './circuit-breaker.ts';
 import { parseCodeList, type RetryPolicy } from './retry.ts';
 import { compileTrip } from './trip-expression.ts';
@@ -175,7 +176,7 @@ const schema = z.object({
 
 /** Decodes a spec; throws one error that lists every fault with its path. */
 export function decodeResiliencySpec(spec: unknown): ResiliencySpec {
-  const parsed = schema.safeParse(spec);
+  const parsed = schema.safeParse(foldMembers(schema, spec));
   if (!parsed.success) {
     throw new Error(
       parsed.error.issues.map((issue) => `spec.${issue.path.join('.')}: ${issue.message}`).join('; '),

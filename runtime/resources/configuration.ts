@@ -5,6 +5,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
+import { foldMembers } from '../contracts/fold-members.ts';
 import type { ConfigurationResource } from '../contracts/resource.ts';
 import { isObject, parseDocuments, type ResourceFault } from './documents.ts';
 
@@ -186,7 +187,7 @@ async function readOne(
     return { faults: [{ origin, field: '--config', message, fatal: true }] };
   }
   const { documents, faults: broken } = parseDocuments(expandEnvironment(source, env), file);
-  const faults = broken.map((fault) => ({ ...fault, fatal: true }));
+  const faults = broken.map((fault) => ({ ...fault, fatal: fault.reason === 'broken' }));
   const document = documents[0]?.value;
   if (document === undefined) return { faults };
   if (document['kind'] !== 'Configuration') {
@@ -209,7 +210,7 @@ export async function loadConfiguration(
     faults.push(...found);
     if (document === undefined) continue;
     if (isObject(document['metadata'])) name = String(document['metadata']['name'] ?? name);
-    spec = overlay(spec, document['spec'] ?? {});
+    spec = overlay(spec, foldMembers(specSchema, document['spec'] ?? {}));
   }
   const parsed = specSchema.safeParse(spec);
   const origin = { file: files.join(', '), document: 0 };

@@ -3,6 +3,8 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Document, parseDocument, type Scalar, type Tags, visit } from 'yaml';
+import { z } from 'zod';
+import { foldMembers } from '../contracts/fold-members.ts';
 import type { ResourceOrigin } from '../contracts/resource.ts';
 import { indentQuoted } from './lenient-quotes.ts';
 
@@ -75,11 +77,25 @@ function parseLeniently(text: string): Document.Parsed {
   }
 }
 
+/** The members by which a document is chosen. */
+const HEAD = z.object({
+  apiVersion: z.unknown(),
+  kind: z.unknown(),
+  metadata: z.object({ name: z.unknown(), namespace: z.unknown() }),
+  spec: z.unknown(),
+  scopes: z.unknown(),
+  auth: z.unknown(),
+});
+
 /** Parses one YAML or JSON document by YAML 1.1 rules; aliases are bounded. */
-function parseOne(text: string, origin: ResourceOrigin): RawDocument | ResourceFault | undefined {
+function parseOne(
+  text: string,
+  origin: ResourceOrigin,
+  warn: (fault: ResourceFault) => void,
+): RawDocument | ResourceFault | undefined {
   try {
     const document = parseLeniently(text);
-    const problem = document.errors[0];
+    const problem = document.errors.find(({ code }) => code !== 'DUPLICATE_KEY');
     if (problem !== undefined)
       return {
         origin,
@@ -88,6 +104,10 @@ function parseOne(text: string, origin: ResourceOrigin): RawDocument | ResourceF
         fatal: false,
         reason: 'broken',
       };
+    // The last value of a key counts, as in Go's YAML library.
+    const twice = document.errors[0]?.linePos?.[0].line;
+    if (twice !== undefined)
+      warn({ origin, field: '', message: `a key is given twice, see its line ${twice}`, fatal: false });
     visit(document, { Scalar: (_key, node) => void keepDigits(node) });
     const value: unknown = document.toJS({ maxAliasCount: 100 });
     if (value === null || value === undefined) return undefined;
@@ -99,7 +119,7 @@ function parseOne(text: string, origin: ResourceOrigin): RawDocument | ResourceF
         fatal: false,
         reason: 'broken',
       };
-    return { origin, value };
+    return { origin, value: foldMembers(HEAD, value) as RawDocument['value'] };
   } catch (error) {
     return {
       origin,
@@ -117,7 +137,7 @@ export function parseDocuments(text: string, file: string): ReadResult {
   const faults: ResourceFault[] = [];
   text.split(/^---.*$/m).forEach((part, index) => {
     if (part.trim() === '') return;
-    const parsed = parseOne(part, { file, document: index + 1 });
+    const parsed = parseOne(part, { file, document: index + 1 }, (fault) => void faults.push(fault));
     if (parsed === undefined) return;
     if ('message' in parsed) faults.push(parsed);
     else documents.push(parsed);

@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { parseGoDuration } from '../contracts/duration.ts';
+import { foldMembers } from '../contracts/fold-members.ts';
 import { isTruthy } from '../contracts/metadata.ts';
 import type {
   BulkSubscribe,
@@ -155,7 +156,7 @@ export type Parsed<T> =
   | { readonly ok: false; readonly faults: readonly { field: string; message: string }[] };
 
 function parse<I, T>(schema: z.ZodType<I>, document: RawDocument, build: (value: I) => T): Parsed<T> {
-  const result = schema.safeParse(document.value);
+  const result = schema.safeParse(foldMembers(schema, document.value));
   if (result.success) return { ok: true, resource: Object.freeze(build(result.data)) };
   return {
     ok: false,

@@ -40,12 +40,12 @@ function toolName(tool: unknown): unknown {
 }
 
 function componentRequest(request: ConverseRequest, toolChoice: string): ConversationRequest {
-  const { scrubPii: scrub, toolChoice: _given, messages, ...rest } = request;
+  const { scrubPii: _answer, toolChoice: _given, messages, ...rest } = request;
   return {
     ...rest,
-    messages: scrub
-      ? messages.map((message) => ({ ...message, content: message.content.map(scrubPii) }))
-      : messages,
+    messages: messages.map(({ scrubPii: scrub, ...message }) =>
+      scrub === true ? { ...message, content: message.content.map(scrubPii) } : message,
+    ),
     ...(toolChoice === '' ? {} : { toolChoice }),
   };
 }

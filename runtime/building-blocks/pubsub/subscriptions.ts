@@ -93,6 +93,7 @@ export function createSubscriptions(options: SubscriptionsOptions): Subscription
   let appWanted = false;
   let appReady = false;
   let closed = false;
+  let skipNoted = false;
   let count = 0;
 
   const merged = () => mergeSubscriptions(options.declarative(), programmatic.list);
@@ -116,12 +117,16 @@ export function createSubscriptions(options: SubscriptionsOptions): Subscription
   };
   const programmatic = createProgrammaticSubscriptions({ ...options, answered: () => void reconcile() });
   const refresh = async (): Promise<void> => {
-    if (appWanted && options.askApp !== false && components.list('pubsub').length > 0) {
-      if (options.appChannel() !== undefined) await programmatic.ask();
-      else
+    if (appWanted && components.list('pubsub').length > 0) {
+      if (options.appChannel() === undefined) {
         log.warn(
           'app channel not initialized, make sure -app-port is specified if subscriptions are required',
         );
+      } else if (options.askApp !== false) await programmatic.ask();
+      else if (!skipNoted) {
+        skipNoted = true;
+        log.warn("Skipping programmatic subscription loading (see 'disable-init-endpoints' flag)");
+      }
     }
     appReady = appWanted;
     await reconcile();

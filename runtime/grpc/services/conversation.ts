@@ -1,7 +1,7 @@
 /** Conversation with language models (gRPC reference, section 2.9), in both versions of the API. */
 
 import { fromJson, type JsonValue, type MessageInitShape, toJson } from '@bufbuild/protobuf';
-import type { ConverseRequest } from '../../contracts/blocks.ts';
+import type { ConverseMessage, ConverseRequest } from '../../contracts/blocks.ts';
 import type { ConversationMessage, ConversationResult } from '../../contracts/conversation.ts';
 import { runtimeError } from '../../contracts/error.ts';
 import {
@@ -33,9 +33,8 @@ export function conversationOperations({
   return {
     converse: unary(ConversationRequestSchema, ConversationResponseSchema, async (request, call) => {
       requireInputs(request);
-      const scrub = request.scrubPII === true || request.inputs.some(({ scrubPII }) => scrubPII === true);
-      const asked = commonOf(request, request.contextID, scrub);
-      const messages = request.inputs.map(messageOfInput);
+      const asked = commonOf(request, request.contextID, request.scrubPII === true);
+      const messages = request.inputs.map((input) => scrubbing(input.scrubPII, messageOfInput(input)));
       const result = await conversation.converse(request.name, { ...asked, messages, tools: [] }, call);
       return {
         ...(asked.contextId === undefined ? {} : { contextID: asked.contextId }),
@@ -47,10 +46,9 @@ export function conversationOperations({
       ConversationResponseAlpha2Schema,
       async (request, call) => {
         requireInputs(request);
-        const scrub = request.scrubPii === true || request.inputs.some(({ scrubPii }) => scrubPii === true);
-        const asked = commonOf(request, request.contextId, scrub);
+        const asked = commonOf(request, request.contextId, request.scrubPii === true);
         const messages = request.inputs.flatMap((input) =>
-          input.messages.map((message) => messageOf(request.name, message)),
+          input.messages.map((message) => scrubbing(input.scrubPii, messageOf(request.name, message))),
         );
         const tools = request.tools.map((tool) => toJson(ConversationToolsSchema, tool));
         const toolChoice = request.toolChoice === undefined ? {} : { toolChoice: request.toolChoice };
@@ -90,6 +88,10 @@ function commonOf(
     ...(request.temperature === undefined ? {} : { temperature: request.temperature }),
     ...(contextId === undefined || contextId === '' ? {} : { contextId }),
   };
+}
+
+function scrubbing(scrub: boolean | undefined, message: ConversationMessage): ConverseMessage {
+  return scrub === true ? { ...message, scrubPii: true } : message;
 }
 
 function messageOfInput(input: ConversationInput): ConversationMessage {

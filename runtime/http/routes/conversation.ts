@@ -1,6 +1,6 @@
 /** Conversation over HTTP, both alpha versions (Dapr HTTP reference, section 18). */
 
-import type { ConversationBlock, ConverseRequest } from '../../contracts/blocks.ts';
+import type { ConversationBlock, ConverseMessage, ConverseRequest } from '../../contracts/blocks.ts';
 import type { ConversationMessage, ConversationResult } from '../../contracts/conversation.ts';
 import { runtimeError } from '../../contracts/error.ts';
 import { goJson } from '../../contracts/go-json.ts';
@@ -53,11 +53,7 @@ const named = (name: string, value: string | undefined): JsonObject =>
   value === undefined || value === '' ? {} : { [name]: value };
 
 /** Members that both versions share; `undefined` without inputs. */
-function decodeCommon(
-  fields: MessageFields,
-  messages: readonly ConversationMessage[],
-  scrub: boolean,
-): ConverseRequest {
+function decodeCommon(fields: MessageFields, messages: readonly ConverseMessage[]): ConverseRequest {
   const contextId = fields.text('contextID') ?? fields.text('contextId');
   const temperature = fields.number('temperature');
   const toolChoice = fields.text('toolChoice');
@@ -66,7 +62,7 @@ function decodeCommon(
     throw new FieldError('proto: invalid value for map field parameters');
   return {
     messages,
-    scrubPii: scrub || scrubs(fields),
+    scrubPii: scrubs(fields),
     tools: fields.list('tools'),
     parameters: parameters as Readonly<Record<string, unknown>>,
     metadata: fields.textMap('metadata'),
@@ -76,25 +72,28 @@ function decodeCommon(
   };
 }
 
+const asked = (input: MessageFields, message: ConversationMessage): ConverseMessage =>
+  scrubs(input) ? { ...message, scrubPii: true } : message;
 const scrubs = (fields: MessageFields): boolean => fields.flag('scrubPII') || fields.flag('scrubPii');
 
 function decodeAlpha1(fields: MessageFields): ConverseRequest | undefined {
   const inputs = fields.list('inputs').map((input) => new MessageFields(input));
   if (inputs.length === 0) return undefined;
-  const messages = inputs.map((input): ConversationMessage => {
+  const messages = inputs.map((input): ConverseMessage => {
     const role = input.text('role') ?? 'user';
-    return { role: ROLE_NAMES.has(role) ? (role as Role) : 'user', content: [input.text('content') ?? ''] };
+    const content = [input.text('content') ?? ''];
+    return asked(input, { role: ROLE_NAMES.has(role) ? (role as Role) : 'user', content });
   });
-  return decodeCommon(fields, messages, inputs.some(scrubs));
+  return decodeCommon(fields, messages);
 }
 
 function decodeAlpha2(fields: MessageFields): ConverseRequest | undefined {
   const inputs = fields.list('inputs').map((input) => new MessageFields(input));
   if (inputs.length === 0) return undefined;
   const messages = inputs.flatMap((input) =>
-    input.list('messages').map((message) => decodeMessage(new MessageFields(message))),
+    input.list('messages').map((message) => asked(input, decodeMessage(new MessageFields(message)))),
   );
-  return decodeCommon(fields, messages, inputs.some(scrubs));
+  return decodeCommon(fields, messages);
 }
 
 function decodeMessage(fields: MessageFields): ConversationMessage {

@@ -209,6 +209,15 @@ t.test('OnTopicEvent: fields, metadata and verdicts', async (t) => {
     metadata: { k: 'v', 'dapr-api-token': 'secret' },
   });
   t.equal(Buffer.from(seen[0]?.request.data ?? []).toString(), '{"a":1}');
+  const dataOf = async (datacontenttype: string, data: unknown): Promise<string> => {
+    await channel.deliverEvent({ ...event, envelope: { ...event.envelope, datacontenttype, data } }, signal);
+    return Buffer.from(seen.at(-1)?.request.data ?? []).toString();
+  };
+  t.equal(await dataOf('text/plain', 'words'), 'words');
+  t.equal(await dataOf('application/xml; charset=utf-8', '<a/>'), '<a/>');
+  t.equal(await dataOf('application/json', 'words'), '"words"');
+  t.equal(await dataOf('', { a: 1 }), '{"a":1}');
+  t.equal(await dataOf('foo/bar', 'words'), '', 'a content type of which nothing is known');
   status = 1;
   t.match(await channel.deliverEvent(event, signal), { kind: 'retry' });
   status = 2;

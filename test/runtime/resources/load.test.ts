@@ -132,7 +132,7 @@ t.test('a folder that is not there stops the start', async (t) => {
 
 t.test('broken documents are skipped, the others stay', async (t) => {
   const { names, texts, fatal } = await load(t, {
-    'a.yaml': `a: [1\n---\n${component('good')}---\n- a list\n---\njust text\n---\nkind: Component\nkind: Component\n`,
+    'a.yaml': `a: [1\n---\n${component('good')}---\n- a list\n---\njust text\n`,
     'b.yaml': `a: &a [x,x]\n${'b: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: [*c,*c,*c,*c,*c,*c,*c,*c,*c]\n'}`,
     'c.yaml': '\t tabs: no',
   });
@@ -142,10 +142,45 @@ t.test('broken documents are skipped, the others stay', async (t) => {
     /^a\.yaml \(document 1\): not valid YAML/,
     /^a\.yaml \(document 3\): expected a mapping/,
     /^a\.yaml \(document 4\): expected a mapping/,
-    /^a\.yaml \(document 5\): not valid YAML: Map keys must be unique/,
     /^b\.yaml \(document 1\): not valid YAML: Excessive alias count/,
     /^c\.yaml \(document 1\): not valid YAML/,
   ]);
+});
+
+t.test('a key given twice has its last value, and is told', async (t) => {
+  const { names, texts, fatal } = await load(t, { 'a.yaml': `apiVersion: dapr.io/v2\n${component('a')}` });
+  t.strictSame(names, ['a']);
+  t.strictSame(texts, ['a.yaml (document 1): a key is given twice, see its line 2']);
+  t.equal(fatal, 0);
+});
+
+t.test('members in any letter case, names of the user as they are', async (t) => {
+  const { components, subscriptions, resiliencies, faults } = await load(t, {
+    'a.yaml': `apiVersion: dapr.io/v1alpha1
+Kind: Component
+kind: Component
+Metadata: {NAME: a}
+SPEC: {Type: state.in-memory, Version: v1, metadata: [{Name: Key, Value: V}], Other: 1}
+---
+apiVersion: dapr.io/v2alpha1
+Kind: Subscription
+metadata: {name: s}
+spec: {PubsubName: p, topic: t, Metadata: {rawPayload: "true"}, routes: {Rules: [{Path: /x}]}}
+---
+APIVersion: dapr.io/v1alpha1
+kind: Resiliency
+metadata: {name: r}
+spec: {Policies: {}}
+`,
+  });
+  t.strictSame(faults, []);
+  t.match(components, [
+    { name: 'a', type: 'state.in-memory', version: 'v1', metadata: [{ name: 'Key', value: 'V' }] },
+  ]);
+  t.match(subscriptions, [
+    { pubsubName: 'p', topic: 't', metadata: { rawPayload: 'true' }, rules: [{ match: '', path: '/x' }] },
+  ]);
+  t.match(resiliencies, [{ spec: { Policies: {} } }]);
 });
 
 t.test('kinds and versions of others', async (t) => {

@@ -97,9 +97,11 @@ t.test('the app is asked once, and only when there is a pub/sub component', asyn
 });
 
 t.test('the question can be turned off', async (t) => {
-  const { subscriptions, app } = bench({ subscribed: [subscription('t')], more: { askApp: false } });
+  const { subscriptions, app, lines } = bench({ subscribed: [subscription('t')], more: { askApp: false } });
   await subscriptions.start();
+  await subscriptions.reload();
   t.equal(app.asked, 0);
+  t.equal(lines.filter(({ message }) => message.startsWith('Skipping programmatic')).length, 1, 'told once');
 });
 
 t.test(

@@ -87,10 +87,10 @@ t.test('conversation in both versions', async (t) => {
     {
       messages: [
         { role: 'assistant', content: ['q'] },
-        { role: 'user', content: ['r'] },
+        { role: 'user', content: ['r'], scrubPii: true },
       ],
       contextId: 'x',
-      scrubPii: true,
+      scrubPii: false,
     },
     {
       messages: [

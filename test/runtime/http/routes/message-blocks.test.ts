@@ -212,6 +212,7 @@ t.test('conversation: both versions', async (t) => {
   const body = {
     inputs: [
       {
+        scrubPii: true,
         messages: [
           { of_user: { content: [{ text: 'a' }, { text: 'b' }] } },
           { ofTool: { name: 'n', toolId: 't', content: [] } },
@@ -233,7 +234,7 @@ t.test('conversation: both versions', async (t) => {
     { messages: [{ role: 'system', content: ['a'] }], contextId: 'x', scrubPii: true },
     {
       messages: [
-        { role: 'user', content: ['a', 'b'] },
+        { role: 'user', content: ['a', 'b'], scrubPii: true },
         { role: 'tool', name: 'n', toolId: 't', content: [] },
       ],
       toolChoice: 'auto',
