@@ -23,7 +23,8 @@ function bodiless(verb: string, status: number): boolean {
 
 /**
  * Hands the response body of `source` to `ready`: complete when it is short or here already, as a stream otherwise. A
- * short body that breaks off goes to `failed`.
+ * short body that breaks off goes to `failed`; one whose server closed the connection in good order before the length it
+ * had announced is what has come, as in Dapr.
  */
 export function receiveBody(
   source: Readable,
@@ -60,7 +61,11 @@ function readWhole(source: Readable, ready: (body: Body) => void, failed: (cause
   const chunks: Uint8Array[] = [];
   source.on('data', (chunk: Uint8Array) => chunks.push(chunk));
   source.on('end', () => ready(bytesBody(joinChunks(chunks))));
-  source.on('error', failed);
+  source.on('error', (cause) => {
+    if ((source as { readonly socket?: Readable | null }).socket?.readableEnded === true)
+      ready(bytesBody(joinChunks(chunks)));
+    else failed(cause);
+  });
 }
 
 /** Writes a streamed body; an error of its reader destroys the request with that error. */

@@ -52,16 +52,20 @@ function valueText(value: unknown): string {
   return JSON.stringify(value, (_key, member) => (typeof member === 'bigint' ? member.toString() : member));
 }
 
-const metadataEntry = z
-  .object({
-    name: text('expected the item name'),
-    value: z.unknown().optional(),
-    secretKeyRef: z
-      .object({ name: text('expected the secret name'), key: text('expected a key').nullish() })
-      .nullish(),
-    envRef: text('expected the name of a variable').nullish(),
-  })
-  .transform(
+const valueSource = {
+  value: z.unknown().optional(),
+  secretKeyRef: z
+    .object({ name: text('expected the secret name'), key: text('expected a key').nullish() })
+    .nullish(),
+  envRef: text('expected the name of a variable').nullish(),
+};
+
+const metadataEntry = entryOf({ name: text('expected the item name'), ...valueSource });
+/** What stands in a member of its own needs no name. */
+const tlsEntry = entryOf({ name: text('expected a name').default(''), ...valueSource }).nullish();
+
+function entryOf(shape: typeof valueSource & { readonly name: z.ZodType<string> }) {
+  return z.object(shape).transform(
     (item): MetadataEntry => ({
       name: item.name,
       ...(item.value === undefined ? {} : { value: valueText(item.value) }),
@@ -76,6 +80,7 @@ const metadataEntry = z
       ...(item.envRef == null || item.envRef === '' ? {} : { envRef: item.envRef }),
     }),
   );
+}
 
 const componentDocument = z.object({
   metadata: objectMeta,
@@ -142,9 +147,9 @@ const endpointDocument = z.object({
     headers: z.array(metadataEntry).nullish(),
     clientTLS: z
       .object({
-        rootCA: metadataEntry.optional(),
-        certificate: metadataEntry.optional(),
-        privateKey: metadataEntry.optional(),
+        rootCA: tlsEntry,
+        certificate: tlsEntry,
+        privateKey: tlsEntry,
         renegotiation: z.string().nullish(),
       })
       .nullish(),
@@ -254,9 +259,9 @@ export function parseHttpEndpoint(document: RawDocument): Parsed<HttpEndpointRes
       baseUrl: value.spec.baseUrl,
       headers: value.spec.headers ?? [],
       clientTls: {
-        ...(tls?.rootCA === undefined ? {} : { rootCa: tls.rootCA }),
-        ...(tls?.certificate === undefined ? {} : { certificate: tls.certificate }),
-        ...(tls?.privateKey === undefined ? {} : { privateKey: tls.privateKey }),
+        ...(tls?.rootCA == null ? {} : { rootCa: tls.rootCA }),
+        ...(tls?.certificate == null ? {} : { certificate: tls.certificate }),
+        ...(tls?.privateKey == null ? {} : { privateKey: tls.privateKey }),
         renegotiation: tls?.renegotiation ?? '',
       },
       secretStore: value.auth?.secretStore ?? '',

@@ -23,6 +23,16 @@ export async function wholeBody(response: InvokeResponse): Promise<InvokeRespons
   return response.body.bytes === undefined ? { ...response, body: await read(response.body) } : response;
 }
 
+/** Ends a body that nobody wants to read. */
+export async function dropBody({ body }: InvokeResponse): Promise<void> {
+  if (body.bytes !== undefined) return;
+  try {
+    for await (const _chunk of body.stream()) break;
+  } catch {
+    // It ended in another way.
+  }
+}
+
 /**
  * A request that can be repeated, when its length is known; one of unknown length is streamed and stays as it is (HTTP
  * reference, section 10.5).

@@ -16,7 +16,7 @@ import type { NameResolver } from '../../contracts/name-resolver.ts';
 import { PeerError, type Peers } from '../../contracts/peer.ts';
 import type { Policies, StatusCarrier } from '../../contracts/resiliency.ts';
 import { type AccessControl, accessDenied } from './access-control.ts';
-import { replayableRequest, watchBody, wholeBody } from './body.ts';
+import { dropBody, replayableRequest, watchBody, wholeBody } from './body.ts';
 import type { ExternalHttp, ResolvedEndpoint } from './external-http.ts';
 import { createPeerHeaders } from './identity-headers.ts';
 import { createInvocationMetrics } from './invocation-metrics.ts';
@@ -199,6 +199,14 @@ export function createInvokeBlock(options: InvokeBlockOptions): InvokeBlock {
           );
         }
         response = await channel.invoke(checked, call);
+        // Dapr relays the frames of an event stream between sidecars, not the answer of an app that gave none.
+        if (wantsEventStream(checked) && !response.grpc && !isSuccess(response.status)) {
+          void dropBody(response);
+          throw new PeerError(
+            GrpcCode.Internal,
+            'error invoking app channel: no response received from stream',
+          );
+        }
       } catch (cause) {
         metrics.responseSent(caller.appId, GrpcCode.Internal);
         throw localError(cause, call.signal);
@@ -233,6 +241,17 @@ function invokeError(id: string, cause: unknown): RuntimeError {
     { appId: id, error: failureText(cause) },
     { cause, ...(denied ? { httpStatus: 403 } : {}) },
   );
+}
+
+function wantsEventStream(request: InvokeRequest): boolean {
+  for (const [name, value] of request.headers)
+    if (name.length === 6 && name.toLowerCase() === 'accept')
+      return value.trim().toLowerCase() === 'text/event-stream';
+  return false;
+}
+
+function isSuccess(status: number): boolean {
+  return status >= 200 && status <= 299;
 }
 
 /** What resiliency counts as a failed answer: HTTP outside 200 to 399, a gRPC status other than OK. */

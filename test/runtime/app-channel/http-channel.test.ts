@@ -183,6 +183,22 @@ t.test('the app token replaces one of the caller and is not sent with probes', a
   t.same(Object.keys(app.requests[1]?.headers ?? {}).sort(), ['connection', 'host']);
 });
 
+t.test(
+  'a short answer that ends before its length is what has come; one that is reset is an error',
+  async (t) => {
+    const { channel } = await open(t, (request, response) => {
+      response.writeHead(200, { 'content-length': '999' });
+      response.write('"ok"');
+      if (request.url === '/closed') response.socket?.end();
+      else setImmediate(() => response.socket?.resetAndDestroy());
+    });
+    const answer = await channel.invoke(invokeRequest({ method: 'closed' }), callContext());
+    t.equal(answer.status, 200);
+    t.equal(await textOf(answer.body), '"ok"');
+    await t.rejects(channel.invoke(invokeRequest({ method: 'reset' }), callContext()), { message: /EOF/ });
+  },
+);
+
 t.test('texts of failed connections', async (t) => {
   const { app, channel } = await open(t, (_request, response) => response.destroy());
   const base = `http://127.0.0.1:${app.port}`;

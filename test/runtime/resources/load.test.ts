@@ -335,7 +335,7 @@ metadata: {name: good}
 spec:
   baseUrl: https://example.com
   headers: [{name: X-Token, secretKeyRef: {name: s}}]
-  clientTLS: {rootCA: {name: ca, value: PEM}}
+  clientTLS: {rootCA: {value: PEM}, certificate: {secretKeyRef: {name: s, key: k}}}
 ---
 apiVersion: dapr.io/v1alpha1
 kind: HTTPEndpoint
@@ -357,7 +357,7 @@ metadata: {name: r2}
       name: 'good',
       baseUrl: 'https://example.com',
       headers: [{ name: 'X-Token' }],
-      clientTls: { rootCa: { value: 'PEM' } },
+      clientTls: { rootCa: { value: 'PEM' }, certificate: { secretKeyRef: { name: 's', key: 'k' } } },
     },
   ]);
   t.match(resiliencies, [{ name: 'r', spec: { policies: {} } }]);

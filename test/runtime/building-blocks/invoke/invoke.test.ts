@@ -341,6 +341,25 @@ t.test('calls of other sidecars: access control, health and the texts they see',
     { grpcCode: 13, message: 'error invoking app channel: Get "http://h/x": EOF' },
   );
   await t.rejects(local({ app }, invokeRequest({ method: 'a%3Fb' })), { message: /^invalid method/ });
+  const events = invokeRequest({ headers: [['Accept', ' Text/Event-Stream']] });
+  let ended = false;
+  const body = {
+    async *stream(): AsyncGenerator<Uint8Array> {
+      try {
+        yield Buffer.from('x');
+        yield Buffer.from('y');
+      } finally {
+        ended = true;
+      }
+    },
+  };
+  t.equal((await local({ app: async () => invokeResponse({ status: 204 }) }, events)).status, 204);
+  await t.rejects(local({ app: async () => invokeResponse({ status: 404, body }) }, events), {
+    grpcCode: 13,
+    message: 'error invoking app channel: no response received from stream',
+  });
+  await Promise.resolve();
+  t.ok(ended, 'nobody reads that answer, so it is ended');
 });
 
 t.test('verbs: unknown ones are POST, CONNECT is refused', async (t) => {
