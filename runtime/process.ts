@@ -8,7 +8,7 @@ import { formatGoDuration } from './contracts/duration.ts';
 import { errorText } from './contracts/error.ts';
 import type { NodeOptions, SidecarOptions } from './flags.ts';
 import { createNode, type Node } from './node.ts';
-import { trimHeapWhenQuiet } from './platform/trim-heap.ts';
+import { trimHeapWhenQuiet, trimHeapWhileStreaming } from './platform/trim-heap.ts';
 import { type Sidecar, startSidecar } from './sidecar.ts';
 
 export interface ProcessSetup {
@@ -135,6 +135,7 @@ export async function runProcess(setup: ProcessSetup): Promise<void> {
     await start(setup.sidecars);
     await setup.onServing?.(node, [...sidecars.values()], stop);
     trimHeapWhenQuiet(node.clock);
+    trimHeapWhileStreaming();
   })().catch(fail);
 
   await stopped;

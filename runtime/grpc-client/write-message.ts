@@ -2,6 +2,7 @@
 
 import type { Writable } from 'node:stream';
 import { encodeFrame, frameHeader } from '../contracts/grpc-wire/frame.ts';
+import { countPassing } from '../contracts/passing-bytes.ts';
 
 /** Above this a message is not copied behind its prefix; both are written one after the other. */
 const COPY_LIMIT_BYTES = 32 * 1024;
@@ -9,6 +10,7 @@ const COPY_LIMIT_BYTES = 32 * 1024;
 /** Queues a message. `undefined`: more may follow at once; otherwise wait for the promise (drained or closed). */
 export function writeMessage(stream: Writable, message: Uint8Array): Promise<void> | undefined {
   if (stream.destroyed || stream.writableEnded) return undefined;
+  countPassing(message.byteLength);
   if (message.byteLength <= COPY_LIMIT_BYTES) {
     return stream.write(encodeFrame(message)) ? undefined : drained(stream);
   }

@@ -2,6 +2,7 @@
 
 import type { Readable, Writable } from 'node:stream';
 import type { Body } from '../contracts/app-channel.ts';
+import { countPassing } from '../contracts/passing-bytes.ts';
 import { bytesBody, EMPTY_BODY, joinChunks, streamBody } from './body.ts';
 
 /** Bodies up to this size are read before the response is handed out: one promise, no stream. */
@@ -73,6 +74,7 @@ export async function pumpBody(source: AsyncIterable<Uint8Array>, target: Writab
   try {
     for await (const chunk of source) {
       if (target.destroyed || target.writableEnded) return;
+      countPassing(chunk.byteLength);
       if (!target.write(chunk)) await drained(target);
     }
     target.end();

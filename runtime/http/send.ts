@@ -1,6 +1,7 @@
 /** Writes an answer to the socket: whole bodies in one piece, streams chunk by chunk with backpressure. */
 
 import type { ServerResponse } from 'node:http';
+import { countPassing } from '../contracts/passing-bytes.ts';
 import type { Reply } from './respond.ts';
 
 /** Bodies up to this size go out in one write together with the head. */
@@ -92,6 +93,7 @@ async function relay(
       if (isGone(response)) break;
       if (!response.headersSent) response.writeHead(status, headers);
       size += next.value.byteLength;
+      countPassing(next.value.byteLength);
       if (!response.write(next.value) && !isGone(response)) await drained(response);
     }
   } catch (error) {

@@ -7,13 +7,14 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Clock } from '../contracts/clock.ts';
+import { onPassing } from '../contracts/passing-bytes.ts';
 
 const WINDOW_MS = 1000;
 /** Share of one processor that still counts as quiet. */
 const QUIET_SHARE = 0.1;
 const MICROSECONDS_PER_MS = 1000;
 
-type Collect = (options: { readonly type: 'major'; readonly flavor: 'last-resort' }) => void;
+type Collect = (options: { readonly type: 'major' | 'minor'; readonly flavor?: 'last-resort' }) => void;
 
 /** Collects once, in the first second after the start in which the process has next to nothing to do. */
 export function trimHeapWhenQuiet(clock: Clock): void {
@@ -29,9 +30,22 @@ export function trimHeapWhenQuiet(clock: Clock): void {
   );
 }
 
+/** Collects the dead buffers of streams as they pass; a collection of the young takes a millisecond or two. */
+export function trimHeapWhileStreaming(): void {
+  let run: Collect | undefined;
+  onPassing(() => {
+    run ??= collector();
+    run({ type: 'minor' });
+  });
+}
+
 function collect(): void {
+  collector()({ type: 'major', flavor: 'last-resort' });
+}
+
+function collector(): Collect {
   setFlagsFromString('--expose-gc');
   const run = runInNewContext('gc') as Collect;
   setFlagsFromString('--no-expose-gc');
-  run({ type: 'major', flavor: 'last-resort' });
+  return run;
 }
