@@ -7,6 +7,7 @@ import type { ClientHttp2Session, ClientHttp2Stream, IncomingHttpHeaders } from 
 import type { HeaderList } from '../contracts/app-channel.ts';
 import type { Clock } from '../contracts/clock.ts';
 import { GrpcCode } from '../contracts/grpc-code.ts';
+import { encodeFrame } from '../contracts/grpc-wire/frame.ts';
 import { addMetadata, metadataFromRawHeaders } from '../contracts/grpc-wire/metadata.ts';
 import {
   codeOfHttpStatus,
@@ -41,12 +42,14 @@ export interface GrpcStream {
   readonly headers: Promise<HeaderList>;
   /** Messages of the answer; throws a `GrpcStatusError` for every status but OK. Read by one reader. */
   readonly messages: AsyncIterable<Uint8Array>;
+  /** The next message, `undefined` at the end with OK; the same stream as `messages`, without an iterator. */
+  next(): Promise<Uint8Array | undefined>;
   /** Trailing metadata, complete once `messages` has ended. */
   trailers(): HeaderList;
   /** Sends a message; wait for the result when it is a promise (back-pressure). After the end it does nothing. */
   send(message: Uint8Array): Promise<void> | undefined;
-  /** No more messages from here. */
-  end(): void;
+  /** No more messages from here; a last one given along leaves together with the end. */
+  end(last?: Uint8Array): void;
   /** Resets the stream; `messages` throws `reason` or Canceled. */
   cancel(reason?: GrpcStatusError): void;
 }
@@ -156,10 +159,13 @@ export function startCall(session: ClientHttp2Session, path: string, options: St
   return {
     headers,
     messages: queue,
+    next: queue.next,
     trailers: () => outcome?.trailers ?? trailers,
     send: (message) => writeMessage(stream, message),
-    end: () => {
-      if (!stream.destroyed) stream.end();
+    end: (last) => {
+      if (stream.destroyed) return;
+      if (last === undefined) stream.end();
+      else stream.end(encodeFrame(last));
     },
     cancel,
   };

@@ -8,7 +8,7 @@ import type { Clock } from '../contracts/clock.ts';
 import { errorText, RuntimeError } from '../contracts/error.ts';
 import { GrpcCode, grpcCodeName } from '../contracts/grpc-code.ts';
 import { encodeBinaryValue, metadataValue } from '../contracts/grpc-wire/metadata.ts';
-import type { AnyGrpcMethod, Codec, GrpcService } from '../contracts/grpc-wire/service.ts';
+import type { AnyGrpcMethod, Codec, DuplexStream, GrpcService } from '../contracts/grpc-wire/service.ts';
 import { type GrpcStatus, GrpcStatusError } from '../contracts/grpc-wire/status.ts';
 import type { Logger } from '../contracts/logger.ts';
 import type { Metrics } from '../contracts/metrics.ts';
@@ -140,7 +140,23 @@ async function run(call: IncomingCall, method: AnyGrpcMethod): Promise<void> {
       );
     case 'bidi':
       return sendAll(call, method.response, method.handle(decodeAll(call, method.request), call));
+    case 'duplex':
+      return method.handle(duplexStream(call, method), call);
   }
+}
+
+function duplexStream(
+  call: IncomingCall,
+  { request, response }: { readonly request: Codec<unknown>; readonly response: Codec<unknown> },
+): DuplexStream<unknown, unknown> {
+  return {
+    receive: async () => {
+      const bytes = await call.messages.next();
+      return bytes === undefined ? undefined : decode(request, bytes);
+    },
+    send: (message) => call.send(response.encode(message)),
+    finishWith: (message) => call.finishWith(response.encode(message)),
+  };
 }
 
 async function sendAll(

@@ -15,27 +15,29 @@ export function* cut(bytes: Uint8Array, from = 0): Generator<Uint8Array> {
 
 interface Payload {
   readonly data: Uint8Array;
-  readonly seq: bigint;
+  readonly seq: number;
 }
 
 /** Checks the numbers of payloads as they come. */
 export function createSequence(): { take(payload: Payload | undefined): Uint8Array | undefined } {
-  let expected = 0n;
+  let expected = 0;
   return {
     take(payload) {
       if (payload === undefined) return undefined;
       if (payload.seq !== expected) {
         throw new Error(`invalid sequence number received: ${payload.seq} (expected: ${expected})`);
       }
-      expected += 1n;
+      expected += 1;
       return payload.data.byteLength === 0 ? undefined : payload.data;
     },
   };
 }
 
-/** Resolves in a later turn of the event loop, when everything that already arrived has been handed out. */
-export function nextTurn(): Promise<undefined> {
+/** Resolves with `value` in a later turn of the event loop, when everything that already arrived has been handed out. */
+export function nextTurn(): Promise<undefined>;
+export function nextTurn<T>(value: T): Promise<T>;
+export function nextTurn(value?: unknown): Promise<unknown> {
   return new Promise((resolve) => {
-    setImmediate(resolve, undefined);
+    setImmediate(() => resolve(value));
   });
 }

@@ -4,7 +4,6 @@
  * answers are handed out as soon as their head is there.
  */
 
-import { create } from '@bufbuild/protobuf';
 import type { Body, HeaderList, InvokeRequest, InvokeResponse } from '../contracts/app-channel.ts';
 import type { CallContext } from '../contracts/call-context.ts';
 import { GrpcCode } from '../contracts/grpc-code.ts';
@@ -12,20 +11,19 @@ import { GrpcStatusError } from '../contracts/grpc-wire/status.ts';
 import type { Logger } from '../contracts/logger.ts';
 import { PeerError, type Peers, PeerUnavailableError } from '../contracts/peer.ts';
 import { ZERO_TRACEPARENT } from '../contracts/trace.ts';
-import {
-  InternalInvokeRequestSchema,
-  InternalInvokeRequestStreamSchema,
-  InternalInvokeResponseSchema,
-  type InternalInvokeResponseStream,
-  InternalInvokeResponseStreamSchema,
-} from '../generated/dapr/proto/internals/v1/service_invocation_pb.ts';
 import type { GrpcStream } from '../grpc-client/call.ts';
 import { callUnary, type GrpcClientPool } from '../grpc-client/client.ts';
-import { codec } from '../grpc-client/codec.ts';
 import { statusDetails } from '../grpc-client/status-details.ts';
 import { metadataOfTrace } from '../grpc-client/trace-metadata.ts';
 import { bytesBody, streamBody } from '../http-client/body.ts';
 import { CHUNK_BYTES, createSequence, cut, nextTurn } from './chunks.ts';
+import {
+  type ResponseChunk,
+  requestChunks,
+  responseChunks,
+  wholeRequests,
+  wholeResponses,
+} from './stream-codec.ts';
 import { dataChunk, leadingChunk, toWireRequest, type WireTarget } from './wire-request.ts';
 import { answeredLength, fromWireResponse } from './wire-response.ts';
 
@@ -37,13 +35,7 @@ export interface PeersOptions {
 
 const SERVICE = '/dapr.proto.internals.v1.ServiceInvocation';
 const STREAM_PATH = `${SERVICE}/CallLocalStream`;
-const UNARY = {
-  path: `${SERVICE}/CallLocal`,
-  request: codec(InternalInvokeRequestSchema),
-  response: codec(InternalInvokeResponseSchema),
-};
-const requestChunks = codec(InternalInvokeRequestStreamSchema);
-const responseChunks = codec(InternalInvokeResponseStreamSchema);
+const UNARY = { path: `${SERVICE}/CallLocal`, request: wholeRequests, response: wholeResponses };
 
 /** Makes the client side of sidecar-to-sidecar calls. */
 export function createPeers(options: PeersOptions): Peers {
@@ -57,10 +49,7 @@ export function createPeers(options: PeersOptions): Peers {
     options.log.warn(
       `App ${appId} does not support streaming-based service invocation (most likely because it's using an older version of Dapr); falling back to unary calls`,
     );
-    const message = create(
-      InternalInvokeRequestSchema,
-      toWireRequest(request, { appId, http: call.protocol === 'http' }, request.body.bytes),
-    );
+    const message = toWireRequest(request, { appId, http: call.protocol === 'http' }, request.body.bytes);
     const answer = await callUnary(clients.client(address), UNARY, message, callOptions(call));
     return fromWireResponse(answer.message, bytesBody(answer.message.message?.data?.value ?? NOTHING));
   };
@@ -119,8 +108,7 @@ function startUpload(stream: GrpcStream, request: InvokeRequest, target: WireTar
   const upload: Upload = {};
   const { bytes } = request.body;
   if (bytes !== undefined && bytes.byteLength <= CHUNK_BYTES) {
-    void stream.send(requestChunks.encode(leadingChunk(request, target, bytes)));
-    stream.end();
+    stream.end(requestChunks.encode(leadingChunk(request, target, bytes)));
     return upload;
   }
   const work =
@@ -179,20 +167,20 @@ async function sendStream(stream: GrpcStream, request: InvokeRequest, target: Wi
 }
 
 async function receive(stream: GrpcStream, upload: Upload): Promise<InvokeResponse> {
-  const reader = stream.messages[Symbol.asyncIterator]();
-  const first = await reader.next();
-  const response = first.done === true ? undefined : responseChunks.decode(first.value);
+  const first = await stream.next();
+  const response = first === undefined ? undefined : responseChunks.decode(first);
   if (response?.response?.status === undefined) {
     stream.cancel();
     throw new Error('response does not contain the required fields in the leading chunk');
   }
   const sequence = createSequence();
   const start = sequence.take(response.payload);
-  const second = reader.next();
-  second.catch(() => {});
   if (answeredLength(response.response) === (start?.byteLength ?? 0)) {
     return fromWireResponse(response.response, bytesBody(start ?? NOTHING));
   }
+  const reader = stream.messages[Symbol.asyncIterator]();
+  const second = reader.next();
+  second.catch(() => {});
   return fromWireResponse(response.response, await responseBody(start, second, reader, sequence, upload));
 }
 
@@ -236,7 +224,7 @@ async function* readChunks(
   }
 }
 
-function followingData(chunk: InternalInvokeResponseStream, sequence: Sequence): Uint8Array | undefined {
+function followingData(chunk: ResponseChunk, sequence: Sequence): Uint8Array | undefined {
   const { response } = chunk;
   if (
     response !== undefined &&

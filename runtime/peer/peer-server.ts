@@ -3,14 +3,14 @@
  * the invoke block of the app they name. Bodies stream both ways; a short one is handed over whole.
  */
 
-import { create } from '@bufbuild/protobuf';
 import { EmptySchema } from '@bufbuild/protobuf/wkt';
 import type { Body, InvokeResponse } from '../contracts/app-channel.ts';
 import type { InvokeBlock } from '../contracts/blocks.ts';
 import { errorText } from '../contracts/error.ts';
 import { GrpcCode } from '../contracts/grpc-code.ts';
 import {
-  bidiMethod,
+  type DuplexStream,
+  duplexMethod,
   type GrpcCall,
   type GrpcService,
   serverStreamMethod,
@@ -19,18 +19,18 @@ import {
 import { GrpcStatusError } from '../contracts/grpc-wire/status.ts';
 import { PeerError } from '../contracts/peer.ts';
 import { ReminderSchema } from '../generated/dapr/proto/internals/v1/reminders_pb.ts';
-import {
-  type InternalInvokeRequest,
-  InternalInvokeRequestSchema,
-  type InternalInvokeRequestStream,
-  InternalInvokeRequestStreamSchema,
-  InternalInvokeResponseSchema,
-  type InternalInvokeResponseStream,
-  InternalInvokeResponseStreamSchema,
-} from '../generated/dapr/proto/internals/v1/service_invocation_pb.ts';
 import { codec } from '../grpc-client/codec.ts';
 import { bytesBody, readBody, streamBody } from '../http-client/body.ts';
 import { CHUNK_BYTES, createSequence, cut, nextTurn } from './chunks.ts';
+import {
+  type RequestChunk,
+  type ResponseChunk,
+  requestChunks,
+  responseChunks,
+  type WireRequest,
+  wholeRequests,
+  wholeResponses,
+} from './stream-codec.ts';
 import { announcedLength, fromWireRequest } from './wire-request.ts';
 import { dataAnswer, leadingAnswer, toWireResponse } from './wire-response.ts';
 
@@ -39,15 +39,11 @@ export interface PeerServerOptions {
   readonly invoke: Pick<InvokeBlock, 'invokeLocal'>;
 }
 
-type RequestReader = AsyncIterator<InternalInvokeRequestStream>;
+type CallStream = DuplexStream<RequestChunk, ResponseChunk>;
 
 /** Makes the service for the internal gRPC server. */
 export function createPeerService({ invoke }: PeerServerOptions): GrpcService {
-  const callApp = async (
-    message: InternalInvokeRequest,
-    body: Body,
-    call: GrpcCall,
-  ): Promise<InvokeResponse> => {
+  const callApp = async (message: WireRequest, body: Body, call: GrpcCall): Promise<InvokeResponse> => {
     const { request, caller } = parsed(message, body);
     try {
       return await invoke.invokeLocal(request, caller, call);
@@ -58,48 +54,37 @@ export function createPeerService({ invoke }: PeerServerOptions): GrpcService {
     }
   };
 
-  async function* callLocalStream(
-    requests: AsyncIterable<InternalInvokeRequestStream>,
-    call: GrpcCall,
-  ): AsyncGenerator<InternalInvokeResponseStream> {
-    const reader = requests[Symbol.asyncIterator]();
-    const first = await reader.next();
-    const head = first.done === true ? undefined : first.value;
-    if (head?.request?.message === undefined || Object.keys(head.request.metadata).length === 0) {
+  const callLocalStream = async (stream: CallStream, call: GrpcCall): Promise<void> => {
+    const head = await stream.receive();
+    if (head?.request?.message === undefined || isEmpty(head.request.metadata)) {
       throw invalid('request does not contain the required fields in the leading chunk');
     }
-    yield* answerChunks(await callApp(head.request, await requestBody(head, reader), call));
-  }
+    return answer(stream, await callApp(head.request, await requestBody(head, stream), call));
+  };
 
   const noActors = (): never => {
     throw new GrpcStatusError(GrpcCode.Unimplemented, 'actors are not hosted here');
   };
-  const request = codec(InternalInvokeRequestSchema);
-  const response = codec(InternalInvokeResponseSchema);
   return {
     name: 'dapr.proto.internals.v1.ServiceInvocation',
     methods: {
-      CallLocal: unaryMethod(request, response, async (message, call) => {
+      CallLocal: unaryMethod(wholeRequests, wholeResponses, async (message, call) => {
         const answer = await callApp(
           message,
           bytesBody(message.message?.data?.value ?? new Uint8Array(0)),
           call,
         );
-        return create(InternalInvokeResponseSchema, toWireResponse(answer, await readBody(answer.body)));
+        return toWireResponse(answer, await readBody(answer.body));
       }),
-      CallLocalStream: bidiMethod(
-        codec(InternalInvokeRequestStreamSchema),
-        codec(InternalInvokeResponseStreamSchema),
-        callLocalStream,
-      ),
-      CallActor: unaryMethod(request, response, async () => noActors()),
-      CallActorStream: serverStreamMethod(request, response, () => noActors()),
+      CallLocalStream: duplexMethod(requestChunks, responseChunks, callLocalStream),
+      CallActor: unaryMethod(wholeRequests, wholeResponses, async () => noActors()),
+      CallActorStream: serverStreamMethod(wholeRequests, wholeResponses, () => noActors()),
       CallActorReminder: unaryMethod(codec(ReminderSchema), codec(EmptySchema), async () => noActors()),
     },
   };
 }
 
-function parsed(message: InternalInvokeRequest, body: Body): ReturnType<typeof fromWireRequest> {
+function parsed(message: WireRequest, body: Body): ReturnType<typeof fromWireRequest> {
   if (message.message === undefined) throw invalid('field Message is nil');
   try {
     return fromWireRequest(message, body);
@@ -113,46 +98,56 @@ function invalid(text: string): GrpcStatusError {
 }
 
 /** Whole when everything is here already: the announced length, or the end of the caller's half of the stream. */
-async function requestBody(head: InternalInvokeRequestStream, reader: RequestReader): Promise<Body> {
+async function requestBody(head: RequestChunk, stream: CallStream): Promise<Body> {
   const sequence = createSequence();
   const start = sequence.take(head.payload);
   const length = head.request === undefined ? undefined : announcedLength(head.request);
-  if (length !== undefined && length === (start?.byteLength ?? 0))
-    return bytesBody(start ?? new Uint8Array(0));
-  const second = reader.next();
+  if (length !== undefined && length === (start?.byteLength ?? 0)) return bytesBody(start ?? NOTHING);
+  const second = stream.receive();
   second.catch(() => {});
-  const settled = await Promise.race([second, nextTurn()]);
-  if (settled?.done === true) return bytesBody(start ?? new Uint8Array(0));
-  return streamBody(readChunks(start, second, reader, sequence), length);
+  const settled = await Promise.race([second, nextTurn(PENDING)]);
+  if (settled === undefined) return bytesBody(start ?? NOTHING);
+  return streamBody(readChunks(start, second, stream, sequence), length);
 }
+
+/** Stands for a message that has not come yet. */
+const PENDING = Symbol('pending');
 
 async function* readChunks(
   start: Uint8Array | undefined,
-  second: Promise<IteratorResult<InternalInvokeRequestStream>>,
-  reader: RequestReader,
+  second: Promise<RequestChunk | undefined>,
+  stream: CallStream,
   sequence: ReturnType<typeof createSequence>,
 ): AsyncGenerator<Uint8Array> {
   if (start !== undefined) yield start;
-  let next = await second;
-  while (next.done !== true) {
-    if (next.value.request !== undefined) throw new Error('request metadata found in non-leading chunk');
-    const data = sequence.take(next.value.payload);
+  for (let next = await second; next !== undefined; next = await stream.receive()) {
+    if (next.request !== undefined) throw new Error('request metadata found in non-leading chunk');
+    const data = sequence.take(next.payload);
     if (data !== undefined) yield data;
-    next = await reader.next();
   }
 }
 
-async function* answerChunks(response: InvokeResponse): AsyncGenerator<InternalInvokeResponseStream> {
+/** A short answer leaves together with the end of the call. */
+async function answer(stream: CallStream, response: InvokeResponse): Promise<void> {
   const { bytes } = response.body;
-  if (bytes !== undefined) {
-    yield leadingAnswer(response, bytes.subarray(0, CHUNK_BYTES));
-    let seq = 1;
-    for (const part of cut(bytes, CHUNK_BYTES)) yield dataAnswer(part, seq++);
+  if (bytes !== undefined && bytes.byteLength <= CHUNK_BYTES) {
+    stream.finishWith(leadingAnswer(response, bytes));
     return;
   }
-  yield leadingAnswer(response, undefined);
-  let seq = 0;
-  for await (const chunk of response.body.stream()) {
-    for (const part of cut(chunk)) yield dataAnswer(part, seq++);
+  await stream.send(leadingAnswer(response, bytes?.subarray(0, CHUNK_BYTES)));
+  let seq = bytes === undefined ? 0 : 1;
+  if (bytes !== undefined) {
+    for (const part of cut(bytes, CHUNK_BYTES)) await stream.send(dataAnswer(part, seq++));
+    return;
   }
+  for await (const chunk of response.body.stream()) {
+    for (const part of cut(chunk)) await stream.send(dataAnswer(part, seq++));
+  }
+}
+
+const NOTHING = new Uint8Array(0);
+
+function isEmpty(map: object): boolean {
+  for (const _ in map) return false;
+  return true;
 }

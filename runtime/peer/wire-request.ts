@@ -1,17 +1,9 @@
 /** Invocations as `InternalInvokeRequest` and back (gRPC reference, section 5). */
 
-import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { methodFromWire, wireMethod } from '../building-blocks/invoke/method-path.ts';
 import type { Body, InvokeRequest } from '../contracts/app-channel.ts';
 import { headerValue } from '../contracts/blocks.ts';
-import { HTTPExtension_Verb } from '../generated/dapr/proto/common/v1/common_pb.ts';
-import { APIVersion } from '../generated/dapr/proto/internals/v1/apiversion_pb.ts';
-import {
-  type InternalInvokeRequest,
-  type InternalInvokeRequestSchema,
-  type InternalInvokeRequestStream,
-  InternalInvokeRequestStreamSchema,
-} from '../generated/dapr/proto/internals/v1/service_invocation_pb.ts';
+import type { RequestChunk, WireRequest } from './stream-codec.ts';
 import { fromWireMap, toWireMap } from './wire-headers.ts';
 
 const VERB_NAMES: readonly string[] = [
@@ -27,6 +19,10 @@ const VERB_NAMES: readonly string[] = [
   'PATCH',
 ];
 const NOTHING = new Uint8Array(0);
+/** `APIVersion.V1`. */
+const VERSION_1 = 1;
+/** `HTTPExtension.Verb.POST`. */
+const POST = 3;
 
 export interface WireTarget {
   readonly appId: string;
@@ -39,7 +35,7 @@ export function toWireRequest(
   request: InvokeRequest,
   target: WireTarget,
   data: Uint8Array = NOTHING,
-): MessageInitShape<typeof InternalInvokeRequestSchema> {
+): WireRequest {
   const metadata = toWireMap(request.headers, target.http);
   metadata['destination-app-id'] = { values: [target.appId] };
   const { length } = request.body;
@@ -48,14 +44,14 @@ export function toWireRequest(
   }
   const verb = VERB_NAMES.indexOf(request.verb);
   return {
-    ver: APIVersion.V1,
+    ver: VERSION_1,
     metadata,
     message: {
       method: wireMethod(request.method),
       contentType: request.contentType ?? '',
       data: { typeUrl: request.dataTypeUrl ?? '', value: data },
       httpExtension: {
-        verb: verb > 0 ? (verb as HTTPExtension_Verb) : HTTPExtension_Verb.POST,
+        verb: verb > 0 ? verb : POST,
         querystring: request.query,
       },
     },
@@ -67,21 +63,21 @@ export function leadingChunk(
   request: InvokeRequest,
   target: WireTarget,
   data: Uint8Array | undefined,
-): InternalInvokeRequestStream {
-  return create(InternalInvokeRequestStreamSchema, {
+): RequestChunk {
+  return {
     request: toWireRequest(request, target),
-    ...(data === undefined || data.byteLength === 0 ? {} : { payload: { data, seq: 0n } }),
-  });
+    payload: data === undefined || data.byteLength === 0 ? undefined : { data, seq: 0 },
+  };
 }
 
 /** Following message of a stream. */
-export function dataChunk(data: Uint8Array, seq: number): InternalInvokeRequestStream {
-  return create(InternalInvokeRequestStreamSchema, { payload: { data, seq: BigInt(seq) } });
+export function dataChunk(data: Uint8Array, seq: number): RequestChunk {
+  return { payload: { data, seq } };
 }
 
 /** The invocation that a peer asks for, and who asks. */
 export function fromWireRequest(
-  request: InternalInvokeRequest,
+  request: WireRequest,
   body: Body,
 ): {
   readonly request: InvokeRequest;
@@ -109,7 +105,7 @@ export function fromWireRequest(
 }
 
 /** Length of the body that the caller announced; `undefined` when it did not. */
-export function announcedLength(request: InternalInvokeRequest): number | undefined {
+export function announcedLength(request: WireRequest): number | undefined {
   for (const name in request.metadata) {
     if (name.length !== 14 || name.toLowerCase() !== 'content-length') continue;
     const text = request.metadata[name]?.values[0] ?? '';

@@ -53,11 +53,28 @@ export interface BidiMethod<I, O> extends MethodCodecs<I, O> {
   handle(requests: AsyncIterable<I>, call: GrpcCall): AsyncIterable<O>;
 }
 
+/** A stream both ways as a handler drives it: what the client sends is asked for, what is answered is handed over. */
+export interface DuplexStream<I, O> {
+  /** The next message, `undefined` at the end of the client's half. One reader at a time. */
+  receive(): Promise<I | undefined>;
+  /** Sends a message; wait for the result when it is a promise. */
+  send(message: O): Promise<void> | undefined;
+  /** Ends the call well with a last message, in one write. */
+  finishWith(message: O): void;
+}
+
+/** Like `bidi`, without a generator on either side: for the calls whose cost matters most. */
+export interface DuplexMethod<I, O> extends MethodCodecs<I, O> {
+  readonly kind: 'duplex';
+  handle(stream: DuplexStream<I, O>, call: GrpcCall): Promise<void>;
+}
+
 export type GrpcMethodHandler<I, O> =
   | UnaryMethod<I, O>
   | ServerStreamMethod<I, O>
   | ClientStreamMethod<I, O>
-  | BidiMethod<I, O>;
+  | BidiMethod<I, O>
+  | DuplexMethod<I, O>;
 
 // biome-ignore lint/suspicious/noExplicitAny: a service holds methods of every message type
 export type AnyGrpcMethod = GrpcMethodHandler<any, any>;
@@ -98,4 +115,12 @@ export function bidiMethod<I, O>(
   handle: (requests: AsyncIterable<I>, call: GrpcCall) => AsyncIterable<O>,
 ): BidiMethod<I, O> {
   return { kind: 'bidi', request, response, handle };
+}
+
+export function duplexMethod<I, O>(
+  request: Codec<I>,
+  response: Codec<O>,
+  handle: (stream: DuplexStream<I, O>, call: GrpcCall) => Promise<void>,
+): DuplexMethod<I, O> {
+  return { kind: 'duplex', request, response, handle };
 }
