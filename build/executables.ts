@@ -9,11 +9,20 @@ import { join } from 'node:path';
 
 export const programs: readonly string[] = ['daprd', 'skerry'];
 
+/** Flags for every start of Node. Measure before adding one. */
+const NODE_FLAGS = '--disable-warning=ExperimentalWarning --max-semi-space-size=$semi';
+
 /**
- * Flags for every start of Node. Measure before adding one. A semi-space of 4 MB instead of 16 saves 8 MB idle and 25 MB under
- * load and costs no time that could be measured.
+ * The young generation: 16 MB halves save a seventh of the CPU time of invocations and cost up to 25 MB under load, nothing
+ * at rest. Where memory is short (below 1.5 GB in the machine, or half a GB for the process), 4 MB.
  */
-const NODE_FLAGS = '--disable-warning=ExperimentalWarning --max-semi-space-size=4';
+const SEMI_SPACE = `semi=16
+read -r name kb unit 2>/dev/null </proc/meminfo && [ "\${kb:-0}" -lt 1500000 ] && semi=4
+group=$(while IFS=: read -r id kind path; do [ "$id" = 0 ] && echo "$path"; done 2>/dev/null </proc/self/cgroup)
+for file in "/sys/fs/cgroup$group/memory.max" /sys/fs/cgroup/memory.max; do
+  { read -r most <"$file"; } 2>/dev/null || continue
+  case $most in max | '') ;; *) [ "$most" -lt 536870912 ] && semi=4 ;; esac
+done`;
 
 /**
  * `MALLOC_ARENA_MAX=1` keeps glibc from giving each thread a heap of its own (8 MB less at rest, measured); main.ts takes
@@ -29,6 +38,7 @@ while [ -L "$self" ]; do
   case $target in /*) self=$target ;; *) self=\${self%/*}/$target ;; esac
 done
 lib=\${self%/*}/lib
+${SEMI_SPACE}
 MALLOC_ARENA_MAX=1 exec "$lib/${program}" ${NODE_FLAGS} "$lib/skerry.cjs" ${program} "$@"
 `;
 }
