@@ -63,16 +63,30 @@ const FIELD_4 = bytesKey(4);
 const NUMBER_1 = varintKey(1);
 const NUMBER_2 = varintKey(2);
 
+/** One writer for all messages: it keeps its memory from one to the next. A failure leaves half a message in it. */
+let shared = new BinaryWriter();
+
+function written(write: (writer: BinaryWriter) => void): Uint8Array {
+  const writer = shared;
+  try {
+    write(writer);
+  } catch (error) {
+    shared = new BinaryWriter();
+    throw error;
+  }
+  return writer.finish();
+}
+
 export const requestChunks: Codec<RequestChunk> = {
   encode: ({ request, payload }) => {
-    const writer = new BinaryWriter();
-    if (request !== undefined) {
-      writer.uint32(FIELD_1).fork();
-      writeRequest(writer, request);
-      writer.join();
-    }
-    writePayload(writer, payload);
-    return writer.finish();
+    return written((writer) => {
+      if (request !== undefined) {
+        writer.uint32(FIELD_1).fork();
+        writeRequest(writer, request);
+        writer.join();
+      }
+      writePayload(writer, payload);
+    });
   },
   decode: (bytes) => {
     const chunk: RequestChunk = {};
@@ -88,14 +102,14 @@ export const requestChunks: Codec<RequestChunk> = {
 
 export const responseChunks: Codec<ResponseChunk> = {
   encode: ({ response, payload }) => {
-    const writer = new BinaryWriter();
-    if (response !== undefined) {
-      writer.uint32(FIELD_1).fork();
-      writeResponse(writer, response);
-      writer.join();
-    }
-    writePayload(writer, payload);
-    return writer.finish();
+    return written((writer) => {
+      if (response !== undefined) {
+        writer.uint32(FIELD_1).fork();
+        writeResponse(writer, response);
+        writer.join();
+      }
+      writePayload(writer, payload);
+    });
   },
   decode: (bytes) => {
     const chunk: ResponseChunk = {};
@@ -111,21 +125,13 @@ export const responseChunks: Codec<ResponseChunk> = {
 
 /** `InternalInvokeRequest` by itself, for `CallLocal`. */
 export const wholeRequests: Codec<WireRequest> = {
-  encode: (request) => {
-    const writer = new BinaryWriter();
-    writeRequest(writer, request);
-    return writer.finish();
-  },
+  encode: (request) => written((writer) => writeRequest(writer, request)),
   decode: (bytes) => readRequest(new BinaryReader(bytes), bytes.byteLength, undefined),
 };
 
 /** `InternalInvokeResponse` by itself, for `CallLocal`. */
 export const wholeResponses: Codec<WireResponse> = {
-  encode: (response) => {
-    const writer = new BinaryWriter();
-    writeResponse(writer, response);
-    return writer.finish();
-  },
+  encode: (response) => written((writer) => writeResponse(writer, response)),
   decode: (bytes) => readResponse(new BinaryReader(bytes), bytes.byteLength, undefined),
 };
 
