@@ -46,6 +46,8 @@ export interface Node {
   readonly databases: DatabasePool;
   readonly broker: EmbeddedBroker;
   readonly spools: SpoolSource;
+  /** The data folder's own key, made by its first user. */
+  key(): Promise<Uint8Array>;
   /** What the sidecars of this node share, by key. */
   readonly shared: UsagePool;
   /** Opens the broker's listeners when the options ask for some. */
@@ -160,6 +162,12 @@ export function createNode(setup: NodeSetup): Node {
     list: async () => (await spoolSource.made?.list()) ?? [],
   };
 
+  const key = once(async () => {
+    await folderLock.get();
+    const { readNodeKey } = await import('./platform/node-key.ts');
+    return readNodeKey(dataDir, random);
+  });
+
   const lazyBroker = once(async (): Promise<StartedBroker> => {
     const { createBroker } = await import('../edge-components/broker/broker.ts');
     const { readUsersFile } = await import('../edge-components/broker/users-file.ts');
@@ -201,6 +209,7 @@ export function createNode(setup: NodeSetup): Node {
     databases,
     broker,
     spools,
+    key: key.get,
     shared: createUsagePool(),
     startBroker: async () => {
       if (options.mqttPort !== undefined || options.mqttWsPort !== undefined) await lazyBroker.get();

@@ -7,7 +7,7 @@ import { catalog } from '../edge-components/catalog.ts';
 import { decodeCbor } from '../edge-components/drivers/cbor/decode.ts';
 import { createAppHealth } from './app-channel/app-health.ts';
 import { createHealth } from './building-blocks/health/health.ts';
-import { resolveEndpoints } from './components/endpoints.ts';
+import { resolveEndpoint, resolveEndpoints } from './components/endpoints.ts';
 import { createComponentHost } from './components/host.ts';
 import { createRegistry } from './components/registry.ts';
 import { createComponentStore } from './components/store.ts';
@@ -212,6 +212,11 @@ async function openComponents(
     broker: node.broker,
     spools: node.spools,
     env: node.env,
+    nodeKey: node.key,
+    endpoint: async (name) => {
+      const resource = resources.httpEndpoints.find((candidate) => candidate.name === name);
+      return resource === undefined ? undefined : await resolveEndpoint(resource, store, { ...sources, log });
+    },
   });
   const sources = { env: node.env, ids: node.ids, appId, namespace };
   const host = createComponentHost({

@@ -1,18 +1,13 @@
 /** HTTPEndpoint resources with their references resolved, ready to be called. A bad one is warned about and left out. */
 
-import type { HeaderList } from '../contracts/app-channel.ts';
 import type { ComponentSource } from '../contracts/component-source.ts';
 import { errorText } from '../contracts/error.ts';
+import type { RemoteEndpoint } from '../contracts/remote-endpoint.ts';
 import type { HttpEndpointResource, MetadataEntry } from '../contracts/resource.ts';
 import { type ItemSources, resolveEntry } from './metadata-items.ts';
 
 /** Shape that the invoke block calls (`building-blocks/invoke/external-http.ts`). */
-export interface CallableEndpoint {
-  readonly name: string;
-  readonly baseUrl: string;
-  readonly headers: HeaderList;
-  readonly tls?: { readonly rootCa?: string; readonly certificate?: string; readonly privateKey?: string };
-}
+export type CallableEndpoint = RemoteEndpoint;
 
 const SECRET_LIMIT_MS = 5000;
 
@@ -34,7 +29,8 @@ export async function resolveEndpoints(
   return endpoints;
 }
 
-async function resolveEndpoint(
+/** One endpoint, ready to be called; rejects when a reference of it cannot be resolved. */
+export async function resolveEndpoint(
   resource: HttpEndpointResource,
   components: ComponentSource,
   sources: Omit<ItemSources, 'secret'>,

@@ -27,6 +27,8 @@ export function componentDeps(given: Partial<ComponentDeps> = {}): ComponentDeps
     broker: { owns: () => false, connect: () => absent('broker'), status: () => absent('broker') },
     spools: { open: () => absent('spools'), list: async () => [] },
     env: {},
+    endpoint: async () => undefined,
+    nodeKey: async () => new Uint8Array(32).fill(7),
     ...given,
   };
 }
