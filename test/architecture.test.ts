@@ -43,8 +43,14 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     'runtime/generated',
   ],
   'edge-components/drivers': ['runtime/contracts'],
+  'edge-components/drivers/dapr-stream': [
+    'runtime/contracts',
+    'edge-components/drivers',
+    'runtime/grpc-client',
+    'runtime/generated',
+  ],
   'edge-components/broker': ['runtime/contracts', 'edge-components/drivers'],
-  'edge-components': ['runtime/contracts', 'edge-components/drivers'],
+  'edge-components': ['runtime/contracts', 'edge-components/drivers', 'edge-components/drivers/dapr-stream'],
   'device-sims': ['runtime/contracts', 'runtime/platform'],
 };
 

@@ -10,8 +10,8 @@ import type { Binding, BindingRequest, BindingResponse } from '../../../runtime/
 import type { ComponentDeps } from '../../../runtime/contracts/component.ts';
 import { errorText } from '../../../runtime/contracts/error.ts';
 import type { DeliveryOutcome, Spool, StoredMessage } from '../../../runtime/contracts/spool.ts';
+import { createLinkProbe } from '../../drivers/dapr-api/link-probe.ts';
 import { createHttpClient, type HttpAnswer } from '../../drivers/http/request.ts';
-import { createLinkProbe } from './link-probe.ts';
 import type { DaprBindingMetadata } from './metadata.ts';
 
 const MAX_ANSWER_BYTES = 64 * 1024;

@@ -1,5 +1,8 @@
 import t from 'tap';
-import { createLinkProbe, PROBE_INTERVAL_MS } from '../../../../edge-components/bindings/dapr/link-probe.ts';
+import {
+  createLinkProbe,
+  PROBE_INTERVAL_MS,
+} from '../../../../edge-components/drivers/dapr-api/link-probe.ts';
 import { fakeClock } from '../../../support/fake-clock.ts';
 
 t.test('asks at a steady pace from the first loss until an answer, then tells once', async (t) => {

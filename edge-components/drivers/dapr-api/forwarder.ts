@@ -1,0 +1,91 @@
+/**
+ * Store-and-forward to a far sidecar: a durable queue whose messages are sent while the link is there. Which answers
+ * keep, end or park a message is decided here, once for all components.
+ */
+
+import type { ComponentDeps } from '../../../runtime/contracts/component.ts';
+import { errorText } from '../../../runtime/contracts/error.ts';
+import type {
+  DeliveryOutcome,
+  Spool,
+  SpoolMessage,
+  StoredMessage,
+} from '../../../runtime/contracts/spool.ts';
+import type { HttpAnswer } from '../http/request.ts';
+import { type FarCall, type FarSidecar, LinkDownError } from './far-sidecar.ts';
+import { createLinkProbe } from './link-probe.ts';
+import type { QueueItems } from './queue-items.ts';
+
+export interface Forwarder {
+  /** Opens the queue and starts sending; the far sidecar must be open. */
+  open(): Promise<void>;
+  /** Resolves with the message id once the message is on disk. */
+  append(message: SpoolMessage): Promise<string>;
+  close(): Promise<void>;
+}
+
+const PROBE_LIMIT_MS = 3000;
+/** Answers that say this message can never be taken, whatever the link does. */
+const POISON_STATUSES = new Set([400, 413, 415, 422]);
+/** A far sidecar that lacks the component says 400 too: that is no fault of the message, and may be mended. */
+const NOT_SET_UP = /"errorCode":"ERR_\w+_NOT_(?:CONFIGURED|FOUND)"/;
+
+export function createForwarder(
+  far: FarSidecar,
+  items: QueueItems,
+  deps: Pick<ComponentDeps, 'appId' | 'componentName' | 'spools' | 'clock' | 'log'>,
+  request: (message: StoredMessage) => Omit<FarCall, 'signal'>,
+): Forwarder {
+  let spool: Spool | undefined;
+  const link = createLinkProbe({
+    clock: deps.clock,
+    ask: async (signal) => {
+      const limit = AbortSignal.any([signal, AbortSignal.timeout(PROBE_LIMIT_MS)]);
+      const answer = await far.ask({ method: 'GET', path: ['v1.0', 'healthz', 'outbound'], signal: limit });
+      return answer.status >= 200 && answer.status < 300;
+    },
+    back: () => {
+      deps.log.info(`${deps.componentName}: the far sidecar answers again`);
+      spool?.wake();
+    },
+  });
+
+  const deliver = async (message: StoredMessage, signal: AbortSignal): Promise<DeliveryOutcome> => {
+    try {
+      return outcomeOf(await far.ask({ ...request(message), signal }));
+    } catch (error) {
+      if (error instanceof LinkDownError) link.lost();
+      return { retry: errorText(error) };
+    }
+  };
+
+  return {
+    open: async () => {
+      spool = await deps.spools.open({
+        name: `${deps.appId}/${deps.componentName}`,
+        maxMessages: items.queueMaxMessages,
+        maxBytes: items.queueMaxBytes,
+        whenFull: items.queueWhenFull,
+        ttlMs: items.queueTTL,
+      });
+      spool.drain(deliver);
+    },
+    append: async (message) => {
+      if (spool === undefined) throw new Error(`component ${deps.componentName} is closed`);
+      return await spool.append(message);
+    },
+    close: async () => {
+      link.close();
+      await spool?.close();
+      spool = undefined;
+    },
+  };
+}
+
+/** `delivered` for 2xx; parked when the far side says that it can never take this message; else tried again. */
+export function outcomeOf(answer: HttpAnswer): DeliveryOutcome {
+  if (answer.status >= 200 && answer.status < 300) return 'delivered';
+  const text = Buffer.from(answer.body).toString('utf8').slice(0, 200);
+  const reason = `${answer.status} ${text}`.trim();
+  return POISON_STATUSES.has(answer.status) && !NOT_SET_UP.test(text) ? { park: reason } : { retry: reason };
+}

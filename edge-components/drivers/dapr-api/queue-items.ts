@@ -1,0 +1,24 @@
+/** Metadata items of the durable queue before a far sidecar. */
+
+import { z } from 'zod';
+import { duration, integer, quantity } from '../../../runtime/contracts/metadata.ts';
+import type { FullPolicy } from '../../../runtime/contracts/spool.ts';
+
+export const queueItems = {
+  queueMaxMessages: integer(100_000, 1),
+  queueMaxBytes: quantity(256 * 1024 * 1024),
+  queueWhenFull: z
+    .enum(['block', 'reject', 'drop-oldest', 'drop-newest'], {
+      error: 'expected block, reject, drop-oldest or drop-newest',
+    })
+    .default('reject'),
+  queueTTL: duration(0),
+};
+
+export interface QueueItems {
+  readonly queueMaxMessages: number;
+  readonly queueMaxBytes: number;
+  readonly queueWhenFull: FullPolicy;
+  /** Milliseconds of elapsed time; 0: no limit. */
+  readonly queueTTL: number;
+}
