@@ -10,10 +10,12 @@ const pubsubMqtt3: Catalog[string] = () => import('./pubsub/mqtt3/component.ts')
 const bindingsMqtt3: Catalog[string] = () => import('./bindings/mqtt3/component.ts');
 
 export const catalog: Catalog = {
+  'state.dapr/v1': () => import('./state/dapr/component.ts'),
   'state.in-memory/v1': () => import('./state/in-memory/component.ts'),
   'state.sqlite/v1': stateSqlite,
   'state.sqlite3/v1': stateSqlite,
 
+  'pubsub.dapr/v1': () => import('./pubsub/dapr/component.ts'),
   'pubsub.in-memory/v1': () => import('./pubsub/in-memory/component.ts'),
   'pubsub.mqtt3/v1': pubsubMqtt3,
   'pubsub.mqtt/v1': pubsubMqtt3,
@@ -25,12 +27,15 @@ export const catalog: Catalog = {
   'bindings.mqtt3/v1': bindingsMqtt3,
   'bindings.mqtt/v1': bindingsMqtt3,
 
+  'secretstores.dapr/v1': () => import('./secretstores/dapr/component.ts'),
   'secretstores.local.env/v1': () => import('./secretstores/local-env/component.ts'),
   'secretstores.local.file/v1': () => import('./secretstores/local-file/component.ts'),
 
+  'configuration.dapr/v1': () => import('./configuration/dapr/component.ts'),
   'configuration.in-memory/v1': () => import('./configuration/in-memory/component.ts'),
   'configuration.sqlite/v1': () => import('./configuration/sqlite/component.ts'),
 
+  'lock.dapr/v1': () => import('./lock/dapr/component.ts'),
   'lock.in-memory/v1': () => import('./lock/in-memory/component.ts'),
   'lock.sqlite/v1': () => import('./lock/sqlite/component.ts'),
 

@@ -1,0 +1,121 @@
+/**
+ * Topics of another sidecar. Up: a message is confirmed once it is in the durable queue, and reaches the far topic in
+ * order per key; the CloudEvent's id was given here, so a repeat after a lost answer carries the same id. Down: Dapr's
+ * streaming subscription, acknowledged over there only after the subscriber here has taken the event.
+ */
+
+import type { ComponentDeps } from '../../../runtime/contracts/component.ts';
+import type {
+  ComponentSubscription,
+  MessageHandler,
+  PublishMessage,
+  PubSub,
+} from '../../../runtime/contracts/pubsub.ts';
+import type { SpoolMessage, StoredMessage } from '../../../runtime/contracts/spool.ts';
+import type { ConnectionItems } from '../../drivers/dapr-api/connection-items.ts';
+import { createFarSidecar, type FarCall, metadataQuery } from '../../drivers/dapr-api/far-sidecar.ts';
+import { createForwarder } from '../../drivers/dapr-api/forwarder.ts';
+import type { QueueItems } from '../../drivers/dapr-api/queue-items.ts';
+import { cloudEventOf } from './cloud-event.ts';
+
+export interface RemotePubSubItems extends ConnectionItems, QueueItems {
+  /** Needed for subscriptions only. */
+  readonly grpcAddress: string;
+  /** Publish metadata item whose value is the order key; empty: `partitionKey`. */
+  readonly keyFrom: string;
+}
+
+const OCTETS = 'application/octet-stream';
+/** Publish metadata that is for this side only. */
+const OWN_METADATA = new Set(['priority']);
+
+export function createRemotePubSub(items: RemotePubSubItems, deps: ComponentDeps): PubSub {
+  const far = createFarSidecar(items, deps);
+  const request = (message: StoredMessage): Omit<FarCall, 'signal'> => {
+    const { topic = '', contentType = OCTETS, ...rest } = message.headers;
+    return {
+      method: 'POST',
+      path: ['v1.0', 'publish', far.remoteName, ...topic.split('/')],
+      query: metadataQuery(publishMetadata(rest)),
+      headers: { 'content-type': contentType, 'skerry-message-id': message.id },
+      body: message.payload,
+    };
+  };
+  const forwarder = createForwarder(far, items, deps, request);
+  const open = new Set<ComponentSubscription>();
+
+  return {
+    features: [],
+    init: async () => {
+      await far.open();
+      await forwarder.open();
+    },
+    close: async () => {
+      await Promise.all([...open].map((subscription) => subscription.close()));
+      await forwarder.close();
+      far.close();
+    },
+    publish: async (message) => {
+      await forwarder.append(toStored(message, items.keyFrom));
+    },
+    subscribe: async ({ topic, metadata }, handler) => {
+      if (items.grpcAddress === '') {
+        throw new Error(
+          "metadata item 'grpcAddress': the gRPC address of the far sidecar (host:50001) is required to subscribe",
+        );
+      }
+      const subscription = await subscribe(topic, metadata, handler);
+      open.add(subscription);
+      return {
+        close: async () => {
+          open.delete(subscription);
+          await subscription.close();
+        },
+      };
+    },
+  };
+
+  async function subscribe(
+    topic: string,
+    metadata: Readonly<Record<string, string>>,
+    handler: MessageHandler,
+  ): Promise<ComponentSubscription> {
+    // Loaded here: an edge that only publishes needs no gRPC client.
+    const { openTopicStream } = await import('../../drivers/dapr-stream/topic-stream.ts');
+    return openTopicStream(
+      {
+        grpcAddress: items.grpcAddress,
+        credentials: far.credentials,
+        pubsubName: far.remoteName,
+        topic,
+        metadata,
+        handle: (event, signal) => handler(cloudEventOf(event), signal),
+      },
+      deps,
+    );
+  }
+}
+
+/** The topic and the publish metadata travel among the headers of the queue's message, the latter under `m.`. */
+function toStored(message: PublishMessage, keyFrom: string): SpoolMessage {
+  const priority = Number(message.metadata['priority'] ?? '4');
+  const headers: Record<string, string> = {
+    topic: message.topic,
+    contentType: message.contentType ?? OCTETS,
+  };
+  for (const [name, value] of Object.entries(message.metadata)) headers[`m.${name}`] = value;
+  return {
+    key: `${message.topic}\n${message.metadata[keyFrom === '' ? 'partitionKey' : keyFrom] ?? ''}`,
+    priority: Number.isInteger(priority) && priority >= 0 && priority <= 9 ? priority : 4,
+    payload: message.data,
+    headers,
+  };
+}
+
+function publishMetadata(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const metadata: Record<string, string> = {};
+  for (const [name, value] of Object.entries(headers)) {
+    if (name.startsWith('m.') && !OWN_METADATA.has(name.slice(2))) metadata[name.slice(2)] = value;
+  }
+  return metadata;
+}
