@@ -111,6 +111,7 @@ export function buildBlocks(parts: BlockParts): BuiltBlocks {
     tracer,
     log: log('bindings'),
   });
+  const farEndpoint = fallbackEndpoint(setup, parts.endpoints, log('invoke'));
   const invoke = createInvokeBlock({
     appId,
     namespace,
@@ -127,6 +128,7 @@ export function buildBlocks(parts: BlockParts): BuiltBlocks {
     },
     endpoints: () => parts.endpoints,
     external: parts.external,
+    farSidecar: () => (farEndpoint === '' ? undefined : parts.endpoints.get(farEndpoint)),
     ...(setup.configuration.accessControl === undefined
       ? {}
       : { accessControl: setup.configuration.accessControl }),
@@ -177,4 +179,19 @@ function enabledFeatures(given: Readonly<Record<string, boolean>>): readonly str
   return Object.entries(all)
     .filter(([, enabled]) => enabled)
     .map(([name]) => name);
+}
+
+/** `nameResolution.configuration.fallbackEndpoint`: the HTTPEndpoint that is asked when no neighbour answers to an app id. */
+function fallbackEndpoint(
+  setup: SidecarSetup,
+  endpoints: BlockParts['endpoints'],
+  log: { warn(text: string): void },
+): string {
+  const name = setup.configuration.nameResolution.configuration['fallbackEndpoint'];
+  if (name === undefined) return '';
+  if (typeof name === 'string' && endpoints.has(name)) return name;
+  log.warn(
+    `nameResolution.configuration.fallbackEndpoint: expected the name of an HTTPEndpoint, got ${JSON.stringify(name)}`,
+  );
+  return '';
 }

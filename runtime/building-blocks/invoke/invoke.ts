@@ -42,6 +42,8 @@ export interface InvokeBlockOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** The far sidecar that calls fall through to when no neighbour answers to an app id. */
+  readonly farSidecar?: () => ResolvedEndpoint | undefined;
   /** Other apps of this node: a call to one stays in the process. */
   readonly localApps?: (appId: string) => InvokeBlock | undefined;
 }
@@ -55,7 +57,19 @@ export function createInvokeBlock(options: InvokeBlockOptions): InvokeBlock {
   const namespace = options.namespace === '' ? 'default' : options.namespace;
   const identity = { ...options, namespace };
   const peerHeaders = createPeerHeaders(identity);
-  const remote = createRemoteApps(options);
+  const remote = createRemoteApps({
+    ...options,
+    elsewhere: () => {
+      const endpoint = options.farSidecar?.();
+      if (endpoint === undefined) return undefined;
+      return (id, request, call) =>
+        options.external.call(
+          { ...endpoint, followRedirects: false, sendAppToken: false },
+          { ...request, method: `v1.0/invoke/${encodeURIComponent(id)}/method/${request.method}` },
+          call,
+        );
+    },
+  });
   const { clock, policies } = options;
   const metrics = createInvocationMetrics(options.metrics);
 

@@ -17,6 +17,10 @@ export interface RemoteAppOptions {
   readonly peers: Peers;
   readonly policies: Policies;
   readonly clock: Clock;
+  /** Where calls go whose app id no neighbour answers to; absent or `undefined`: nowhere. */
+  readonly elsewhere?: () =>
+    | ((id: string, request: InvokeRequest, call: CallContext) => Promise<InvokeResponse>)
+    | undefined;
 }
 
 export interface RemoteApp {
@@ -26,6 +30,10 @@ export interface RemoteApp {
 
 const RESOLVE_ATTEMPTS = 5;
 const RESOLVE_PAUSE_MS = 100;
+/** How long an id that no neighbour answered to is taken elsewhere without asking around first. */
+const ABSENT_FOR_MS = 10_000;
+/** More absent ids than this are forgotten, oldest first. */
+const MAX_ABSENT = 1000;
 
 /** Makes the caller of remote apps. */
 export function createRemoteApps(options: RemoteAppOptions): {
@@ -51,8 +59,37 @@ export function createRemoteApps(options: RemoteAppOptions): {
     }
   };
 
+  /** By id: until when (elapsed time) it counts as absent. */
+  const absent = new Map<string, number>();
+  const isAbsent = (id: string): boolean => (absent.get(id) ?? 0) > options.clock.monotonicMs();
+  const markAbsent = (id: string): void => {
+    absent.delete(id);
+    const oldest = absent.size < MAX_ABSENT ? undefined : absent.keys().next().value;
+    if (oldest !== undefined) absent.delete(oldest);
+    absent.set(id, options.clock.monotonicMs() + ABSENT_FOR_MS);
+  };
+
   const once = async (app: RemoteApp, request: InvokeRequest, call: CallContext): Promise<InvokeResponse> => {
-    const address = await resolve(app, call.signal);
+    const elsewhere = options.elsewhere?.();
+    if (elsewhere === undefined)
+      return await atNeighbour(await resolve(app, call.signal), app, request, call);
+    const id = `${app.id}.${app.namespace}`;
+    if (isAbsent(id)) return await elsewhere(app.id, request, call);
+    const address = await resolve(app, call.signal).catch((cause: unknown) => {
+      if (call.signal.aborted) throw cause;
+      markAbsent(id);
+      return '';
+    });
+    if (address === '') return await elsewhere(app.id, request, call);
+    return await atNeighbour(address, app, request, call);
+  };
+
+  const atNeighbour = async (
+    address: string,
+    app: RemoteApp,
+    request: InvokeRequest,
+    call: CallContext,
+  ): Promise<InvokeResponse> => {
     try {
       return await options.peers.call(address, app.id, request, call);
     } catch (cause) {

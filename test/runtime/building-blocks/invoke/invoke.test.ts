@@ -377,3 +377,42 @@ t.test('verbs: unknown ones are POST, CONNECT is refused', async (t) => {
     message: /invalid HTTP verb/,
   });
 });
+
+t.test(
+  'an id that no neighbour answers to falls through to the far sidecar, and is not asked for again at once',
+  async (t) => {
+    const clock = fakeClock();
+    let asked = 0;
+    const { block, externalCalls } = setUp({
+      clock,
+      farSidecar: () => ({
+        name: 'cloud',
+        baseUrl: 'https://cloud',
+        headers: [['dapr-api-token', 't'] as const],
+      }),
+      resolver: () => ({
+        init: async () => {},
+        close: async () => {},
+        register: async () => ({ close: async () => {} }),
+        resolve: async ({ appId }) => {
+          asked += 1;
+          if (appId === 'near') return 'near:1';
+          throw new Error(`couldn't find service: ${appId}`);
+        },
+      }),
+    });
+    const invoke = (id: string) => block.invoke({ id }, invokeRequest({ method: 'a/b' }), callContext());
+    await invoke('bill ing');
+    t.match(externalCalls.at(-1), {
+      target: { baseUrl: 'https://cloud', headers: [['dapr-api-token', 't']], sendAppToken: false },
+      request: { method: 'v1.0/invoke/bill%20ing/method/a/b' },
+    });
+    await invoke('bill ing');
+    t.equal(asked, 1, 'the answer is remembered');
+    await invoke('near');
+    t.equal(externalCalls.length, 2, 'a neighbour is called at its own address');
+    await clock.advance(10_001);
+    await invoke('bill ing');
+    t.equal(asked, 3, 'but not for ever');
+  },
+);
