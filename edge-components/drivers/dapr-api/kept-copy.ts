@@ -14,6 +14,8 @@ export interface KeptCopy {
   /** Keeps `text`; resolves when it is on disk. An unchanged text is not written again. */
   keep(entry: string, text: string): Promise<void>;
   forget(entry: string): Promise<void>;
+  /** Forgets the oldest entries until `most` are left. */
+  trim(most: number): Promise<void>;
   /** `ageMs` is by the wall clock. `undefined` when there is none, or it cannot be decrypted (another data folder's key). */
   read(entry: string): { readonly text: string; readonly ageMs: number } | undefined;
   close(): Promise<void>;
@@ -76,6 +78,16 @@ export function createKeptCopy(
     forget: async (entry) => {
       await parts().database.write([
         { sql: 'DELETE FROM kept_copies WHERE owner = ? AND entry = ?', params: [owner, entry] },
+      ]);
+    },
+    trim: async (most) => {
+      await parts().database.write([
+        {
+          sql:
+            'DELETE FROM kept_copies WHERE owner = ? AND entry IN (SELECT entry FROM kept_copies WHERE owner = ? ' +
+            'ORDER BY kept_at DESC, entry LIMIT -1 OFFSET ?)',
+          params: [owner, owner, most],
+        },
       ]);
     },
     close: async () => {

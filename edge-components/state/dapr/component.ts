@@ -1,17 +1,27 @@
-/** `state.dapr`: state of another sidecar. Needs the link for every call. Not a Dapr type. */
+/** `state.dapr`: state of another sidecar; writes need the link, reads do unless copies are kept. Not a Dapr type. */
 
+import { z } from 'zod';
 import { defineComponent } from '../../../runtime/contracts/component.ts';
-import { metadataSchema, text } from '../../../runtime/contracts/metadata.ts';
+import { integer, metadataSchema, text } from '../../../runtime/contracts/metadata.ts';
 import { connectionItems } from '../../drivers/dapr-api/connection-items.ts';
+import { createCachedState } from './cached-state.ts';
 import { createRemoteState, FEATURES } from './remote-state.ts';
 
 export const definition = defineComponent({
   category: 'state',
   type: 'state.dapr',
   metadata: metadataSchema(
-    { ...connectionItems, remoteKeyPrefix: text('') },
+    {
+      ...connectionItems,
+      remoteKeyPrefix: text(''),
+      mode: z.enum(['remote', 'cached'], { error: 'expected remote or cached' }).default('remote'),
+      cacheMaxEntries: integer(10_000, 1),
+    },
     { aliases: { url: 'baseUrl' } },
   ),
   capabilities: FEATURES,
-  create: createRemoteState,
+  create: (metadata, deps) => {
+    const remote = createRemoteState(metadata, deps);
+    return metadata.mode === 'cached' ? createCachedState(remote, metadata.cacheMaxEntries, deps) : remote;
+  },
 });
