@@ -8,103 +8,51 @@
 
 import type { Binding, BindingRequest, BindingResponse } from '../../../runtime/contracts/binding.ts';
 import type { ComponentDeps } from '../../../runtime/contracts/component.ts';
-import { errorText } from '../../../runtime/contracts/error.ts';
-import type { DeliveryOutcome, Spool, StoredMessage } from '../../../runtime/contracts/spool.ts';
-import { createLinkProbe } from '../../drivers/dapr-api/link-probe.ts';
-import { createHttpClient, type HttpAnswer } from '../../drivers/http/request.ts';
+import type { SpoolMessage, StoredMessage } from '../../../runtime/contracts/spool.ts';
+import { createFarSidecar, type FarCall } from '../../drivers/dapr-api/far-sidecar.ts';
+import { createForwarder } from '../../drivers/dapr-api/forwarder.ts';
 import type { DaprBindingMetadata } from './metadata.ts';
 
-const MAX_ANSWER_BYTES = 64 * 1024;
-const PROBE_LIMIT_MS = 3000;
-/** Answers that say this message can never be taken, whatever the link does. */
-const POISON_STATUSES = new Set([400, 413, 415, 422]);
-
-/** A far sidecar that lacks the component says 400 too: that is no fault of the message, and may be mended. */
-const NOT_SET_UP = /"errorCode":"ERR_\w+_NOT_(?:CONFIGURED|FOUND)"/;
 /** Request metadata that is for this side only. */
 const OWN_METADATA = new Set(['priority', 'contentType']);
 
 export function createDaprBinding(metadata: DaprBindingMetadata, deps: ComponentDeps): Binding {
-  const path = (metadata.path === '' ? `bindings/${deps.componentName}` : metadata.path).replace(/^\/+/, '');
-  const target = `${metadata.baseUrl.replace(/\/+$/, '')}/v1.0/${path}`;
+  const far = createFarSidecar(metadata, deps);
+  const path = (metadata.path === '' ? `bindings/${far.remoteName}` : metadata.path).replace(/^\/+/, '');
   const isPublish = path.startsWith('publish/');
   const isBinding = path.startsWith('bindings/');
-  const client = createHttpClient({
-    ...(metadata.caCert === undefined ? {} : { ca: metadata.caCert }),
-    ...(metadata.clientCert === undefined ? {} : { cert: metadata.clientCert }),
-    ...(metadata.clientKey === undefined ? {} : { key: metadata.clientKey }),
-  });
-  let spool: Spool | undefined;
-  const link = createLinkProbe({
-    clock: deps.clock,
-    ask: async (signal) => {
-      const limit = AbortSignal.any([signal, AbortSignal.timeout(PROBE_LIMIT_MS)]);
-      const url = `${metadata.baseUrl.replace(/\/+$/, '')}/v1.0/healthz/outbound`;
-      const answer = await client.call({ method: 'GET', url, headers: {}, signal: limit, maxAnswerBytes: 0 });
-      return answer.status >= 200 && answer.status < 300;
-    },
-    back: () => {
-      deps.log.info(`${deps.componentName}: ${metadata.baseUrl} answers again`);
-      spool?.wake();
-    },
-  });
 
-  const deliver = async (message: StoredMessage, signal: AbortSignal): Promise<DeliveryOutcome> => {
+  const request = (message: StoredMessage): Omit<FarCall, 'signal'> => {
     const { operation = 'create', contentType = 'application/json', ...rest } = message.headers;
     const itemMetadata = requestMetadata(rest);
-    const body = isBinding ? bindingBody(operation, message.payload, itemMetadata) : message.payload;
-    const query = isPublish ? publishQuery(message.id, itemMetadata) : '';
-    try {
-      const answer = await client.call({
-        method: 'POST',
-        url: `${target}${query}`,
-        headers: {
-          'content-type': isBinding ? 'application/json' : contentType,
-          'skerry-message-id': message.id,
-          ...(metadata.apiToken === undefined ? {} : { 'dapr-api-token': metadata.apiToken }),
-        },
-        body,
-        signal: AbortSignal.any([signal, AbortSignal.timeout(metadata.timeout)]),
-        maxAnswerBytes: MAX_ANSWER_BYTES,
-      });
-      return outcomeOf(answer);
-    } catch (error) {
-      link.lost();
-      return { retry: errorText(error) };
-    }
+    return {
+      method: 'POST',
+      path: `v1.0/${path}`,
+      ...(isPublish ? { query: publishQuery(message.id, itemMetadata) } : {}),
+      headers: {
+        'content-type': isBinding ? 'application/json' : contentType,
+        'skerry-message-id': message.id,
+      },
+      body: isBinding ? bindingBody(operation, message.payload, itemMetadata) : message.payload,
+    };
   };
+  const forwarder = createForwarder(far, metadata, deps, request);
 
   return {
     operations: metadata.operations,
     init: async () => {
-      spool = await deps.spools.open({
-        name: `${deps.appId}/${deps.componentName}`,
-        maxMessages: metadata.queueMaxMessages,
-        maxBytes: metadata.queueMaxBytes,
-        whenFull: metadata.queueWhenFull,
-        ttlMs: metadata.queueTTL,
-      });
-      spool.drain(deliver);
+      await far.open();
+      await forwarder.open();
     },
     invoke: async (request): Promise<BindingResponse> => {
-      if (spool === undefined) throw new Error(`binding ${deps.componentName} is closed`);
-      const id = await spool.append(toMessage(request, metadata.keyFrom));
+      const id = await forwarder.append(toMessage(request, metadata.keyFrom));
       return { metadata: { messageId: id } };
     },
     close: async () => {
-      link.close();
-      await spool?.close();
-      spool = undefined;
-      client.close();
+      await forwarder.close();
+      far.close();
     },
   };
-}
-
-function outcomeOf(answer: HttpAnswer): DeliveryOutcome {
-  if (answer.status >= 200 && answer.status < 300) return 'delivered';
-  const text = Buffer.from(answer.body).toString('utf8').slice(0, 200);
-  const reason = `${answer.status} ${text}`.trim();
-  return POISON_STATUSES.has(answer.status) && !NOT_SET_UP.test(text) ? { park: reason } : { retry: reason };
 }
 
 /** The metadata of the invocation, kept among the headers of its message under `m.`. */
@@ -116,7 +64,7 @@ function requestMetadata(headers: Readonly<Record<string, string>>): Readonly<Re
 }
 
 /** The order key is the metadata item named by `keyFrom`, else `partitionKey`; without one all messages are in order. */
-function toMessage(request: BindingRequest, keyFrom: string): Parameters<Spool['append']>[0] {
+function toMessage(request: BindingRequest, keyFrom: string): SpoolMessage {
   const { traceparent, tracestate, baggage, ...metadata } = request.metadata;
   const priority = Number(metadata['priority'] ?? '4');
   const headers: Record<string, string> = {
@@ -153,9 +101,9 @@ function jsonText(data: Uint8Array): Uint8Array {
 }
 
 /** The message id becomes the CloudEvent id unless the caller gave one; the rest of the metadata goes along. */
-function publishQuery(id: string, metadata: Readonly<Record<string, string>>): string {
+function publishQuery(id: string, metadata: Readonly<Record<string, string>>): URLSearchParams {
   const query = new URLSearchParams({ 'metadata.cloudevent.id': id });
   for (const [name, value] of Object.entries(metadata))
     if (!OWN_METADATA.has(name)) query.set(`metadata.${name}`, value);
-  return `?${query}`;
+  return query;
 }

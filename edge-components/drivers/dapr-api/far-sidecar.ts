@@ -33,8 +33,8 @@ export class FarSidecarError extends Error {
 
 export interface FarCall {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
-  /** Parts below the host, encoded here: `['v1.0', 'state', store, key]`. */
-  readonly path: readonly string[];
+  /** Parts below the host, encoded here: `['v1.0', 'state', store, key]`; a text is taken as it is. */
+  readonly path: readonly string[] | string;
   readonly query?: URLSearchParams;
   readonly headers?: Readonly<Record<string, string>>;
   /** JSON unless `headers` say otherwise. */
@@ -52,6 +52,8 @@ export interface FarSidecar {
   readonly remoteName: string;
   /** Finds the address; rejects when neither an endpoint nor a URL is given, or the endpoint does not exist. */
   open(): Promise<void>;
+  /** Its address; empty before `open`. */
+  readonly baseUrl: string;
   /** What a gRPC connection to the same sidecar needs too; only after `open`. */
   readonly credentials: FarCredentials;
   /** The answer whatever its status; rejects with `LinkDownError` when there is none. */
@@ -122,6 +124,9 @@ export function createFarSidecar(
   return {
     remoteName: items.remoteName === '' ? deps.componentName : items.remoteName,
     open,
+    get baseUrl() {
+      return base;
+    },
     get credentials() {
       return credentials;
     },
@@ -147,7 +152,7 @@ function requestOf(
   const query = call.query === undefined || call.query.size === 0 ? '' : `?${call.query}`;
   const target = {
     method: call.method,
-    url: `${base}/${call.path.map(encodeURIComponent).join('/')}${query}`,
+    url: `${base}/${typeof call.path === 'string' ? call.path : call.path.map(encodeURIComponent).join('/')}${query}`,
     headers: { ...own, ...call.headers },
   };
   if (call.body === undefined) return target;

@@ -45,7 +45,7 @@ export function createForwarder(
       return answer.status >= 200 && answer.status < 300;
     },
     back: () => {
-      deps.log.info(`${deps.componentName}: the far sidecar answers again`);
+      deps.log.info(`${deps.componentName}: ${far.baseUrl} answers again`);
       spool?.wake();
     },
   });
