@@ -64,9 +64,8 @@ t.test(
     for await (const chunk of answer) text += String(chunk);
     t.equal(text, String(MEGABYTES * PIECE.byteLength), 'the app has got all of it');
     t.equal(await count(await invoke('down')), MEGABYTES * PIECE.byteLength, 'and the caller');
-    clearInterval(watch);
-    for (const [index, size] of peak.entries()) {
-      const growth = size - (before[index] ?? 0);
+    for (const [index, { pid }] of nodes.entries()) {
+      const growth = peakMb(pid) - (before[index] ?? 0);
       t.ok(growth < GROWTH_LIMIT_MB, `${['caller', 'callee'][index]}: ${growth.toFixed(0)} MB more`);
     }
   },
