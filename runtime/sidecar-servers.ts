@@ -38,6 +38,8 @@ export interface ServerParts {
   readonly health: Health;
   readonly clients: GrpcClientPool;
   readonly resolver: () => NameResolver | undefined;
+  /** Address of the internal server of another app of this node. */
+  readonly sibling: (appId: string) => string | undefined;
   readonly log: Logger;
 }
 
@@ -78,7 +80,7 @@ function grpcShared(parts: ServerParts) {
 /** Methods that are not ours belong to somebody's app. The caller's sidecar applies the policy, the callee's does not again. */
 function proxyOf(
   side: 'caller' | 'callee',
-  { node, options, setup, namespace, policies, channel, appHealth, clients, resolver }: ServerParts,
+  { node, options, setup, namespace, policies, channel, appHealth, clients, resolver, sibling }: ServerParts,
 ) {
   const { appId } = options;
   const { accessControl } = setup.configuration;
@@ -95,23 +97,28 @@ function proxyOf(
     },
     appToken: node.env['APP_API_TOKEN'] ?? '',
     ...(accessControl === undefined ? {} : { accessControl }),
+    siblingClient: (id: string) => {
+      const address = sibling(id);
+      return address === undefined ? undefined : clients.client(address);
+    },
   };
   return createProxyHandler({
     policy: (id) =>
       side === 'callee' || id === appId || !policies.hasAppPolicy(id) ? undefined : policies.app(id),
-    open: ({ path, metadata, signal, call }) =>
-      openProxyStream({ path, metadata, signal, span: call.span }, target),
+    open: ({ path, metadata, signal, timeoutMs, call }) =>
+      openProxyStream({ path, metadata, signal, timeoutMs, span: call.span }, target),
   });
 }
 
 async function openInternalServer(parts: ServerParts, stack: AsyncDisposableStack): Promise<void> {
   const { options, setup } = parts;
+  const peer = createPeerService({ invoke: parts.blocks.invoke });
   const server = createGrpcServer({
     ...grpcShared(parts),
     protocol: 'internal',
     addresses: [options.internalGrpcAddress],
     port: setup.internalPort,
-    services: [createPeerService({ invoke: parts.blocks.invoke })],
+    services: [peer, ...createReflectionServices([peer])],
     unknownMethod: proxyOf('callee', parts),
   });
   stack.defer(() => server.close(graceMs(options)));

@@ -45,6 +45,8 @@ export interface SidecarRequest {
 export interface Sidecar {
   readonly options: SidecarOptions;
   readonly ports: { readonly http: number; readonly grpc: number };
+  /** Where other apps of this node reach its internal server. */
+  readonly internalAddress: string;
   readonly blocks: Blocks;
   /** Subscriptions and input bindings stop for good; the APIs serve on. */
   stopInputs(): Promise<void>;
@@ -130,6 +132,7 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
       health,
       clients,
       resolver: () => names.resolver,
+      sibling: (id) => request.siblings.get(id)?.internalAddress,
       log,
     },
     stack,
@@ -176,6 +179,7 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
   return {
     options,
     ports,
+    internalAddress: `${reachable(options.internalGrpcAddress)}:${setup.internalPort}`,
     blocks,
     stopInputs: () => {
       health.notReady('runtime');
@@ -183,6 +187,12 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
     },
     untilUnhealthy: () => life.untilUnhealthy(),
   };
+}
+
+/** An address of this host that reaches a listener on `address`. */
+function reachable(address: string): string {
+  if (address === '' || address === '0.0.0.0' || address === '::') return '127.0.0.1';
+  return address.includes(':') ? `[${address}]` : address;
 }
 
 /** Components, name resolution, endpoints and policies: what blocks stand on. */

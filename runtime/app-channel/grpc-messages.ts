@@ -35,16 +35,16 @@ export async function invokeMessage(request: InvokeRequest) {
     method: decodeMethod(request.method),
     contentType: request.contentType ?? '',
     data: { typeUrl: request.dataTypeUrl ?? '', value: await readBody(request.body) },
-    httpExtension: { verb: verbNumber(request.verb), querystring: request.query },
+    ...(request.verb === ''
+      ? {}
+      : { httpExtension: { verb: verbNumber(request.verb), querystring: request.query } }),
   };
 }
 
 /** Number of a verb in `HTTPExtension`; one it does not know is POST, as in Dapr. */
 export function verbNumber(verb: string): HTTPExtension_Verb {
   const known = (HTTPExtension_Verb as Readonly<Record<string, unknown>>)[verb];
-  return typeof known === 'number' && known !== HTTPExtension_Verb.NONE
-    ? (known as HTTPExtension_Verb)
-    : HTTPExtension_Verb.POST;
+  return typeof known === 'number' ? (known as HTTPExtension_Verb) : HTTPExtension_Verb.POST;
 }
 
 /** The app's answer to `OnInvoke`. */

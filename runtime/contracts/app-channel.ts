@@ -24,6 +24,7 @@ export interface Body {
 export interface InvokeRequest {
   /** Escaped method path without leading slash and without query. */
   readonly method: string;
+  /** Only gRPC callers may leave it out (`''`) or choose none (`NONE`); HTTP apps cannot be called so. */
   readonly verb: string;
   /** Query without `?`, byte for byte as received. */
   readonly query: string;

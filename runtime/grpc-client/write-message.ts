@@ -8,14 +8,18 @@ import { countPassing } from '../contracts/passing-bytes.ts';
 const COPY_LIMIT_BYTES = 32 * 1024;
 
 /** Queues a message. `undefined`: more may follow at once; otherwise wait for the promise (drained or closed). */
-export function writeMessage(stream: Writable, message: Uint8Array): Promise<void> | undefined {
+export function writeMessage(
+  stream: Writable,
+  message: Uint8Array,
+  compressed = false,
+): Promise<void> | undefined {
   if (stream.destroyed || stream.writableEnded) return undefined;
   countPassing(message.byteLength);
   if (message.byteLength <= COPY_LIMIT_BYTES) {
-    return stream.write(encodeFrame(message)) ? undefined : drained(stream);
+    return stream.write(encodeFrame(message, compressed)) ? undefined : drained(stream);
   }
   stream.cork();
-  stream.write(frameHeader(message.byteLength));
+  stream.write(frameHeader(message.byteLength, compressed));
   const free = stream.write(message);
   stream.uncork();
   return free ? undefined : drained(stream);

@@ -126,12 +126,12 @@ async function run(call: IncomingCall, method: AnyGrpcMethod): Promise<void> {
   switch (method.kind) {
     case 'unary': {
       const request: unknown = decode(method.request, await call.receiveOne());
-      call.finishWith(method.response.encode(await method.handle(request, call)));
-      return;
+      return call.finishWith(method.response.encode(await method.handle(request, call)));
     }
     case 'client-stream':
-      call.finishWith(method.response.encode(await method.handle(decodeAll(call, method.request), call)));
-      return;
+      return call.finishWith(
+        method.response.encode(await method.handle(decodeAll(call, method.request), call)),
+      );
     case 'server-stream':
       return sendAll(
         call,

@@ -4,6 +4,8 @@
  */
 
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
 import type { HeaderList } from '../contracts/app-channel.ts';
 import type { Clock, Timer } from '../contracts/clock.ts';
 import { GrpcCode } from '../contracts/grpc-code.ts';
@@ -27,6 +29,7 @@ export interface IncomingCallOptions {
   readonly keepalive: Keepalive;
 }
 
+const deflate = promisify(gzip);
 const NO_SPAN: Span = { context: {}, child: () => NO_SPAN, setAttribute: () => {}, end: () => {} };
 const OK: GrpcStatus = { code: GrpcCode.OK, message: '' };
 const RESPOND = { waitForTrailers: true, sendDate: false };
@@ -56,6 +59,7 @@ export class IncomingCall implements GrpcCall {
   readonly #options: IncomingCallOptions;
   readonly #abort = new AbortController();
   readonly #contentType: string;
+  readonly #compress: boolean;
   #headers: HeaderList = [];
   #trailers: HeaderList = [];
   #headersSent = false;
@@ -77,6 +81,7 @@ export class IncomingCall implements GrpcCall {
     this.metadata = metadataFromRequest(rawHeaders);
     this.#contentType = fields['content-type'] ?? 'application/grpc';
     const encoding = fields['grpc-encoding'] as string | undefined;
+    this.#compress = encoding === 'gzip' && takesGzip(fields['grpc-accept-encoding']);
     this.messages = createMessageQueue({
       maxMessageBytes: options.maxMessageBytes,
       encoding: () => encoding,
@@ -129,7 +134,7 @@ export class IncomingCall implements GrpcCall {
     this.sendHeaders();
     this.sentBytes += message.byteLength;
     this.#options.keepalive.sent();
-    return writeMessage(this.#stream, message);
+    return this.#compress ? this.#sendCompressed(message) : writeMessage(this.#stream, message);
   }
 
   /** The only message of a unary call. */
@@ -143,13 +148,15 @@ export class IncomingCall implements GrpcCall {
     return message;
   }
 
-  /** Ends the call well with its only message, in one write. */
-  finishWith(message: Uint8Array): void {
-    if (this.#finished) return;
+  /** Ends the call well with its only message, in one write; wait for the result when it is a promise. */
+  finishWith(message: Uint8Array): Promise<void> | undefined {
+    if (this.#finished) return undefined;
     this.#checkSize(message);
     this.sendHeaders();
     this.sentBytes += message.byteLength;
+    if (this.#compress) return this.#finishCompressed(message);
     this.#end(OK, encodeFrame(message));
+    return undefined;
   }
 
   /** Ends the call; only the first end counts. */
@@ -169,6 +176,16 @@ export class IncomingCall implements GrpcCall {
     this.finish(status);
     this.#abort.abort(status);
     this.messages.finish(status);
+  }
+
+  async #sendCompressed(message: Uint8Array): Promise<void> {
+    const packed = await deflate(message);
+    if (!this.#finished) await writeMessage(this.#stream, packed, true);
+  }
+
+  async #finishCompressed(message: Uint8Array): Promise<void> {
+    const packed = await deflate(message);
+    if (!this.#finished) this.#end(OK, encodeFrame(packed, true));
   }
 
   #listen(): void {
@@ -213,6 +230,7 @@ export class IncomingCall implements GrpcCall {
 
   #headerFields(): Record<string, string | string[]> {
     const fields: Record<string, string | string[]> = { ':status': '200', 'content-type': this.#contentType };
+    if (this.#compress) fields['grpc-encoding'] = 'gzip';
     if (this.#headers.length > 0) addMetadata(fields, this.#headers);
     return fields;
   }
@@ -246,6 +264,7 @@ export class IncomingCall implements GrpcCall {
     this.#settle(status);
     if (stream.destroyed || stream.closed) return;
     const fields = { ...this.#headerFields(), ...trailersOfStatus(status) };
+    delete fields['grpc-encoding'];
     if (this.#trailers.length > 0) addMetadata(fields, this.#trailers);
     stream.respond(fields, RESPOND_ALONE);
     this.#options.keepalive.sent();
@@ -269,4 +288,9 @@ export class IncomingCall implements GrpcCall {
       if (!stream.readableEnded && !stream.destroyed) stream.close(0);
     });
   }
+}
+
+/** A client that says nothing takes what it sends itself. */
+function takesGzip(accepted: unknown): boolean {
+  return typeof accepted !== 'string' || accepted.split(',').some((word) => word.trim() === 'gzip');
 }

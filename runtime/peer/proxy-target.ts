@@ -25,6 +25,8 @@ export interface ProxyCall {
   readonly metadata: HeaderList;
   readonly signal: AbortSignal;
   readonly span: Pick<Span, 'context'>;
+  /** What is left of the caller's deadline; the callee is told. */
+  readonly timeoutMs?: number | undefined;
 }
 
 export interface ProxyTargetOptions {
@@ -75,13 +77,12 @@ export async function resolveProxyTarget(call: ProxyCall, options: ProxyTargetOp
   if (own && target.id === options.appId) return localTarget(call, options);
   const sibling = own ? options.siblingClient?.(target.id) : undefined;
   const metadata = remoteMetadata(call, options.appId, target.id);
-  if (sibling !== undefined)
-    return { appId: target.id, local: false, open: opener(sibling, call.path, metadata) };
+  if (sibling !== undefined) return { appId: target.id, local: false, open: opener(sibling, call, metadata) };
   const address = await resolve(target, options, call.signal);
   return {
     appId: target.id,
     local: false,
-    open: remoteOpener(address, target, call.path, metadata, options),
+    open: remoteOpener(address, target, call, metadata, options),
   };
 }
 
@@ -115,7 +116,7 @@ function localTarget(call: ProxyCall, options: ProxyTargetOptions): ProxyTarget 
   );
   if (options.appToken !== undefined && options.appToken !== '')
     metadata.push(['dapr-api-token', options.appToken]);
-  return { appId: options.appId, local: true, open: opener(client, path, metadata) };
+  return { appId: options.appId, local: true, open: opener(client, { ...call, path }, metadata) };
 }
 
 function normalisedPath(path: string): string {
@@ -156,21 +157,21 @@ async function resolve(
   }
 }
 
-function opener(client: GrpcClient, path: string, metadata: HeaderList): ProxyTarget['open'] {
-  return (signal) => client.bidi(path, callOptions(metadata, signal));
+function opener(client: GrpcClient, call: ProxyCall, metadata: HeaderList): ProxyTarget['open'] {
+  return (signal) => client.bidi(call.path, callOptions(call, metadata, signal));
 }
 
 /** A connection that breaks before the stream exists is made again once, with a fresh address. */
 function remoteOpener(
   address: string,
   target: { readonly id: string; readonly namespace: string },
-  path: string,
+  call: ProxyCall,
   metadata: HeaderList,
   options: ProxyTargetOptions,
 ): ProxyTarget['open'] {
   let current = address;
   const open = (signal: AbortSignal): Promise<GrpcStream> =>
-    options.clients.client(current).bidi(path, callOptions(metadata, signal));
+    options.clients.client(current).bidi(call.path, callOptions(call, metadata, signal));
   return async (signal) => {
     try {
       return await open(signal);
@@ -184,6 +185,7 @@ function remoteOpener(
   };
 }
 
-function callOptions(metadata: HeaderList, signal: AbortSignal): GrpcCallOptions {
-  return { metadata, signal, contentType: PROXY_CONTENT_TYPE };
+function callOptions({ timeoutMs }: ProxyCall, metadata: HeaderList, signal: AbortSignal): GrpcCallOptions {
+  const deadline = timeoutMs === undefined ? {} : { timeoutMs };
+  return { metadata, signal, contentType: PROXY_CONTENT_TYPE, ...deadline };
 }

@@ -7,7 +7,7 @@ import type { RequestChunk, WireRequest } from './stream-codec.ts';
 import { fromWireMap, toWireMap } from './wire-headers.ts';
 
 const VERB_NAMES: readonly string[] = [
-  '',
+  'NONE',
   'GET',
   'HEAD',
   'POST',
@@ -50,10 +50,9 @@ export function toWireRequest(
       method: wireMethod(request.method),
       contentType: request.contentType ?? '',
       data: { typeUrl: request.dataTypeUrl ?? '', value: data },
-      httpExtension: {
-        verb: verb > 0 ? verb : POST,
-        querystring: request.query,
-      },
+      ...(request.verb === ''
+        ? {}
+        : { httpExtension: { verb: verb < 0 ? POST : verb, querystring: request.query } }),
     },
   };
 }
@@ -90,7 +89,7 @@ export function fromWireRequest(
   return {
     request: {
       method: methodFromWire(message?.method ?? ''),
-      verb: VERB_NAMES[message?.httpExtension?.verb ?? 0] ?? '',
+      verb: message?.httpExtension === undefined ? '' : (VERB_NAMES[message.httpExtension.verb] ?? 'POST'),
       query: message?.httpExtension?.querystring ?? '',
       headers,
       body,

@@ -80,6 +80,7 @@ export function createInvokeBlock(options: InvokeBlockOptions): InvokeBlock {
     const channel = options.appChannel();
     if (channel === undefined) throw new Error('cannot invoke local endpoint: app channel not initialized');
     if (!options.appHealth.healthy) throw new PeerError(GrpcCode.Internal, UNHEALTHY);
+    if (!channel.protocol.startsWith('grpc')) requireVerb(request);
     return channel.invoke(request, call);
   };
 
@@ -119,6 +120,7 @@ export function createInvokeBlock(options: InvokeBlockOptions): InvokeBlock {
       case 'app':
         return callApp(target, request, call, mayRepeat);
       case 'endpoint':
+        requireVerb(request);
         return measured(target.id, () =>
           options.external.call(
             {
@@ -131,6 +133,7 @@ export function createInvokeBlock(options: InvokeBlockOptions): InvokeBlock {
           ),
         );
       case 'url':
+        requireVerb(request);
         return measured(target.id, () =>
           options.external.call(
             {
@@ -212,6 +215,11 @@ export function createInvokeBlock(options: InvokeBlockOptions): InvokeBlock {
             `error invoking app channel: ${rpcText(GrpcCode.Internal, UNHEALTHY)}`,
           );
         }
+        const fault = channel.protocol.startsWith('grpc') ? undefined : verbFault(checked);
+        if (fault !== undefined) {
+          const text = rpcText(GrpcCode.InvalidArgument, fault);
+          throw new PeerError(GrpcCode.Internal, `error invoking app channel: ${text}`);
+        }
         response = await channel.invoke(checked, call);
         // Dapr relays the frames of an event stream between sidecars, not the answer of an app that gave none.
         if (wantsEventStream(checked) && !response.grpc && !isSuccess(response.status)) {
@@ -234,10 +242,22 @@ export function createInvokeBlock(options: InvokeBlockOptions): InvokeBlock {
 /** The request with its method in canonical form; a verb that Dapr does not know is POST. */
 function checkedRequest(request: InvokeRequest): InvokeRequest {
   const method = normaliseMethod(request.method);
+  if (verbFault(request) !== undefined) return { ...request, method };
   const upper = VERBS.has(request.verb) ? request.verb : request.verb.toUpperCase();
   if (upper === 'CONNECT') throw new PeerError(GrpcCode.InvalidArgument, 'invalid HTTP verb');
   const verb = VERBS.has(upper) ? upper : 'POST';
   return method === request.method && verb === request.verb ? request : { ...request, method, verb };
+}
+
+/** What an HTTP app cannot be called without. */
+function verbFault({ verb }: InvokeRequest): string | undefined {
+  if (verb === '') return 'missing HTTP extension field';
+  return verb === 'NONE' ? 'invalid HTTP verb' : undefined;
+}
+
+function requireVerb(request: InvokeRequest): void {
+  const fault = verbFault(request);
+  if (fault !== undefined) throw new PeerError(GrpcCode.InvalidArgument, fault);
 }
 
 /** The callee's errors as another sidecar sees them (gRPC reference, section 5.1). */

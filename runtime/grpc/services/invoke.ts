@@ -25,9 +25,9 @@ import { statusOfHttpFailure } from '../status.ts';
 import { type Operations, type ServiceDeps, unary } from './method.ts';
 
 const NOTHING = new Uint8Array(0);
-/** Names by number; no verb means POST. */
+/** Names by number. */
 const VERBS = Object.entries(Verb).reduce<string[]>((names, [name, verb]) => {
-  names[verb] = verb === Verb.NONE ? 'POST' : name;
+  names[verb] = name;
   return names;
 }, []);
 const CONTENT_TYPE = 'dapr-content-type';
@@ -70,7 +70,7 @@ function requestOf(message: InvokeMessage | undefined, call: GrpcCall): InvokeRe
   const type = dataTypeUrl === '' ? contentType : PROTOBUF;
   return {
     method: escaped(message?.method ?? ''),
-    verb: VERBS[message?.httpExtension?.verb ?? Verb.NONE] ?? 'POST',
+    verb: message?.httpExtension === undefined ? '' : (VERBS[message.httpExtension.verb] ?? 'POST'),
     query: (message?.httpExtension?.querystring ?? '').replace(/^\?/, ''),
     headers: forwarded(call.metadata),
     body: bytesBody(message?.data?.value ?? NOTHING),

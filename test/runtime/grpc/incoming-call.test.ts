@@ -1,9 +1,14 @@
 import { once } from 'node:events';
 import { connect as connectTcp } from 'node:net';
-import { gzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import t from 'tap';
 import { encodeFrame } from '../../../runtime/contracts/grpc-wire/frame.ts';
-import { type GrpcService, unaryMethod } from '../../../runtime/contracts/grpc-wire/service.ts';
+import {
+  type GrpcService,
+  serverStreamMethod,
+  unaryMethod,
+} from '../../../runtime/contracts/grpc-wire/service.ts';
+import { GrpcStatusError } from '../../../runtime/contracts/grpc-wire/status.ts';
 import { BYTES, bareRequest, startServer, unaryCall } from '../../support/grpc-harness.ts';
 import { seededRandom } from '../../support/seeded-random.ts';
 
@@ -20,13 +25,42 @@ function service(overrides: GrpcService['methods'] = {}): GrpcService {
 const bare: typeof bareRequest = (port, fields, body, end) =>
   bareRequest(port, { ':path': '/test.Echo/Unary', ...fields }, body, end);
 
+t.test(
+  'answers to compressed requests are compressed, unless the client says that it takes none',
+  async (t) => {
+    const words = {
+      Words: serverStreamMethod(BYTES, BYTES, async function* () {
+        yield text('one');
+        yield text('two');
+      }),
+      Fail: unaryMethod(BYTES, BYTES, async () => {
+        throw new GrpcStatusError(5, 'no');
+      }),
+    };
+    const { port } = await startServer(t, [service(words)]);
+    const send = (fields: Record<string, string>) =>
+      bare(port, { 'grpc-encoding': 'gzip', ...fields }, [encodeFrame(gzipSync('hello'), true)]);
+    const whole = await send({});
+    t.equal(whole.headers['grpc-encoding'], 'gzip');
+    t.equal(whole.body[0], 1);
+    t.equal(gunzipSync(whole.body.subarray(5)).toString(), 'hello');
+    t.equal(whole.trailers['grpc-status'], '0');
+    const { body } = await send({ ':path': '/test.Echo/Words', 'grpc-accept-encoding': 'identity, gzip' });
+    const first = body.readUInt32BE(1);
+    t.equal(gunzipSync(body.subarray(5, 5 + first)).toString(), 'one');
+    t.equal(gunzipSync(body.subarray(10 + first)).toString(), 'two');
+    const plain = await send({ 'grpc-accept-encoding': 'identity' });
+    t.equal(plain.headers['grpc-encoding'], undefined);
+    t.equal(plain.body.subarray(5).toString(), 'hello');
+    const failed = await send({ ':path': '/test.Echo/Fail' });
+    t.match(failed.headers, { 'grpc-status': '5', 'grpc-encoding': undefined });
+  },
+);
+
 t.test('compressed requests', async (t) => {
   const { port } = await startServer(t, [service()], { maxMessageBytes: 1000 });
   const send = (message: Uint8Array, encoding: Record<string, string>) =>
     bare(port, encoding, [encodeFrame(message, true)]);
-  const packed = await send(gzipSync('hello'), { 'grpc-encoding': 'gzip' });
-  t.equal(packed.body.subarray(5).toString(), 'hello');
-  t.equal(packed.trailers['grpc-status'], '0');
   t.match(
     (await send(gzipSync(Buffer.alloc(5000)), { 'grpc-encoding': 'gzip' })).headers,
     { 'grpc-status': '8' },

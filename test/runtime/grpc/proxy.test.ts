@@ -22,6 +22,7 @@ const TO_APP = { 'dapr-app-id': 'callee' };
 async function open(t: Test, options: { policy?: Policy; failures?: number; tracing?: boolean } = {}) {
   const seen: GrpcCall[] = [];
   const asked: string[] = [];
+  const timeouts: (number | undefined)[] = [];
   let failures = options.failures ?? 0;
   const app = await startServer(t, [
     {
@@ -57,13 +58,14 @@ async function open(t: Test, options: { policy?: Policy; failures?: number; trac
   const open: ProxyOptions['open'] = async (request) => {
     asked.push(request.appId);
     if (request.appId === 'nobody') throw new GrpcStatusError(2, "couldn't find service: nobody");
+    timeouts.push(request.timeoutMs);
     return client.bidi(request.path, { metadata: request.metadata, signal: request.signal });
   };
   const caller = await startServer(t, [], {
     unknownMethod: createProxyHandler({ open, policy: () => options.policy }),
     tracer: recordingTracer(options.tracing ?? true),
   });
-  return { ...caller, seen, asked };
+  return { ...caller, seen, asked, timeouts };
 }
 
 /** A policy that tries `attempts` times. */
@@ -202,4 +204,16 @@ t.test('a declared stream is under the policy only until it stands', async (t) =
   t.same(policy.runs, [1]);
   chat.call.end();
   t.match(await chat.status, { code: 0 });
+});
+
+t.test('what is left of the deadline is told', async (t) => {
+  const { client, timeouts } = await open(t);
+  await unaryCall(client, '/app.Api/Echo', text('x'), {
+    metadata: TO_APP,
+    deadlineMs: systemClock().now() + 20_000,
+  });
+  await unaryCall(client, '/app.Api/Echo', text('x'), { metadata: TO_APP });
+  const [given = 0, none] = timeouts;
+  t.ok(given > 10_000 && given <= 20_000, String(given));
+  t.equal(none, undefined);
 });

@@ -123,6 +123,17 @@ t.test('a short invocation and its answer', async (t) => {
   t.equal(Buffer.from(response.body.bytes ?? []).toString(), 'short', 'a short answer is handed out whole');
 });
 
+t.test('a verb that was not given stays so', async (t) => {
+  const verbs: string[] = [];
+  const { peers, address } = await open(t, async ({ verb }) => {
+    verbs.push(verb);
+    return invokeResponse();
+  });
+  for (const verb of ['', 'NONE', 'PATCH', 'PURGE'])
+    await peers.call(address, 'callee', invokeRequest({ verb }), callContext());
+  t.same(verbs, ['', 'NONE', 'PATCH', 'POST']);
+});
+
 t.test('large bodies pass in pieces, whole or streamed', async (t) => {
   const { peers, address } = await open(t, async (request) => {
     const text = await textOf(request.body);

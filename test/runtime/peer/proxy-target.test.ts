@@ -7,10 +7,15 @@ import { callContext } from '../../support/invocations.ts';
 
 function setUp(given: Partial<ProxyTargetOptions> = {}) {
   const opened: { to: string; path: string; metadata: HeaderList; contentType: string | undefined }[] = [];
+  const timeouts: (number | undefined)[] = [];
   const failing = new Set<string>();
   const client = (to: string) =>
     ({
-      bidi: async (path: string, options: { metadata: HeaderList; contentType?: string }) => {
+      bidi: async (
+        path: string,
+        options: { metadata: HeaderList; contentType?: string; timeoutMs?: number },
+      ) => {
+        timeouts.push(options.timeoutMs);
         if (failing.delete(to)) throw new GrpcStatusError(14, 'refused');
         opened.push({ to, path, metadata: options.metadata, contentType: options.contentType });
         return {};
@@ -36,12 +41,12 @@ function setUp(given: Partial<ProxyTargetOptions> = {}) {
     }),
     ...given,
   };
-  const call = (metadata: HeaderList, path = '/pkg.Service/Method') =>
+  const call = (metadata: HeaderList, path = '/pkg.Service/Method', timeoutMs?: number) =>
     openProxyStream(
-      { path, metadata, signal: new AbortController().signal, span: callContext().span },
+      { path, metadata, signal: new AbortController().signal, span: callContext().span, timeoutMs },
       options,
     );
-  return { call, opened, failing, forgotten };
+  return { call, opened, failing, forgotten, timeouts, client };
 }
 
 t.test('a remote target: same method, own identity, frames as they are', async (t) => {
@@ -109,5 +114,26 @@ t.test('statuses of calls that go nowhere', async (t) => {
       ['dapr-app-id', 'me'],
     ]),
     { message: /denied access/ },
+  );
+});
+
+t.test('the deadline of the caller goes on, and an app of the same node needs no resolver', async (t) => {
+  const other = setUp();
+  const { call, timeouts, opened } = setUp({
+    resolver: () => undefined,
+    siblingClient: (id) => (id === 'sibling' ? other.client('inside') : undefined),
+  });
+  await call([['dapr-app-id', 'me']], '/pkg.Service/Method', 1500);
+  await call([['dapr-app-id', 'me']]);
+  t.same(timeouts, [1500, undefined]);
+  await call([['dapr-app-id', 'sibling']]);
+  await t.rejects(call([['dapr-app-id', 'sibling.elsewhere']]), { message: 'name resolver not initialized' });
+  t.same(
+    opened.map(({ to }) => to),
+    ['app', 'app'],
+  );
+  t.same(
+    other.opened.map(({ to }) => to),
+    ['inside'],
   );
 });

@@ -1,13 +1,6 @@
 import t from 'tap';
-import type { ExternalTarget } from '../../../../runtime/building-blocks/invoke/external-http.ts';
-import {
-  createInvokeBlock,
-  type InvokeBlockOptions,
-} from '../../../../runtime/building-blocks/invoke/invoke.ts';
-import type { AppChannel, InvokeRequest, InvokeResponse } from '../../../../runtime/contracts/app-channel.ts';
+import type { InvokeRequest } from '../../../../runtime/contracts/app-channel.ts';
 import { PeerError, PeerUnavailableError } from '../../../../runtime/contracts/peer.ts';
-import { PermanentError, type Policies, type Policy } from '../../../../runtime/contracts/resiliency.ts';
-import { fakeClock } from '../../../support/fake-clock.ts';
 import {
   callContext,
   invokeRequest,
@@ -16,91 +9,7 @@ import {
   textOf,
   wholeBody,
 } from '../../../support/invocations.ts';
-import { recordingLogger } from '../../../support/recording-logger.ts';
-
-const NO_POLICY: Policy = {
-  active: false,
-  retries: false,
-  run: (attempt, options) => attempt(options.signal, 1),
-};
-
-/** Runs up to `max` attempts without waiting. */
-const retrying = (max: number): Policy => ({
-  active: true,
-  retries: true,
-  async run(attempt, options) {
-    for (let count = 1; ; count += 1) {
-      try {
-        const value = await attempt(options.signal, count);
-        if (options.failed?.(value) === undefined || count === max || options.replayable === false)
-          return value;
-      } catch (error) {
-        if (error instanceof PermanentError || count === max || options.replayable === false) throw error;
-      }
-    }
-  },
-});
-
-function setUp(
-  given: Partial<InvokeBlockOptions> & {
-    app?: (request: InvokeRequest) => Promise<InvokeResponse>;
-    policy?: Policy;
-  } = {},
-) {
-  const peerCalls: { address: string; appId: string; request: InvokeRequest }[] = [];
-  const externalCalls: { target: ExternalTarget; request: InvokeRequest }[] = [];
-  const forgotten: string[] = [];
-  const { app, policy, ...options } = given;
-  const channel = app === undefined ? undefined : ({ invoke: app } as unknown as AppChannel);
-  const policies: Policies = {
-    app: () => policy ?? NO_POLICY,
-    actor: () => NO_POLICY,
-    componentOutbound: () => NO_POLICY,
-    componentInbound: () => NO_POLICY,
-    builtIn: () => retrying(4),
-    hasAppPolicy: () => policy !== undefined,
-  };
-  const block = createInvokeBlock({
-    appId: 'me',
-    namespace: '',
-    hostAddress: '10.0.0.1',
-    hostName: 'box',
-    policies,
-    resolver: () => ({
-      init: async () => {},
-      close: async () => {},
-      register: async () => ({ close: async () => {} }),
-      resolve: async ({ appId, namespace }) => {
-        if (appId === 'nobody') throw new Error("couldn't find service: nobody");
-        return `${appId}.${namespace}:1`;
-      },
-      forget: (_request, address) => void forgotten.push(address),
-    }),
-    peers: {
-      call: async (address, appId, request) => {
-        peerCalls.push({ address, appId, request });
-        return invokeResponse({ body: wholeBody('far') });
-      },
-      close: async () => {},
-    },
-    appChannel: () => channel,
-    appHealth: { healthy: true },
-    endpoints: () =>
-      new Map([['ext', { name: 'ext', baseUrl: 'http://e/base', headers: [['X-Fixed', '1'] as const] }]]),
-    external: {
-      call: async (target, request) => {
-        externalCalls.push({ target, request });
-        return invokeResponse({ status: 302 });
-      },
-      close: async () => {},
-    },
-    clock: fakeClock(),
-    log: recordingLogger(),
-    metrics: { count: () => {}, observe: () => {}, gauge: () => {} },
-    ...options,
-  });
-  return { block, peerCalls, externalCalls, forgotten };
-}
+import { retrying, setUp } from './fixtures.ts';
 
 t.test('a remote app is called at its address with the headers that tell who calls', async (t) => {
   const { block, peerCalls } = setUp();
@@ -360,6 +269,37 @@ t.test('calls of other sidecars: access control, health and the texts they see',
   });
   await Promise.resolve();
   t.ok(ended, 'nobody reads that answer, so it is ended');
+});
+
+t.test('a call without a verb is for gRPC apps', async (t) => {
+  const { block } = setUp({ app: async () => invokeResponse() });
+  for (const [verb, error] of [
+    ['', 'missing HTTP extension field'],
+    ['NONE', 'invalid HTTP verb'],
+  ] as const) {
+    for (const id of ['me', 'ext', 'http://elsewhere'])
+      await t.rejects(block.invoke({ id }, invokeRequest({ verb }), callContext()), {
+        message: `failed to invoke, id: ${id}, err: rpc error: code = InvalidArgument desc = ${error}`,
+      });
+    await t.rejects(
+      block.invokeLocal(invokeRequest({ verb }), { appId: 'other', namespace: '' }, callContext()),
+      {
+        grpcCode: 13,
+        message: `error invoking app channel: rpc error: code = InvalidArgument desc = ${error}`,
+      },
+    );
+  }
+  const verbs: string[] = [];
+  const grpc = setUp({
+    protocol: 'grpc',
+    app: async ({ verb }) => {
+      verbs.push(verb);
+      return invokeResponse({ status: 0, grpc: true });
+    },
+  });
+  await grpc.block.invoke({ id: 'me' }, invokeRequest({ verb: '' }), callContext());
+  await grpc.block.invoke({ id: 'me' }, invokeRequest({ verb: 'NONE' }), callContext());
+  t.same(verbs, ['', 'NONE']);
 });
 
 t.test('verbs: unknown ones are POST, CONNECT is refused', async (t) => {
