@@ -111,7 +111,10 @@ t.test('unknown fields are skipped, whatever their type', (t) => {
   // Field 15: varint, 64 bit, length-delimited, 32 bit.
   const unknown = Buffer.from('787f' + '790102030405060708' + '7a0361626c' + '7d01020304', 'hex');
   const known = requestChunks.encode(REQUEST);
-  t.same(plain(requestChunks.decode(Uint8Array.from(Buffer.concat([unknown, known, unknown])))), plain(REQUEST));
+  t.same(
+    plain(requestChunks.decode(Uint8Array.from(Buffer.concat([unknown, known, unknown])))),
+    plain(REQUEST),
+  );
   t.end();
 });
 

@@ -1,6 +1,7 @@
 import t from 'tap';
 import type { InvokeRequest } from '../../../../runtime/contracts/app-channel.ts';
 import { PeerError, PeerUnavailableError } from '../../../../runtime/contracts/peer.ts';
+import { fakeClock } from '../../../support/fake-clock.ts';
 import {
   callContext,
   invokeRequest,
