@@ -22,7 +22,7 @@ const TASKS = {
   test: ['build/test.ts'],
   build: ['build/build.ts'],
   check: ['build/check.ts'],
- 'test:sdks': ['build/test-sdks.ts'],
+  'test:sdks': ['build/test-sdks.ts'],
   contract: ['build/contract.ts'],
   bench: ['test/bench/main.ts'],
 };

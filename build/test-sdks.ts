@@ -22,20 +22,23 @@ export async function testSdk(
   name: string,
   choice: SidecarChoice = { executable: join(outDir(hostTarget), 'daprd'), foreign: false },
 ): Promise<StepResult> {
-  const prepare = languages[name];
-  if (prepare === undefined) {
+  const language = languages[name];
+  if (language === undefined) {
     throw new Error(`${name}: expected one of ${Object.keys(languages).join(', ')}`);
   }
   mkdirSync(cacheDir, { recursive: true });
   let command: readonly string[];
   try {
-    command = await prepare();
+    command = await language.prepare();
   } catch (error) {
     if (!(error instanceof Unavailable)) throw error;
     return { passed: 0, failed: 0, output: '', note: `skipped, ${error.message}` };
   }
   const runs = await Promise.all(
-    PROTOCOLS.map(async (protocol) => ({ protocol, ...(await runProgram(command, protocol, choice)) })),
+    PROTOCOLS.map(async (protocol) => {
+      const use = { protocol, token: language.token };
+      return { protocol, ...(await runProgram(command, use, choice)) };
+    }),
   );
   const failures = runs.flatMap(({ protocol, failures: found, output }) =>
     found.length === 0

@@ -1,5 +1,5 @@
 // `npm test`: everything that must hold before a commit: rules, types, the bundle, all tests (the integration tests use the
-// bundle), the recorded contract. The last line is `N passed, N failed`.
+// bundle), the official SDKs of JavaScript and Python, the recorded contract. The last line is `N passed, N failed`.
 //
 // Arguments are given to tap, whose output is then always shown, and leave out the rest: `npm test -- test/runtime/flags.test.ts`.
 
@@ -11,6 +11,7 @@ import { contract, contractExists, listedOnly } from './contract.ts';
 import { cacheDir, fromRoot, nodeModules, outDir } from './paths.ts';
 import { biome, runNode, type StepResult, step, tsc } from './steps.ts';
 import { hostTarget } from './targets.ts';
+import { testSdk } from './test-sdks.ts';
 
 const TOTALS = /# \{ total: \d+(?:, pass: (?<pass>\d+))?(?:, fail: (?<fail>\d+))?/;
 /** tap redraws this block for a terminal; in a file only the last one is of use. */
@@ -56,6 +57,8 @@ await add('bundle', assembleHost);
 if (args.length > 0 || globSync('test/**/*.test.ts', { cwd: fromRoot('.') }).length > 0) {
   await add('tap', () => tap(args));
 }
+if (args.length === 0)
+  await Promise.all(['javascript', 'python'].map((name) => add(`${name} sdk`, () => testSdk(name))));
 if (args.length === 0 && contractExists()) await add('contract', () => contract({ only: listedOnly() }));
 
 const sum = (key: 'passed' | 'failed'): number => results.reduce((total, result) => total + result[key], 0);

@@ -70,7 +70,7 @@ async function python(): Promise<readonly string[]> {
     const install = ['-m', 'pip', 'install', '--quiet', '--no-input', '--no-deps', '--only-binary=:all:'];
     await need('pip', join(folder, 'bin/python'), [...install, '-r', requirements], programs);
   });
-  return [join(folder, 'bin/python'), join(programs, 'python/main.py')];
+  return [join(folder, 'bin/python'), '-B', join(programs, 'python/main.py')];
 }
 
 async function go(): Promise<readonly string[]> {
@@ -102,10 +102,19 @@ async function java(): Promise<readonly string[]> {
   return ['java', '-XX:TieredStopAtLevel=1', '-cp', `${classes}:${classPath}`, 'Main'];
 }
 
+export interface Language {
+  readonly prepare: Prepare;
+  /** Whether the SDK sends the API token with every call. Python's leaves it out of streams that only the server fills. */
+  readonly token: boolean;
+}
+
 /** The languages by name. */
-export const languages: Readonly<Record<string, Prepare>> = {
-  javascript: async () => [process.execPath, join(programs, 'javascript/main.ts')],
-  python,
-  go,
-  java,
+export const languages: Readonly<Record<string, Language>> = {
+  javascript: {
+    prepare: async () => [process.execPath, join(programs, 'javascript/main.ts')],
+    token: true,
+  },
+  python: { prepare: python, token: false },
+  go: { prepare: go, token: true },
+  java: { prepare: java, token: true },
 };

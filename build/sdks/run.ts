@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { cacheDir } from '../paths.ts';
-import { type SidecarChoice, startSdkSidecar } from './sidecar.ts';
+import { type SidecarChoice, type SidecarUse, startSdkSidecar } from './sidecar.ts';
 
 const LIMIT_MS = 180_000;
 
@@ -27,13 +27,13 @@ function verdicts(output: string): Omit<ProgramResult, 'output'> {
 /** Runs the program to its end. */
 export async function runProgram(
   command: readonly string[],
-  protocol: string,
+  use: SidecarUse,
   choice: SidecarChoice,
 ): Promise<ProgramResult> {
   const parent = join(cacheDir, 'sdks');
   mkdirSync(parent, { recursive: true });
   const folder = mkdtempSync(join(parent, 'run-'));
-  const sidecar = await startSdkSidecar(choice, protocol, folder);
+  const sidecar = await startSdkSidecar(choice, use, folder);
   const [file = '', ...args] = command;
   const child = spawn(file, args, {
     env: { ...process.env, ...sidecar.env },
@@ -49,6 +49,11 @@ export async function runProgram(
     child.once('error', () => resolve());
     child.once('close', () => resolve());
   });
+  const interrupt = (): void => {
+    process.exitCode = 130;
+    child.kill('SIGKILL');
+  };
+  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
   try {
     await sidecar.ready().then(
       () => child.stdin.end('go\n'),
@@ -59,6 +64,7 @@ export async function runProgram(
     );
     await ended;
   } finally {
+    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
     child.kill('SIGKILL');
     await sidecar.stop();
     rmSync(folder, { recursive: true, force: true });

@@ -26,6 +26,12 @@ export interface SidecarChoice {
   readonly foreign: boolean;
 }
 
+export interface SidecarUse {
+  readonly protocol: string;
+  /** Whether the API asks for a token. */
+  readonly token: boolean;
+}
+
 async function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
@@ -141,12 +147,12 @@ function collect(child: ChildProcess): { readonly ended: Promise<void>; output()
 /** Starts a sidecar whose files are in `folder`, which must be empty. */
 export async function startSdkSidecar(
   { executable, foreign }: SidecarChoice,
-  protocol: string,
+  { protocol, token }: SidecarUse,
   folder: string,
 ): Promise<SdkSidecar> {
   writeFolder(folder, foreign);
   const [app, http, grpc, internal, metrics, mqtt] = await Promise.all(Array.from({ length: 6 }, freePort));
-  const secrets = { SDK_SECRET: 'shh', DAPR_API_TOKEN: TOKEN };
+  const guard = token ? { DAPR_API_TOKEN: TOKEN } : {};
   const args = [
     `--app-id=${APP_ID}`,
     `--app-port=${app}`,
@@ -160,7 +166,7 @@ export async function startSdkSidecar(
     ...(foreign ? [] : [`--data-dir=${join(folder, 'data')}`, `--mqtt-port=${mqtt}`]),
   ];
   const child = spawn(executable, args, {
-    env: { ...process.env, ...secrets },
+    env: { ...process.env, SDK_SECRET: 'shh', ...guard },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const { ended, output } = collect(child);
@@ -176,7 +182,7 @@ export async function startSdkSidecar(
       APP_PORT: String(app),
       DAPR_HTTP_PORT: String(http),
       DAPR_GRPC_PORT: String(grpc),
-      DAPR_API_TOKEN: TOKEN,
+      ...guard,
       SDK_WITHOUT: foreign ? 'configuration,lock,mqtt' : '',
     },
     ready: async () => {

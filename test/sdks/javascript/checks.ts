@@ -31,7 +31,9 @@ export function done(): void {
 }
 
 /** Resolves with the first result that is not undefined or false. */
-export async function until<T>(ask: () => T | undefined | false | Promise<T | undefined | false>): Promise<T> {
+export async function until<T>(
+  ask: () => T | undefined | false | Promise<T | undefined | false>,
+): Promise<T> {
   const limit = AbortSignal.timeout(LIMIT_MS);
   for (;;) {
     const result = await ask();

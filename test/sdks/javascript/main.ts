@@ -210,9 +210,13 @@ if (!isHttp) {
       const { items } = await configuration.get('config', ['limit']);
       equal(items['limit']?.value, '10');
       const seen = new Set<string>();
-      const stream = await configuration.subscribeWithKeys('config', ['ticker'], async ({ items: changed }) => {
-        for (const { value } of Object.values(changed)) seen.add(value);
-      });
+      const stream = await configuration.subscribeWithKeys(
+        'config',
+        ['ticker'],
+        async ({ items: changed }) => {
+          for (const { value } of Object.values(changed)) seen.add(value);
+        },
+      );
       await until(() => seen.size >= 2);
       stream.stop();
     },
@@ -251,7 +255,9 @@ if (!isHttp) {
       }),
       plain,
     );
-    ok(plain.equals(await pass(await crypto.decrypt({ componentName: 'crypto', keyName: 'rsa.pem' }), sealed)));
+    ok(
+      plain.equals(await pass(await crypto.decrypt({ componentName: 'crypto', keyName: 'rsa.pem' }), sealed)),
+    );
     await failure(crypto.encrypt('a', { componentName: 'crypto', keyName: 'none', keyWrapAlgorithm: 'RSA' }));
   });
 }
