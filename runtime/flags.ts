@@ -101,6 +101,13 @@ export interface SidecarOptions {
   readonly bindingProbeTimeoutMs: number;
   /** 0 or less: the default. */
   readonly reloadIntervalMs: number;
+  /** `undefined` where a flag was not given. */
+  readonly mtls: {
+    readonly enabled: boolean | undefined;
+    readonly sentryAddress: string | undefined;
+    readonly controlPlaneTrustDomain: string | undefined;
+    readonly controlPlaneNamespace: string | undefined;
+  };
 }
 
 /** Options of the node (the process). */
@@ -128,6 +135,9 @@ class Reader {
   }
   text(name: string): string {
     return this.#given.values.get(name)?.at(-1) ?? ROWS.get(name)?.fallback ?? '';
+  }
+  given(name: string): string | undefined {
+    return this.#given.values.get(name)?.at(-1);
   }
   has(name: string): boolean {
     return this.#given.values.has(name);
@@ -199,6 +209,12 @@ export function sidecarOptions(given: GivenFlags): SidecarOptions {
     disabledInitEndpoints: initEndpoints(flags),
     bindingProbeTimeoutMs: flags.ms('app-binding-options-timeout'),
     reloadIntervalMs: flags.ms('hot-reload-reconcile-interval'),
+    mtls: {
+      enabled: flags.has('enable-mtls') ? flags.bool('enable-mtls') : undefined,
+      sentryAddress: flags.given('sentry-address'),
+      controlPlaneTrustDomain: flags.given('control-plane-trust-domain'),
+      controlPlaneNamespace: flags.given('control-plane-namespace'),
+    },
   });
 }
 

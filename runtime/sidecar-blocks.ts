@@ -27,6 +27,7 @@ import type { ComponentStore } from './components/store.ts';
 import type { AppChannel } from './contracts/app-channel.ts';
 import type { Blocks, InvokeBlock } from './contracts/blocks.ts';
 import type { CallContext } from './contracts/call-context.ts';
+import type { MeshSecurity } from './contracts/mesh-security.ts';
 import type { NameResolver } from './contracts/name-resolver.ts';
 import type { Peers } from './contracts/peer.ts';
 import type { Policies } from './contracts/resiliency.ts';
@@ -45,6 +46,7 @@ export interface BlockParts {
   readonly channel: AppChannel | undefined;
   readonly appHealth: AppHealthWatch;
   readonly health: Health;
+  readonly security: MeshSecurity | undefined;
   readonly peers: Peers;
   readonly external: ExternalHttp;
   readonly endpoints: ReadonlyMap<string, ResolvedEndpoint>;
@@ -65,7 +67,7 @@ export interface BuiltBlocks {
 }
 
 export function buildBlocks(parts: BlockParts): BuiltBlocks {
-  const { node, options, setup, namespace, components, policies, channel } = parts;
+  const { node, options, setup, namespace, components, policies, channel, security } = parts;
   const { tracer, metrics } = setup;
   const { clock, ids } = node;
   const { appId } = options;
@@ -132,6 +134,7 @@ export function buildBlocks(parts: BlockParts): BuiltBlocks {
     ...(setup.configuration.accessControl === undefined
       ? {}
       : { accessControl: setup.configuration.accessControl }),
+    ...(security === undefined ? {} : { identity: () => security.id }),
     clock,
     log: log('invoke'),
     metrics,

@@ -4,10 +4,12 @@ import type { AppHealthWatch } from './app-channel/app-health.ts';
 import { asGrpcChannel } from './app-channel/create.ts';
 import { eventFields } from './app-channel/grpc-event.ts';
 import type { Health } from './building-blocks/health/health.ts';
+import { createAccessCheck } from './building-blocks/invoke/access-control.ts';
 import type { ComponentStore } from './components/store.ts';
 import type { AppChannel } from './contracts/app-channel.ts';
 import type { Blocks } from './contracts/blocks.ts';
 import type { Logger } from './contracts/logger.ts';
+import type { MeshSecurity } from './contracts/mesh-security.ts';
 import { isTruthy } from './contracts/metadata.ts';
 import type { NameResolver } from './contracts/name-resolver.ts';
 import type { Policies } from './contracts/resiliency.ts';
@@ -36,6 +38,7 @@ export interface ServerParts {
   readonly channel: AppChannel | undefined;
   readonly appHealth: AppHealthWatch;
   readonly health: Health;
+  readonly security: MeshSecurity | undefined;
   readonly clients: GrpcClientPool;
   readonly resolver: () => NameResolver | undefined;
   /** Address of the internal server of another app of this node. */
@@ -80,7 +83,19 @@ function grpcShared(parts: ServerParts) {
 /** Methods that are not ours belong to somebody's app. The caller's sidecar applies the policy, the callee's does not again. */
 function proxyOf(
   side: 'caller' | 'callee',
-  { node, options, setup, namespace, policies, channel, appHealth, clients, resolver, sibling }: ServerParts,
+  {
+    node,
+    options,
+    setup,
+    namespace,
+    policies,
+    channel,
+    appHealth,
+    security,
+    clients,
+    resolver,
+    sibling,
+  }: ServerParts,
 ) {
   const { appId } = options;
   const { accessControl } = setup.configuration;
@@ -96,17 +111,22 @@ function proxyOf(
       },
     },
     appToken: node.env['APP_API_TOKEN'] ?? '',
-    ...(accessControl === undefined ? {} : { accessControl }),
+    ...(accessControl === undefined ? {} : { accessCheck: createAccessCheck(accessControl, setup.metrics) }),
+    ownAppOnly: side === 'callee' && security !== undefined,
     siblingClient: (id: string) => {
       const address = sibling(id);
-      return address === undefined ? undefined : clients.client(address);
+      const own = namespace === '' ? 'default' : namespace;
+      return address === undefined ? undefined : clients.client(address, { namespace: own, appId: id });
     },
   };
   return createProxyHandler({
     policy: (id) =>
       side === 'callee' || id === appId || !policies.hasAppPolicy(id) ? undefined : policies.app(id),
     open: ({ path, metadata, signal, timeoutMs, call }) =>
-      openProxyStream({ path, metadata, signal, timeoutMs, span: call.span }, target),
+      openProxyStream(
+        { path, metadata, signal, timeoutMs, span: call.span, callerId: call.callerId },
+        target,
+      ),
   });
 }
 
@@ -118,6 +138,7 @@ async function openInternalServer(parts: ServerParts, stack: AsyncDisposableStac
     protocol: 'internal',
     addresses: [options.internalGrpcAddress],
     port: setup.internalPort,
+    tls: parts.security?.server,
     services: [peer, ...createReflectionServices([peer])],
     unknownMethod: proxyOf('callee', parts),
   });

@@ -25,6 +25,7 @@ import { buildBlocks } from './sidecar-blocks.ts';
 import { openChannel } from './sidecar-channel.ts';
 import { startNameResolution } from './sidecar-names.ts';
 import { createReload } from './sidecar-reload.ts';
+import { openSecurity } from './sidecar-security.ts';
 import { openServers } from './sidecar-servers.ts';
 import { readSetup, type SidecarSetup } from './sidecar-setup.ts';
 
@@ -69,6 +70,8 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
   const log = node.log.child('dapr.runtime', { app_id: appId });
   const setup = await readSetup(node, options, request.defaults);
   const { configuration, resources } = setup;
+  const security = await openSecurity(node, options, setup, request.defaults, signal);
+  if (security !== undefined) stack.defer(() => security.close());
   log.info(`standalone mode configured`);
   log.info(`app id: ${appId}`);
   log.info('Actor runtime disabled: actors and workflows need a placement service');
@@ -85,7 +88,11 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
     log,
   });
   stack.defer(() => appHealth.close());
-  const clients = createGrpcClientPool({ clock, limits: { maxMessageBytes: options.maxBodyBytes } });
+  const clients = createGrpcClientPool({
+    clock,
+    limits: { maxMessageBytes: options.maxBodyBytes },
+    ...(security === undefined ? {} : { dial: security.dial }),
+  });
   stack.defer(() => clients.close());
   const peers = createPeers({ clients, log });
   stack.defer(() => peers.close());
@@ -104,6 +111,7 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
     channel,
     appHealth,
     health,
+    security,
     peers,
     external,
     endpoints,
@@ -130,6 +138,7 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
       channel,
       appHealth,
       health,
+      security,
       clients,
       resolver: () => names.resolver,
       sibling: (id) => request.siblings.get(id)?.internalAddress,

@@ -42,6 +42,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     'runtime/grpc-client',
     'runtime/generated',
   ],
+  'runtime/security': ['runtime/contracts', 'runtime/grpc-client', 'runtime/generated'],
   'edge-components/drivers': ['runtime/contracts'],
   'edge-components/drivers/dapr-stream': [
     'runtime/contracts',

@@ -21,7 +21,16 @@ export class PeerError extends Error {
 }
 
 export interface Peers {
-  /** Calls `appId` at `address` (`CallLocalStream`, falling back to `CallLocal`). */
-  call(address: string, appId: string, request: InvokeRequest, call: CallContext): Promise<InvokeResponse>;
+  /**
+   * Calls `appId` at `address` (`CallLocalStream`, falling back to `CallLocal`). Under mutual TLS the far side must be
+   * that app of `namespace` (absent: `default`).
+   */
+  call(
+    address: string,
+    appId: string,
+    request: InvokeRequest,
+    call: CallContext,
+    namespace?: string,
+  ): Promise<InvokeResponse>;
   close(): Promise<void>;
 }

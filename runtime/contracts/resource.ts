@@ -153,6 +153,12 @@ export interface ConfigurationResource {
     readonly trustDomain: string;
     readonly policies: readonly AccessControlPolicy[];
   };
+  /** As written in `spec.mtls`; absent without it. */
+  readonly mtls?: {
+    readonly enabled: boolean;
+    readonly sentryAddress: string;
+    readonly controlPlaneTrustDomain: string;
+  };
   readonly features: Readonly<Record<string, boolean>>;
   readonly deniedComponents: readonly string[];
   readonly apiLogging: {

@@ -9,6 +9,7 @@ import type { Clock } from '../contracts/clock.ts';
 import { GrpcCode } from '../contracts/grpc-code.ts';
 import type { Codec } from '../contracts/grpc-wire/service.ts';
 import { GrpcStatusError } from '../contracts/grpc-wire/status.ts';
+import type { Workload } from '../contracts/spiffe.ts';
 import { abortStatus } from './abort-status.ts';
 import { type GrpcCallOptions, type GrpcStream, NOT_PROCESSED } from './call.ts';
 import { openSession, type Session, type SessionLimits } from './session.ts';
@@ -16,8 +17,8 @@ import { openSession, type Session, type SessionLimits } from './session.ts';
 export interface GrpcClientOptions {
   /** `host:port`, `[v6]:port` or `unix:///path`. */
   readonly target: string;
-  /** Absent: plaintext. `{ rejectUnauthorized: false }`: TLS without verification. */
-  readonly tls?: ConnectionOptions;
+  /** Absent: plaintext. `{ rejectUnauthorized: false }`: TLS without verification. A function is asked per connection. */
+  readonly tls?: ConnectionOptions | (() => ConnectionOptions);
   readonly clock: Clock;
   /** Defaults: 30 s dial, ping after 10 s with 5 s for the answer, idle close after 3 min, 2048 calls, 4 MiB. */
   readonly limits?: Partial<SessionLimits>;
@@ -72,7 +73,7 @@ export function createGrpcClient(options: GrpcClientOptions): GrpcClient {
     const session = openSession({
       ...limits,
       target: options.target,
-      tls: options.tls,
+      tls: typeof options.tls === 'function' ? options.tls() : options.tls,
       clock: options.clock,
       ended: (ended) => void sessions.delete(ended),
     });
@@ -176,28 +177,40 @@ export async function callUnary<I, O>(
 }
 
 export interface GrpcClientPool {
-  /** The client of a target, made at first use. */
-  client(target: string): GrpcClient;
+  /** The client of a target, made at first use. Under mutual TLS the target must be `callee`. */
+  client(target: string, callee?: Workload): GrpcClient;
   close(): Promise<void>;
 }
 
 /** Clients by target, with common options; those without a connection are forgotten once there are many. */
 export function createGrpcClientPool(
-  options: Omit<GrpcClientOptions, 'target'>,
+  options: Omit<GrpcClientOptions, 'target'> & {
+    /** Mutual TLS: how a connection to this app is made and verified. */
+    readonly dial?: ((callee: Workload) => ConnectionOptions) | undefined;
+  },
   maxTargets = 1024,
 ): GrpcClientPool {
+  const { dial, ...shared } = options;
   const clients = new Map<string, GrpcClient>();
   return {
-    client: (target) => {
-      const known = clients.get(target);
+    client: (target, callee) => {
+      if (dial !== undefined && callee === undefined) throw new Error(`nobody is named at ${target}`);
+      // A connection is verified for one app, whoever else the address belonged to before or after.
+      const key =
+        dial === undefined || callee === undefined ? target : `${target} ${callee.namespace} ${callee.appId}`;
+      const known = clients.get(key);
       if (known !== undefined) return known;
       const oldest = clients.size >= maxTargets ? clients.keys().next().value : undefined;
       if (oldest !== undefined) {
         void clients.get(oldest)?.close();
         clients.delete(oldest);
       }
-      const client = createGrpcClient({ ...options, target });
-      clients.set(target, client);
+      const client = createGrpcClient({
+        ...shared,
+        target,
+        ...(dial === undefined || callee === undefined ? {} : { tls: () => dial(callee) }),
+      });
+      clients.set(key, client);
       return client;
     },
     close: async () => {

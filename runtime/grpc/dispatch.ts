@@ -29,6 +29,7 @@ export type RawCall = Pick<
   | 'span'
   | 'log'
   | 'protocol'
+  | 'callerId'
   | 'peer'
   | 'remainingMs'
   | 'traced'

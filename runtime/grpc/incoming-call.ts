@@ -15,6 +15,7 @@ import type { GrpcCall } from '../contracts/grpc-wire/service.ts';
 import { type GrpcStatus, GrpcStatusError, trailersOfStatus } from '../contracts/grpc-wire/status.ts';
 import { parseTimeout } from '../contracts/grpc-wire/timeout.ts';
 import type { Logger } from '../contracts/logger.ts';
+import type { SpiffeId } from '../contracts/spiffe.ts';
 import type { Span } from '../contracts/trace.ts';
 import { deadlineExceeded } from '../grpc-client/abort-status.ts';
 import { createMessageQueue, type MessageQueue } from '../grpc-client/message-queue.ts';
@@ -27,6 +28,7 @@ export interface IncomingCallOptions {
   readonly log: Logger;
   readonly maxMessageBytes: number;
   readonly keepalive: Keepalive;
+  readonly callerId?: SpiffeId | undefined;
 }
 
 const deflate = promisify(gzip);
@@ -40,6 +42,7 @@ export class IncomingCall implements GrpcCall {
   readonly path: string;
   readonly protocol: 'grpc' | 'internal';
   readonly log: Logger;
+  readonly callerId: SpiffeId | undefined;
   /** Messages of the client. */
   readonly messages: MessageQueue;
   metadata: HeaderList;
@@ -78,6 +81,7 @@ export class IncomingCall implements GrpcCall {
     this.path = fields[':path'] ?? '';
     this.protocol = options.protocol;
     this.log = options.log;
+    this.callerId = options.callerId;
     this.metadata = metadataFromRequest(rawHeaders);
     this.#contentType = fields['content-type'] ?? 'application/grpc';
     const encoding = fields['grpc-encoding'] as string | undefined;

@@ -1,24 +1,30 @@
 /**
- * gRPC server over `node:http2`, plaintext, on TCP addresses or a Unix socket. It knows HTTP/2 and the gRPC protocol;
- * what calls mean is in the services. Serves the API port and the internal port alike.
+ * gRPC server over `node:http2`, plaintext or mutual TLS, on TCP addresses or a Unix socket. It knows HTTP/2 and the gRPC
+ * protocol; what calls mean is in the services. Serves the API port and the internal port alike.
  */
 
 import {
   createServer,
+  type Http2SecureServer,
   type Http2Server,
   type IncomingHttpHeaders,
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from 'node:http2';
 import type { AddressInfo } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import type { Clock, Timer } from '../contracts/clock.ts';
+import { errorText } from '../contracts/error.ts';
 import { GrpcCode } from '../contracts/grpc-code.ts';
 import { GrpcStatusError, trailersOfStatus } from '../contracts/grpc-wire/status.ts';
+import type { ServerTls } from '../contracts/mesh-security.ts';
 import type { ApiAccessRule } from '../contracts/resource.ts';
+import type { SpiffeId } from '../contracts/spiffe.ts';
 import { createApiAccessCheck } from './api-access.ts';
 import { createDispatch, type DispatchOptions } from './dispatch.ts';
 import { IncomingCall } from './incoming-call.ts';
 import { type Keepalive, watchSession } from './session-keepalive.ts';
+import { clientIdOf, createTlsServer, type TlsServer } from './tls-server.ts';
 
 export interface GrpcServerOptions extends Omit<DispatchOptions, 'apiAccess'> {
   /** Addresses to listen on; ignored with `unixSocket`. */
@@ -30,6 +36,8 @@ export interface GrpcServerOptions extends Omit<DispatchOptions, 'apiAccess'> {
   /** Bytes of one header block (`dapr-http-read-buffer-size`). */
   readonly maxHeaderBytes?: number;
   readonly protocol: 'grpc' | 'internal';
+  /** Absent: plaintext. */
+  readonly tls?: ServerTls | undefined;
   readonly apiLists?: {
     readonly allowed: readonly ApiAccessRule[];
     readonly denied: readonly ApiAccessRule[];
@@ -44,6 +52,8 @@ export interface GrpcServer {
   /** Calls in progress. */
   readonly calls: number;
 }
+
+type AnyServer = Http2Server | Http2SecureServer;
 
 const SETTINGS = { enablePush: false, initialWindowSize: 1024 * 1024 };
 const SESSION_WINDOW_BYTES = 4 * 1024 * 1024;
@@ -77,7 +87,9 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   const dispatch = createDispatch({ ...options, ...(apiAccess === undefined ? {} : { apiAccess }) });
   const sessions = new Map<ServerHttp2Session, Keepalive>();
   const calls = new Set<IncomingCall>();
-  const servers: Http2Server[] = [];
+  const servers: AnyServer[] = [];
+  const tlsServers: TlsServer[] = [];
+  const callers = new WeakMap<ServerHttp2Session, SpiffeId>();
   let drained: (() => void) | undefined;
 
   const onStream = (
@@ -98,6 +110,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
       log: options.log,
       maxMessageBytes: options.maxMessageBytes,
       keepalive,
+      callerId: options.tls === undefined ? undefined : callers.get(stream.session as ServerHttp2Session),
     });
     calls.add(call);
     keepalive.callStarted();
@@ -109,25 +122,47 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     if (!call.finished) dispatch(call);
   };
 
-  const create = (): Http2Server => {
-    const server = createServer({
+  /** Under mutual TLS only sessions whose client has a name are served. */
+  const identify = (session: ServerHttp2Session): boolean => {
+    try {
+      callers.set(session, clientIdOf(session.socket as TLSSocket));
+      return true;
+    } catch (error) {
+      options.log.warn(
+        `refused a connection from ${session.socket.remoteAddress ?? 'a closed socket'}: ${errorText(error)}`,
+      );
+      session.destroy();
+      return false;
+    }
+  };
+
+  const create = (): AnyServer => {
+    const http2 = {
       settings: { ...SETTINGS, maxHeaderListSize: options.maxHeaderBytes ?? DEFAULT_HEADER_BYTES },
       strictSingleValueFields: false,
       // A reset flood is a matter for flow control, not for ending a busy client's connection.
       streamResetBurst: 10_000,
       streamResetRate: 1000,
-    });
-    server.on('session', (session) => {
+    };
+    let server: AnyServer;
+    if (options.tls === undefined) server = createServer(http2);
+    else {
+      const secure = createTlsServer({ tls: options.tls, http2, clock: options.clock, log: options.log });
+      tlsServers.push(secure);
+      server = secure.server;
+    }
+    server.on('session', (session: ServerHttp2Session) => {
+      session.on('error', (error) => options.log.debug('gRPC connection error', { error }));
+      if (options.tls !== undefined && !identify(session)) return;
       const keepalive = watchSession(session, options.clock);
       sessions.set(session, keepalive);
       session.setLocalWindowSize(SESSION_WINDOW_BYTES);
-      session.on('error', (error) => options.log.debug('gRPC connection error', { error }));
       session.once('close', () => {
         keepalive.stop();
         sessions.delete(session);
       });
     });
-    server.on('sessionError', (error) => options.log.debug('gRPC connection error', { error }));
+    server.on('sessionError', (error: Error) => options.log.debug('gRPC connection error', { error }));
     server.on(
       'stream',
       (stream: ServerHttp2Stream, fields: IncomingHttpHeaders, _flags: number, raw: string[]) =>
@@ -155,6 +190,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
         call.giveUp(new GrpcStatusError(GrpcCode.Unavailable, 'the server is shutting down'));
       await sessionsClosed([...sessions.keys()], options.clock);
       for (const session of sessions.keys()) session.destroy();
+      for (const server of tlsServers) server.destroyAll();
       await closed;
     },
     get calls() {
@@ -166,8 +202,8 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
 /** Listens on every address; one that fails is logged, all failing is an error. */
 async function listenAll(
   options: GrpcServerOptions,
-  create: () => Http2Server,
-  servers: Http2Server[],
+  create: () => AnyServer,
+  servers: AnyServer[],
 ): Promise<number> {
   if (options.unixSocket !== undefined) {
     const server = create();
@@ -198,7 +234,7 @@ async function listenAll(
 }
 
 function listenOn(
-  server: Http2Server,
+  server: AnyServer,
   where: { path: string } | { host: string; port: number },
 ): Promise<void> {
   return new Promise((resolve, reject) => {

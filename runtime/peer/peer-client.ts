@@ -12,7 +12,7 @@ import type { Logger } from '../contracts/logger.ts';
 import { PeerError, type Peers, PeerUnavailableError } from '../contracts/peer.ts';
 import { ZERO_TRACEPARENT } from '../contracts/trace.ts';
 import type { GrpcStream } from '../grpc-client/call.ts';
-import { callUnary, type GrpcClientPool } from '../grpc-client/client.ts';
+import { callUnary, type GrpcClient, type GrpcClientPool } from '../grpc-client/client.ts';
 import { statusDetails } from '../grpc-client/status-details.ts';
 import { metadataOfTrace } from '../grpc-client/trace-metadata.ts';
 import { bytesBody, streamBody } from '../http-client/body.ts';
@@ -41,7 +41,7 @@ const UNARY = { path: `${SERVICE}/CallLocal`, request: wholeRequests, response: 
 export function createPeers(options: PeersOptions): Peers {
   const { clients } = options;
   const unary = async (
-    address: string,
+    client: GrpcClient,
     appId: string,
     request: InvokeRequest,
     call: CallContext,
@@ -50,14 +50,14 @@ export function createPeers(options: PeersOptions): Peers {
       `App ${appId} does not support streaming-based service invocation (most likely because it's using an older version of Dapr); falling back to unary calls`,
     );
     const message = toWireRequest(request, { appId, http: call.protocol === 'http' }, request.body.bytes);
-    const answer = await callUnary(clients.client(address), UNARY, message, callOptions(call));
+    const answer = await callUnary(client, UNARY, message, callOptions(call));
     return fromWireResponse(answer.message, bytesBody(answer.message.message?.data?.value ?? NOTHING));
   };
 
   /** What a failed stream means; an older callee is called again in one message. */
   const recover = async (
     cause: unknown,
-    address: string,
+    client: GrpcClient,
     appId: string,
     request: InvokeRequest,
     call: CallContext,
@@ -69,21 +69,22 @@ export function createPeers(options: PeersOptions): Peers {
         `target app '${appId}' is running a version of Dapr that does not support streaming-based service invocation`,
       );
     }
-    return unary(address, appId, request, call).catch((again: unknown) => {
+    return unary(client, appId, request, call).catch((again: unknown) => {
       throw again instanceof GrpcStatusError ? peerError(again) : again;
     });
   };
 
   return {
-    async call(address, appId, request, call) {
+    async call(address, appId, request, call, namespace = 'default') {
+      const client = clients.client(address, { namespace, appId });
       let upload: Upload | undefined;
       try {
-        const stream = await clients.client(address).bidi(STREAM_PATH, callOptions(call));
+        const stream = await client.bidi(STREAM_PATH, callOptions(call));
         upload = startUpload(stream, request, { appId, http: call.protocol === 'http' });
         return await receive(stream, upload);
       } catch (cause) {
         if (call.signal.aborted) throw call.signal.reason;
-        return recover(upload?.failure ?? cause, address, appId, request, call);
+        return recover(upload?.failure ?? cause, client, appId, request, call);
       }
     },
     close: () => clients.close(),

@@ -4,6 +4,7 @@
  */
 
 import { EmptySchema } from '@bufbuild/protobuf/wkt';
+import { withCaller } from '../building-blocks/invoke/identity-headers.ts';
 import type { Body, InvokeResponse } from '../contracts/app-channel.ts';
 import type { InvokeBlock } from '../contracts/blocks.ts';
 import { errorText } from '../contracts/error.ts';
@@ -44,7 +45,7 @@ type CallStream = DuplexStream<RequestChunk, ResponseChunk>;
 /** Makes the service for the internal gRPC server. */
 export function createPeerService({ invoke }: PeerServerOptions): GrpcService {
   const callApp = async (message: WireRequest, body: Body, call: GrpcCall): Promise<InvokeResponse> => {
-    const { request, caller } = parsed(message, body);
+    const { request, caller } = certified(parsed(message, body), call);
     try {
       return await invoke.invokeLocal(request, caller, call);
     } catch (cause) {
@@ -84,7 +85,16 @@ export function createPeerService({ invoke }: PeerServerOptions): GrpcService {
   };
 }
 
-function parsed(message: WireRequest, body: Body): ReturnType<typeof fromWireRequest> {
+type Parsed = ReturnType<typeof fromWireRequest>;
+
+/** Under mutual TLS the certificate says who calls, and the app hears of nobody else. */
+function certified(given: Parsed, { callerId }: GrpcCall): Parsed {
+  if (callerId === undefined) return given;
+  const request = { ...given.request, headers: withCaller(given.request.headers, callerId) };
+  return { request, caller: callerId.workload ?? { appId: '', namespace: '' } };
+}
+
+function parsed(message: WireRequest, body: Body): Parsed {
   if (message.message === undefined) throw invalid('field Message is nil');
   try {
     return fromWireRequest(message, body);

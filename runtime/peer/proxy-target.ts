@@ -3,7 +3,8 @@
  * the internal port of the target's sidecar. The gRPC server copies frames; this opens the stream they go to.
  */
 
-import { type AccessControl, accessDenied } from '../building-blocks/invoke/access-control.ts';
+import type { AccessCheck } from '../building-blocks/invoke/access-control.ts';
+import { withCaller } from '../building-blocks/invoke/identity-headers.ts';
 import { InvalidMethodError, normaliseMethod } from '../building-blocks/invoke/method-path.ts';
 import { resolveTarget } from '../building-blocks/invoke/target.ts';
 import type { AppHealth, HeaderList } from '../contracts/app-channel.ts';
@@ -12,6 +13,7 @@ import { GrpcCode } from '../contracts/grpc-code.ts';
 import { metadataValue } from '../contracts/grpc-wire/metadata.ts';
 import { GrpcStatusError } from '../contracts/grpc-wire/status.ts';
 import type { NameResolver } from '../contracts/name-resolver.ts';
+import type { SpiffeId } from '../contracts/spiffe.ts';
 import type { Span, TraceContext } from '../contracts/trace.ts';
 import { ZERO_TRACEPARENT } from '../contracts/trace.ts';
 import type { GrpcCallOptions, GrpcStream } from '../grpc-client/call.ts';
@@ -27,6 +29,8 @@ export interface ProxyCall {
   readonly span: Pick<Span, 'context'>;
   /** What is left of the caller's deadline; the callee is told. */
   readonly timeoutMs?: number | undefined;
+  /** Whose certificate the calling sidecar showed. */
+  readonly callerId?: SpiffeId | undefined;
 }
 
 export interface ProxyTargetOptions {
@@ -41,7 +45,9 @@ export interface ProxyTargetOptions {
   readonly appHealth: Pick<AppHealth, 'healthy'>;
   /** `APP_API_TOKEN`. */
   readonly appToken?: string;
-  readonly accessControl?: AccessControl;
+  readonly accessCheck?: AccessCheck | undefined;
+  /** Other apps are not reached from here: a sidecar of the mesh must call them itself, by its own name. */
+  readonly ownAppOnly?: boolean;
   /** gRPC connection to another app of this node. */
   readonly siblingClient?: (appId: string) => GrpcClient | undefined;
 }
@@ -75,6 +81,8 @@ export async function resolveProxyTarget(call: ProxyCall, options: ProxyTargetOp
   const target = namedApp(id, namespace);
   const own = target.namespace === namespace;
   if (own && target.id === options.appId) return localTarget(call, options);
+  if (options.ownAppOnly === true)
+    throw new GrpcStatusError(GrpcCode.PermissionDenied, `${target.id} is not the app of this sidecar`);
   const sibling = own ? options.siblingClient?.(target.id) : undefined;
   const metadata = remoteMetadata(call, options.appId, target.id);
   if (sibling !== undefined) return { appId: target.id, local: false, open: opener(sibling, call, metadata) };
@@ -105,13 +113,14 @@ const NO_ENDPOINTS = new Map<string, never>();
 
 function localTarget(call: ProxyCall, options: ProxyTargetOptions): ProxyTarget {
   const path = normalisedPath(call.path);
-  const denied = accessDenied(options.accessControl, path, 'NONE');
+  const denied = options.accessCheck?.(call.callerId, { name: path, verb: 'NONE', http: false });
   if (denied !== undefined) throw new GrpcStatusError(GrpcCode.PermissionDenied, denied);
   const client = options.appClient();
   if (client === undefined) throw new GrpcStatusError(GrpcCode.Internal, 'app channel is not initialized');
   if (!options.appHealth.healthy)
     throw new GrpcStatusError(GrpcCode.Internal, 'app is not in a healthy state');
-  const metadata: (readonly [string, string])[] = call.metadata.filter(
+  const received = call.callerId === undefined ? call.metadata : withCaller(call.metadata, call.callerId);
+  const metadata: (readonly [string, string])[] = received.filter(
     ([name]) => name.toLowerCase() !== 'dapr-api-token',
   );
   if (options.appToken !== undefined && options.appToken !== '')
@@ -171,7 +180,9 @@ function remoteOpener(
 ): ProxyTarget['open'] {
   let current = address;
   const open = (signal: AbortSignal): Promise<GrpcStream> =>
-    options.clients.client(current).bidi(call.path, callOptions(call, metadata, signal));
+    options.clients
+      .client(current, { namespace: target.namespace, appId: target.id })
+      .bidi(call.path, callOptions(call, metadata, signal));
   return async (signal) => {
     try {
       return await open(signal);

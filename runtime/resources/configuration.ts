@@ -5,6 +5,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
+import { parseGoDuration } from '../contracts/duration.ts';
 import { foldMembers } from '../contracts/fold-members.ts';
 import type { ConfigurationResource } from '../contracts/resource.ts';
 import { isObject, parseDocuments, type ResourceFault } from './documents.ts';
@@ -93,11 +94,28 @@ const tracing = z
   })
   .nullish();
 
+const duration = text.refine(
+  (value) => value === '' || parseGoDuration(value) !== undefined,
+  'expected a duration such as 15m',
+);
+
+/** `workloadCertTTL` and `allowedClockSkew` are sentry's business; here they are only read. */
+const mtls = z
+  .object({
+    enabled: bool(false),
+    sentryAddress: text,
+    controlPlaneTrustDomain: text,
+    workloadCertTTL: duration,
+    allowedClockSkew: duration,
+  })
+  .nullish();
+
+const named = (what: string) => z.string({ error: `expected ${what}` }).min(1, `expected ${what}`);
 const policy = z.object({
-  appId: z.string({ error: 'expected an app id' }),
+  appId: named('an app id'),
   defaultAction: text,
-  trustDomain: z.string({ error: 'expected a trust domain' }),
-  namespace: z.string({ error: 'expected a namespace' }),
+  trustDomain: named('a trust domain'),
+  namespace: named('a namespace'),
   operations: z
     .array(z.object({ name: z.string(), httpVerb: texts, action: text }))
     .nullish()
@@ -135,6 +153,7 @@ const specSchema = z.object({
   accessControl: z
     .object({ defaultAction: text, trustDomain: text, policies: z.array(policy).nullish() })
     .nullish(),
+  mtls,
   features: z.array(z.object({ name: z.string(), enabled: bool(false) })).nullish(),
   components: z.object({ deny: texts }).nullish(),
   logging: z
@@ -246,10 +265,16 @@ function build(name: string, spec: Spec): ConfigurationResource {
             policies: acl.policies ?? [],
           },
         }),
+    ...(spec.mtls == null ? {} : { mtls: mtlsOf(spec.mtls) }),
     features: Object.fromEntries((spec.features ?? []).map((feature) => [feature.name, feature.enabled])),
     deniedComponents: spec.components?.deny ?? [],
     apiLogging: apiLoggingOf(spec.logging?.apiLogging),
   };
+}
+
+function mtlsOf(spec: NonNullable<Spec['mtls']>): NonNullable<ConfigurationResource['mtls']> {
+  const { enabled, sentryAddress, controlPlaneTrustDomain } = spec;
+  return { enabled, sentryAddress, controlPlaneTrustDomain };
 }
 
 function orDefault(value: string | undefined, fallback: string): string {

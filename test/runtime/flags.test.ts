@@ -145,13 +145,14 @@ t.test('every flag of the table is accepted, and those without effect are named'
     ];
     t.doesNotThrow(() => parseFlags([`--${flag.name}=${value}`]), flag.name);
   }
-  t.same(nodeOptions(parseFlags(['--enable-mtls', '--placement-host-address', 'localhost:50005'])).inert, [
-    '--placement-host-address',
-    '--enable-mtls',
-  ]);
   t.same(
-    nodeOptions(parseFlags(['--enable-mtls=false', '--placement-host-address', '', '--profile-port', '-1']))
-      .inert,
+    nodeOptions(parseFlags(['--enable-profiling', '--placement-host-address', 'localhost:50005'])).inert,
+    ['--enable-profiling', '--placement-host-address'],
+  );
+  t.same(
+    nodeOptions(
+      parseFlags(['--enable-profiling=false', '--placement-host-address', '', '--profile-port', '-1']),
+    ).inert,
     [],
   );
   t.end();

@@ -5,6 +5,7 @@
 
 import { isIPv6 } from 'node:net';
 import type { HeaderList } from '../../contracts/app-channel.ts';
+import type { SpiffeId } from '../../contracts/spiffe.ts';
 import { CALLEE_APP_ID, CALLER_APP_ID, CALLER_NAMESPACE, peerRequestHeaders } from './forward-headers.ts';
 
 export interface CallerIdentity {
@@ -39,4 +40,16 @@ export function createPeerHeaders(
     sent.push([CALLEE_APP_ID, calleeAppId]);
     return sent;
   };
+}
+
+/** The headers of a received call with the caller that its certificate names, whatever the request says. */
+export function withCaller(headers: HeaderList, { workload }: SpiffeId): (readonly [string, string])[] {
+  const stamped: (readonly [string, string])[] = [];
+  for (const header of headers) {
+    const lower = header[0].toLowerCase();
+    if (lower !== CALLER_APP_ID && lower !== CALLER_NAMESPACE) stamped.push(header);
+  }
+  if (workload !== undefined)
+    stamped.push([CALLER_APP_ID, workload.appId], [CALLER_NAMESPACE, workload.namespace]);
+  return stamped;
 }

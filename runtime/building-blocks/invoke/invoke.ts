@@ -15,7 +15,8 @@ import type { Metrics } from '../../contracts/metrics.ts';
 import type { NameResolver } from '../../contracts/name-resolver.ts';
 import { PeerError, type Peers } from '../../contracts/peer.ts';
 import type { Policies, StatusCarrier } from '../../contracts/resiliency.ts';
-import { type AccessControl, accessDenied } from './access-control.ts';
+import type { SpiffeId } from '../../contracts/spiffe.ts';
+import { type AccessCheck, type AccessControl, createAccessCheck } from './access-control.ts';
 import { dropBody, replayableRequest, watchBody, wholeBody } from './body.ts';
 import type { ExternalHttp, ResolvedEndpoint } from './external-http.ts';
 import { createPeerHeaders } from './identity-headers.ts';
@@ -39,6 +40,8 @@ export interface InvokeBlockOptions {
   readonly endpoints: () => ReadonlyMap<string, ResolvedEndpoint>;
   readonly external: ExternalHttp;
   readonly accessControl?: AccessControl;
+  /** Own identity under mutual TLS. */
+  readonly identity?: () => SpiffeId;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -72,6 +75,10 @@ export function createInvokeBlock(options: InvokeBlockOptions): InvokeBlock {
   });
   const { clock, policies } = options;
   const metrics = createInvocationMetrics(options.metrics);
+  const access =
+    options.accessControl === undefined
+      ? undefined
+      : createAccessCheck(options.accessControl, options.metrics);
 
   const callOwnApp = (
     request: InvokeRequest,
@@ -106,7 +113,7 @@ export function createInvokeBlock(options: InvokeBlockOptions): InvokeBlock {
     return measured(target.id, () =>
       sibling === undefined
         ? remote.call(target, sent, call, mayRepeat)
-        : sibling.invokeLocal(sent, caller, call),
+        : sibling.invokeLocal(sent, caller, asOwn(call, options.identity?.())),
     );
   };
 
@@ -207,7 +214,8 @@ export function createInvokeBlock(options: InvokeBlockOptions): InvokeBlock {
       let response: InvokeResponse;
       try {
         const checked = checkedRequest(request);
-        const denied = accessDenied(options.accessControl, checked.method, checked.verb);
+        const denied =
+          access === undefined ? undefined : accessDenied(access, request, checked, channel, call);
         if (denied !== undefined) throw new PeerError(GrpcCode.PermissionDenied, denied);
         if (!options.appHealth.healthy) {
           throw new PeerError(
@@ -237,6 +245,26 @@ export function createInvokeBlock(options: InvokeBlockOptions): InvokeBlock {
       return response;
     },
   };
+}
+
+/** A call inside the node comes from the own sidecar, as its certificate would say at the other end of a connection. */
+function asOwn(call: CallContext, callerId: SpiffeId | undefined): CallContext {
+  if (callerId === undefined) return call;
+  const { signal, protocol, span, log } = call;
+  return { signal, protocol, span, log, callerId };
+}
+
+/** gRPC apps have no verbs, and neither has a call that names none. */
+function accessDenied(
+  access: AccessCheck,
+  given: InvokeRequest,
+  checked: InvokeRequest,
+  channel: AppChannel,
+  call: CallContext,
+): string | undefined {
+  const http = channel.protocol !== 'grpc' && channel.protocol !== 'grpcs';
+  const verb = http && given.verb !== '' ? checked.verb : 'NONE';
+  return access(call.callerId, { name: checked.method, verb, http });
 }
 
 /** The request with its method in canonical form; a verb that Dapr does not know is POST. */

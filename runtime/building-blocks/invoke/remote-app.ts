@@ -91,7 +91,7 @@ export function createRemoteApps(options: RemoteAppOptions): {
     call: CallContext,
   ): Promise<InvokeResponse> => {
     try {
-      return await options.peers.call(address, app.id, request, call);
+      return await options.peers.call(address, app.id, request, call, app.namespace);
     } catch (cause) {
       if (isRepeatable(cause)) {
         options.resolver()?.forget?.({ appId: app.id, namespace: app.namespace }, address);

@@ -110,10 +110,10 @@ t.test('statuses of calls that go nowhere', async (t) => {
     message: 'app is not in a healthy state',
   });
   await t.rejects(
-    setUp({ accessControl: { defaultAction: 'deny', trustDomain: '', policies: [] } }).call([
+    setUp({ accessCheck: (_caller, { name, verb, http }) => `denied ${name} ${verb} ${http}` }).call([
       ['dapr-app-id', 'me'],
     ]),
-    { message: /denied access/ },
+    { code: 7, message: 'denied /pkg.Service/Method NONE false' },
   );
 });
 
