@@ -30,7 +30,7 @@ export interface CertificateNames {
 const TRUST_DOMAIN = /^[a-z0-9._-]{1,255}$/;
 const SEGMENT = /^[A-Za-z0-9._-]+$/;
 const MAX_ID_BYTES = 2048;
-const NAME = /([A-Za-z0-9 ]+):("(?:[^"\\]|\\.)*"|[^,]*)(?:, |$)/y;
+const NAME = /([A-Za-z0-9 ]+):("(?:[^"\\]|\\.)*"|[^",][^,]*|)(?:, |$)/y;
 
 /** Whether `text` may be a trust domain. */
 export function isTrustDomain(text: string): boolean {
