@@ -129,7 +129,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
       return true;
     } catch (error) {
       options.log.warn(
-        `refused a connection from ${session.socket.remoteAddress ?? 'a closed socket'}: ${errorText(error)}`,
+        `refused a connection from ${session.socket.remoteAddress ?? 'nowhere'}: ${errorText(error)}`,
       );
       session.destroy();
       return false;

@@ -67,7 +67,9 @@ function createRefusalLog(clock: Clock, log: Logger): (error: Error, socket: TLS
     const reason = socket.authorizationError ?? opensslReason(error) ?? errorText(error);
     const more = untold === 0 ? '' : ` (and ${untold} more since the last line)`;
     untold = 0;
-    log.warn(`refused a connection from ${socket.remoteAddress ?? 'a closed socket'}: ${reason}${more}`);
+    // A socket that the TLS layer has closed already does not know its other end any more.
+    const from = socket.remoteAddress === undefined ? '' : ` from ${socket.remoteAddress}`;
+    log.warn(`refused a connection${from}: ${reason}${more}`);
   };
 }
 
