@@ -1,19 +1,20 @@
 /** Whether a sidecar belongs to a mesh, and its identity there. The code of mutual TLS is loaded only where it is on. */
 
+import { errorText } from './contracts/error.ts';
 import type { MeshSecurity } from './contracts/mesh-security.ts';
 import type { SidecarOptions } from './flags.ts';
 import type { Node } from './node.ts';
+import type { SecuritySettings } from './security/settings.ts';
 import type { SidecarSetup } from './sidecar-setup.ts';
+
+type Mtls = SidecarSetup['configuration']['mtls'];
+type Env = Node['env'];
 
 /**
  * As for daprd the flag alone turns mutual TLS on. `launched` is for our own commands, which follow `spec.mtls.enabled` as
  * Dapr's launcher does.
  */
-export function wantsMutualTls(
-  options: SidecarOptions,
-  mtls: SidecarSetup['configuration']['mtls'],
-  launched: boolean,
-): boolean {
+function wantsMutualTls(options: SidecarOptions, mtls: Mtls, launched: boolean): boolean {
   return options.mtls.enabled ?? (launched && mtls?.enabled === true);
 }
 
@@ -34,14 +35,31 @@ export async function openSecurity(
       );
     return undefined;
   }
-  const { securitySettings } = await import('./security/settings.ts');
   const { openMeshSecurity } = await import('./security/mesh-security.ts');
-  const settings = securitySettings({
-    appId: options.appId,
-    flags: options.mtls,
-    env: node.env,
-    configuration: mtls,
-  });
+  const settings = await settingsOf(options, mtls, node.env);
   const { clock, random } = node;
   return openMeshSecurity({ settings, clock, random, log, metrics: setup.metrics }, signal);
+}
+
+async function settingsOf(options: SidecarOptions, mtls: Mtls, env: Env): Promise<SecuritySettings> {
+  const { securitySettings } = await import('./security/settings.ts');
+  return securitySettings({ appId: options.appId, flags: options.mtls, env, configuration: mtls });
+}
+
+/** What a start would refuse, for `--validate`. */
+export async function securityFaults(
+  options: SidecarOptions,
+  mtls: Mtls,
+  env: Env,
+  launched: boolean,
+): Promise<readonly string[]> {
+  if (!wantsMutualTls(options, mtls, launched)) return [];
+  try {
+    const { fixedTrustAnchors } = await import('./security/trust-anchors.ts');
+    const { trustAnchors } = await settingsOf(options, mtls, env);
+    if ('pem' in trustAnchors) fixedTrustAnchors(trustAnchors.pem);
+    return [];
+  } catch (error) {
+    return [`mTLS of ${options.appId}: ${errorText(error)}`];
+  }
 }

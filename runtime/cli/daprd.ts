@@ -44,7 +44,7 @@ export async function runDaprd(args: readonly string[], setup: ProgramSetup): Pr
     const sidecar = sidecarOptions(given);
     const node = nodeOptions(given);
     if (given.values.has('validate')) {
-      process.exitCode = (await validate([sidecar], setup.env)) ? 0 : 1;
+      process.exitCode = (await validate([sidecar], setup.env, false)) ? 0 : 1;
       return;
     }
     await runProcess({

@@ -14,7 +14,7 @@ export async function runCommand(args: readonly string[], setup: ProgramSetup): 
   const given = withNodeDefaults(parseFlags(args));
   const options = sidecarOptions(given);
   if (given.values.has('validate')) {
-    process.exitCode = (await validate([options], setup.env)) ? 0 : 1;
+    process.exitCode = (await validate([options], setup.env, true)) ? 0 : 1;
     return;
   }
   const clock = systemClock();

@@ -25,7 +25,7 @@ export async function upCommand(args: readonly string[], setup: ProgramSetup): P
   );
   const sidecars = apps.map((app) => app.options);
   if (shared.values.has('validate')) {
-    process.exitCode = (await validate(sidecars, setup.env)) ? 0 : 1;
+    process.exitCode = (await validate(sidecars, setup.env, true)) ? 0 : 1;
     return;
   }
   const clock = systemClock();

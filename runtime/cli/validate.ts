@@ -8,18 +8,22 @@ import type { SidecarOptions } from '../flags.ts';
 import { loadConfiguration } from '../resources/configuration.ts';
 import { faultText } from '../resources/documents.ts';
 import { loadResources } from '../resources/load.ts';
+import { securityFaults } from '../sidecar-security.ts';
 import { print } from './output.ts';
 
-/** True when nothing is wrong. */
+/** True when nothing is wrong. `launched`: by one of our own commands, not as daprd. */
 export async function validate(
   sidecars: readonly SidecarOptions[],
   env: Readonly<Record<string, string | undefined>>,
+  launched: boolean,
 ): Promise<boolean> {
   const registry = createRegistry(catalog);
   const found: string[] = [];
   for (const options of sidecars) {
     const configuration = await loadConfiguration(options.configFiles, env);
-    if (!configuration.ok) found.push(...configuration.faults.map(faultText));
+    if (configuration.ok)
+      found.push(...(await securityFaults(options, configuration.configuration.mtls, env, launched)));
+    else found.push(...configuration.faults.map(faultText));
     const resources = await loadResources({
       directories: options.resourcePaths,
       appId: options.appId,

@@ -158,6 +158,23 @@ t.test('every flag of the table is accepted, and those without effect are named'
   t.end();
 });
 
+t.test('flags of mutual TLS tell apart what was given', (t) => {
+  t.same(sidecar().mtls, {
+    enabled: undefined,
+    sentryAddress: undefined,
+    controlPlaneTrustDomain: undefined,
+    controlPlaneNamespace: undefined,
+  });
+  t.same(sidecar('--enable-mtls', '--sentry-address=s:1', '--control-plane-trust-domain', 'td').mtls, {
+    enabled: true,
+    sentryAddress: 's:1',
+    controlPlaneTrustDomain: 'td',
+    controlPlaneNamespace: undefined,
+  });
+  t.equal(sidecar('--enable-mtls=false').mtls.enabled, false);
+  t.end();
+});
+
 t.test('ports of the broker', (t) => {
   t.equal(nodeOptions(parseFlags([])).mqttPort, undefined);
   t.equal(nodeOptions(parseFlags(['--mqtt-port', '1883'])).mqttPort, 1883);

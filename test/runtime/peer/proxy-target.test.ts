@@ -1,6 +1,7 @@
 import t from 'tap';
 import type { HeaderList } from '../../../runtime/contracts/app-channel.ts';
 import { GrpcStatusError } from '../../../runtime/contracts/grpc-wire/status.ts';
+import { parseSpiffeId, type SpiffeId } from '../../../runtime/contracts/spiffe.ts';
 import type { GrpcClient } from '../../../runtime/grpc-client/client.ts';
 import { openProxyStream, type ProxyTargetOptions } from '../../../runtime/peer/proxy-target.ts';
 import { callContext } from '../../support/invocations.ts';
@@ -41,9 +42,14 @@ function setUp(given: Partial<ProxyTargetOptions> = {}) {
     }),
     ...given,
   };
-  const call = (metadata: HeaderList, path = '/pkg.Service/Method', timeoutMs?: number) =>
+  const call = (
+    metadata: HeaderList,
+    path = '/pkg.Service/Method',
+    timeoutMs?: number,
+    callerId?: SpiffeId,
+  ) =>
     openProxyStream(
-      { path, metadata, signal: new AbortController().signal, span: callContext().span, timeoutMs },
+      { path, metadata, signal: new AbortController().signal, span: callContext().span, timeoutMs, callerId },
       options,
     );
   return { call, opened, failing, forgotten, timeouts, client };
@@ -135,5 +141,30 @@ t.test('the deadline of the caller goes on, and an app of the same node needs no
   t.same(
     other.opened.map(({ to }) => to),
     ['inside'],
+  );
+});
+
+t.test('in a mesh the certificate names the caller, and other apps are not reached from here', async (t) => {
+  const callerId = parseSpiffeId('spiffe://public/ns/default/you');
+  const { call, opened } = setUp({ ownAppOnly: true });
+  await call(
+    [
+      ['dapr-callee-app-id', 'me'],
+      ['dapr-caller-app-id', 'somebody-else'],
+    ],
+    '/pkg.Service/Method',
+    undefined,
+    callerId,
+  );
+  t.same(opened[0]?.metadata, [
+    ['dapr-callee-app-id', 'me'],
+    ['dapr-caller-app-id', 'you'],
+    ['dapr-caller-namespace', 'default'],
+    ['dapr-api-token', 'secret'],
+  ]);
+  await t.rejects(
+    call([['dapr-callee-app-id', 'third']], '/pkg.Service/Method', undefined, callerId),
+    { code: 7, message: 'third is not the app of this sidecar' },
+    'nobody borrows the identity of this sidecar',
   );
 });

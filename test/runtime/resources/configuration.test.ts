@@ -81,6 +81,32 @@ t.test('members as written', async (t) => {
   });
 });
 
+t.test('spec.mtls, and policies without a name', async (t) => {
+  t.equal((await load(t, ['  features: []'])).mtls, undefined);
+  const mtls = '{enabled: true, sentryAddress: "s:1", controlPlaneTrustDomain: td, workloadCertTTL: 24h}';
+  t.same((await load(t, [`  mtls: ${mtls}`])).mtls, {
+    enabled: true,
+    sentryAddress: 's:1',
+    controlPlaneTrustDomain: 'td',
+  });
+  const refused = async (spec: string): Promise<unknown> => {
+    const file = join(t.testdir({ 'c.yaml': `kind: Configuration\nspec:\n  ${spec}` }), 'c.yaml');
+    const loaded = await loadConfiguration([file], {});
+    return loaded.ok ? 'accepted' : loaded.faults.map(({ field, message }) => `${field} ${message}`);
+  };
+  t.same(await refused('mtls: {workloadCertTTL: long}'), [
+    'spec.mtls.workloadCertTTL expected a duration such as 15m',
+  ]);
+  t.same(
+    await refused('accessControl: {policies: [{appId: "", trustDomain: "", namespace: "", operations: []}]}'),
+    [
+      'spec.accessControl.policies.0.appId expected an app id',
+      'spec.accessControl.policies.0.trustDomain expected a trust domain',
+      'spec.accessControl.policies.0.namespace expected a namespace',
+    ],
+  );
+});
+
 t.test('later files lie over earlier ones, member by member; metrics wins over metric', async (t) => {
   const configuration = await load(t, [
     '  tracing: {samplingRate: "0", stdout: true}\n  metric: {enabled: false}',
