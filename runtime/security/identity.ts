@@ -86,7 +86,9 @@ function keepIdentity(options: IdentityOptions, first: Identity): IdentityKeeper
 
   const plan = (what: string): void => {
     const { notBeforeMs, notAfterMs } = current;
-    renewAtMs = notBeforeMs + (notAfterMs - notBeforeMs) * (RENEW_FROM + RENEW_SPREAD * random.float());
+    // Sentry dates certificates back: of a short one half may be over when it comes.
+    const startMs = Math.max(notBeforeMs, Math.min(clock.now(), notAfterMs));
+    renewAtMs = startMs + (notAfterMs - startMs) * (RENEW_FROM + RENEW_SPREAD * random.float());
     log.info(`${what}; cert expires on: ${timeText(notAfterMs)}, renewal at: ${timeText(renewAtMs)}`);
     wait(renewAtMs - clock.now());
   };

@@ -105,6 +105,19 @@ t.test('renewed between half and 70 % of the lifetime, again and again', async (
   t.equal(clock.pending, 0);
 });
 
+t.test('a certificate that is dated back is renewed by the time that is left', async (t) => {
+  const { obtain, pass, asked, rig } = setUp(t);
+  rig.from = (now) => now - HOUR;
+  rig.lifetimeMs = HOUR + 600_000;
+  const keeper = await obtain();
+  keeper.start(() => {});
+  await pass(290_000, 10_000);
+  t.equal(asked.length, 1);
+  await pass(140_000, 10_000);
+  t.equal(asked.length, 2);
+  await keeper.close();
+});
+
 t.test('the old identity works on while sentry is away', async (t) => {
   const { obtain, pass, asked, rig, said, counted } = setUp(t);
   const keeper = await obtain();
