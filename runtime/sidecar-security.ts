@@ -4,6 +4,7 @@ import { errorText } from './contracts/error.ts';
 import type { MeshSecurity } from './contracts/mesh-security.ts';
 import type { SidecarOptions } from './flags.ts';
 import type { Node } from './node.ts';
+import type { IdentityMemory } from './security/identity.ts';
 import type { SecuritySettings } from './security/settings.ts';
 import type { SidecarSetup } from './sidecar-setup.ts';
 
@@ -38,7 +39,20 @@ export async function openSecurity(
   const { openMeshSecurity } = await import('./security/mesh-security.ts');
   const settings = await settingsOf(options, mtls, node.env);
   const { clock, random } = node;
-  return openMeshSecurity({ settings, clock, random, log, metrics: setup.metrics }, signal);
+  const memory = memoryOf(node, settings);
+  return openMeshSecurity({ settings, clock, random, log, metrics: setup.metrics, memory }, signal);
+}
+
+/** What each sidecar of a process was, for its next start: resources are reloaded by restarts, with sentry away as well. */
+const memories = new WeakMap<Node, Map<string, IdentityMemory>>();
+
+function memoryOf(node: Node, { sentryId, trustAnchors, workload }: SecuritySettings): IdentityMemory {
+  const ofNode = memories.get(node) ?? new Map<string, IdentityMemory>();
+  memories.set(node, ofNode);
+  const key = JSON.stringify([sentryId, trustAnchors, workload]);
+  const memory = ofNode.get(key) ?? { identity: undefined };
+  ofNode.set(key, memory);
+  return memory;
 }
 
 async function settingsOf(options: SidecarOptions, mtls: Mtls, env: Env): Promise<SecuritySettings> {

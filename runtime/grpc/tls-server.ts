@@ -81,6 +81,7 @@ function opensslReason(error: Error): string | undefined {
 /** The SPIFFE id of the client at the other end; throws when its certificate has none. */
 export function clientIdOf(socket: TLSSocket): SpiffeId {
   const certificate = socket.getPeerX509Certificate();
-  if (certificate === undefined) throw new Error('the client shows no certificate');
+  if (certificate === undefined || !socket.authorized)
+    throw new Error('the client shows no certificate that is trusted');
   return spiffeIdOfCertificate(certificate);
 }

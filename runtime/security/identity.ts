@@ -32,6 +32,12 @@ export interface IdentityOptions {
   readonly random: Random;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** Where the identity survives a restart of the sidecar in the same process; never on disk. */
+  readonly memory?: IdentityMemory | undefined;
+}
+
+export interface IdentityMemory {
+  identity: Identity | undefined;
 }
 
 export interface IdentityKeeper {
@@ -68,6 +74,11 @@ export async function obtainIdentity(options: IdentityOptions, signal: AbortSign
       metrics.count('runtime_mtls_init_fail_total', { reason: reasonOf(cause) });
       const text = `failed to retrieve the initial identity: ${errorText(cause)}`;
       if (cause instanceof SentryRefusal) throw new Error(text, { cause });
+      const before = options.memory?.identity;
+      if (before !== undefined && clock.now() < before.notAfterMs) {
+        log.warn(`${text}; the identity of before the restart is used on`);
+        return keepIdentity(options, before);
+      }
       log.error(`${text}; trying again. The clock of this host says ${timeText(clock.now())}`);
     }
     await clock.sleep(pauseMs(attempt, MAX_START_PAUSE_MS, options.random), signal);
@@ -77,7 +88,9 @@ export async function obtainIdentity(options: IdentityOptions, signal: AbortSign
 function keepIdentity(options: IdentityOptions, first: Identity): IdentityKeeper {
   const { clock, random, log, metrics } = options;
   const closing = new AbortController();
+  const { memory } = options;
   let current = first;
+  if (memory !== undefined) memory.identity = first;
   let renewAtMs = 0;
   let failures = 0;
   let timer: Timer | undefined;
@@ -86,7 +99,7 @@ function keepIdentity(options: IdentityOptions, first: Identity): IdentityKeeper
 
   const plan = (what: string): void => {
     const { notBeforeMs, notAfterMs } = current;
-    // Sentry dates certificates back: of a short one half may be over when it comes.
+    // Sentry dates certificates back: of a short one half may be over when it comes. A kept one counts from now as well.
     const startMs = Math.max(notBeforeMs, Math.min(clock.now(), notAfterMs));
     renewAtMs = startMs + (notAfterMs - startMs) * (RENEW_FROM + RENEW_SPREAD * random.float());
     log.info(`${what}; cert expires on: ${timeText(notAfterMs)}, renewal at: ${timeText(renewAtMs)}`);
@@ -105,6 +118,7 @@ function keepIdentity(options: IdentityOptions, first: Identity): IdentityKeeper
     log.info(`Renewing workload identity; cert expires on: ${timeText(current.notAfterMs)}`);
     try {
       current = await fetchIdentity(options, closing.signal);
+      if (memory !== undefined) memory.identity = current;
       failures = 0;
       metrics.count('runtime_mtls_workload_cert_rotated_total', {});
       changed();

@@ -10,7 +10,7 @@ import type { Credentials, MeshSecurity } from '../contracts/mesh-security.ts';
 import type { Metrics } from '../contracts/metrics.ts';
 import type { Random } from '../contracts/random.ts';
 import { workloadPath } from '../contracts/spiffe.ts';
-import { obtainIdentity } from './identity.ts';
+import { type IdentityMemory, obtainIdentity } from './identity.ts';
 import { signCertificate } from './sentry.ts';
 import { verifiedBy } from './server-identity.ts';
 import type { SecuritySettings } from './settings.ts';
@@ -22,6 +22,7 @@ export interface MeshSecurityParts {
   readonly random: Random;
   readonly log: Logger;
   readonly metrics: Metrics;
+  readonly memory?: IdentityMemory | undefined;
 }
 
 /** Waits for an identity. Rejects when there can be none, or with the signal's reason. */

@@ -89,6 +89,12 @@ t.test('calls between nodes, access by certificate, and a sentry that comes late
   t.match(metrics.text, /dapr_runtime_mtls_init_total\{app_id="callee-\d+"\} 1/);
   t.match(metrics.text, /dapr_runtime_acl_app_policy_action_blocked_total\{.*trustDomain="public"\} 1/);
   t.equal(sentry.requests.length, 3);
+
+  sentry.close();
+  process.kill(caller.pid, 'SIGHUP');
+  await until('the restart', () => caller.output().includes('the identity of before the restart is used on'));
+  await healthy(caller);
+  t.equal((await invoke(caller, 'open')).status, 200, 'a restart without sentry');
   for (const node of [caller, other, callee]) {
     const ended = await node.stop();
     t.equal(ended.code, 0);

@@ -4,7 +4,11 @@ import { generateKeyPairSync } from 'node:crypto';
 import { setImmediate as turn } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { certificateRequest } from '../../../runtime/security/csr.ts';
-import { type IdentityKeeper, obtainIdentity } from '../../../runtime/security/identity.ts';
+import {
+  type IdentityKeeper,
+  type IdentityMemory,
+  obtainIdentity,
+} from '../../../runtime/security/identity.ts';
 import { SentryError, SentryRefusal } from '../../../runtime/security/sentry.ts';
 import { createAuthority, publicKeyOfRequest } from '../../support/certificate-authority.ts';
 import { fakeClock } from '../../support/fake-clock.ts';
@@ -51,8 +55,8 @@ function setUp(t: Test) {
       });
     },
   };
-  const obtain = async (): Promise<IdentityKeeper> => {
-    const keeper = await obtainIdentity(options, closing.signal);
+  const obtain = async (memory?: IdentityMemory): Promise<IdentityKeeper> => {
+    const keeper = await obtainIdentity({ ...options, memory }, closing.signal);
     rig.idle = true;
     return {
       get current() {
@@ -182,6 +186,39 @@ t.test('at the start: asked until sentry is there', async (t) => {
   t.equal(keeper.current.id.text, ID);
   await keeper.close();
 });
+
+t.test(
+  'a restart with sentry away goes on with the identity of before, as long as it is valid',
+  async (t) => {
+    const { obtain, pass, rig, said, asked } = setUp(t);
+    const memory: IdentityMemory = { identity: undefined };
+    const before = await obtain(memory);
+    await before.close();
+    rig.fail = () => new SentryError('sentry_conn', 'down');
+    const kept = await obtain(memory);
+    t.equal(kept.current, before.current);
+    t.match(said().at(-1), /^warn .*down; the identity of before the restart is used on/);
+    rig.fail = undefined;
+    kept.start(() => {});
+    await pass(0.75 * HOUR, 60_000);
+    t.not(kept.current, before.current, 'and is renewed like any other');
+    await kept.close();
+    const again = await obtain(memory);
+    t.not(again.current, kept.current, 'a sentry that is there is asked');
+    await again.close();
+    t.equal(asked.length, 4);
+
+    rig.fail = () => new SentryError('sentry_conn', 'down');
+    await pass(2 * HOUR, HOUR);
+    rig.idle = false;
+    const waiting = obtain(memory);
+    await pass(1, 1);
+    t.match(said().at(-1), /^error .*trying again/, 'an expired one is of no use');
+    rig.fail = undefined;
+    await pass(6000, 1000);
+    await (await waiting).close();
+  },
+);
 
 t.test('at the start: a refusal is final, and closing ends the waiting', async (t) => {
   const refused = setUp(t);

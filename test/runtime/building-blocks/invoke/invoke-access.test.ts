@@ -1,0 +1,75 @@
+/** Access policies in the invoke block: whose identity decides, and what the policy is asked. */
+
+import t from 'tap';
+import {
+  createInvokeBlock,
+  type InvokeBlockOptions,
+} from '../../../../runtime/building-blocks/invoke/invoke.ts';
+import type { AppChannel } from '../../../../runtime/contracts/app-channel.ts';
+import { parseSpiffeId } from '../../../../runtime/contracts/spiffe.ts';
+import { fakeClock } from '../../../support/fake-clock.ts';
+import { callContext, invokeRequest, invokeResponse } from '../../../support/invocations.ts';
+import { recordingLogger } from '../../../support/recording-logger.ts';
+
+const id = parseSpiffeId('spiffe://public/ns/default/me');
+const operations = [{ name: '/x', httpVerb: ['GET'], action: 'allow' }];
+const accessControl = {
+  defaultAction: 'deny',
+  trustDomain: 'public',
+  policies: [{ appId: 'me', defaultAction: 'deny', trustDomain: 'public', namespace: 'default', operations }],
+};
+
+function block(appId: string, given: Partial<InvokeBlockOptions> = {}) {
+  return createInvokeBlock({
+    appId,
+    namespace: '',
+    hostAddress: '',
+    hostName: '',
+    policies: { hasAppPolicy: () => false } as never,
+    resolver: () => undefined,
+    peers: { call: async () => Promise.reject(new Error('nobody is far away')), close: async () => {} },
+    appChannel: () => undefined,
+    appHealth: { healthy: true },
+    endpoints: () => new Map(),
+    external: { call: async () => Promise.reject(new Error('nor outside')), close: async () => {} },
+    clock: fakeClock(),
+    log: recordingLogger(),
+    metrics: { count: () => {}, observe: () => {}, gauge: () => {} },
+    ...given,
+  });
+}
+
+const callee = (protocol: AppChannel['protocol']) =>
+  block('callee', {
+    appChannel: () => ({ protocol, invoke: async () => invokeResponse() }) as unknown as AppChannel,
+    accessControl,
+  });
+
+t.test('between apps of one node policies go by the identity of the calling sidecar', async (t) => {
+  const sibling = callee('http');
+  const invoke = (given: { identity?: () => typeof id }, request = invokeRequest()) =>
+    block('me', { localApps: () => sibling, ...given }).invoke({ id: 'callee' }, request, callContext());
+  t.equal((await invoke({ identity: () => id })).status, 200);
+  await t.rejects(invoke({ identity: () => id }, invokeRequest({ verb: 'PUT' })), {
+    message: /denied access to id: spiffe:\/\/public\/ns\/default\/me operation: x verb: PUT/,
+  });
+  await t.rejects(invoke({}), { message: /denied access to id: {2}operation/ }, 'none without mutual TLS');
+});
+
+t.test('what another sidecar asks for', async (t) => {
+  const caller = { appId: 'me', namespace: 'default' };
+  const local = (
+    verb: string,
+    protocol: AppChannel['protocol'] = 'http',
+    callerId: typeof id | undefined = id,
+  ) => callee(protocol).invokeLocal(invokeRequest({ verb }), caller, { ...callContext(), callerId });
+  t.equal((await local('GET')).status, 200);
+  await t.rejects(local(''), { message: /operation: x verb: NONE$/ }, 'a call that names no verb');
+  t.equal((await local('POST', 'grpc')).status, 200, 'gRPC apps have no verbs');
+  const nobody = callee('http').invokeLocal(invokeRequest(), caller, callContext());
+  await t.rejects(
+    nobody,
+    { grpcCode: 7, message: /denied access to id: {2}/ },
+    'the name in the request is no identity',
+  );
+});
