@@ -214,9 +214,7 @@ export function createInvokeBlock(options: InvokeBlockOptions): InvokeBlock {
       let response: InvokeResponse;
       try {
         const checked = checkedRequest(request);
-        const denied =
-          access === undefined ? undefined : accessDenied(access, request, checked, channel, call);
-        if (denied !== undefined) throw new PeerError(GrpcCode.PermissionDenied, denied);
+        if (access !== undefined) requireAccess(access, checked, channel, call);
         if (!options.appHealth.healthy) {
           throw new PeerError(
             GrpcCode.Internal,
@@ -255,16 +253,15 @@ function asOwn(call: CallContext, callerId: SpiffeId | undefined): CallContext {
 }
 
 /** gRPC apps have no verbs, and neither has a call that names none. */
-function accessDenied(
+function requireAccess(
   access: AccessCheck,
-  given: InvokeRequest,
-  checked: InvokeRequest,
+  { method, verb }: InvokeRequest,
   channel: AppChannel,
-  call: CallContext,
-): string | undefined {
-  const http = channel.protocol !== 'grpc' && channel.protocol !== 'grpcs';
-  const verb = http && given.verb !== '' ? checked.verb : 'NONE';
-  return access(call.callerId, { name: checked.method, verb, http });
+  { callerId }: CallContext,
+): void {
+  const http = !channel.protocol.startsWith('grpc');
+  const denied = access(callerId, { name: method, verb: http && verb !== '' ? verb : 'NONE', http });
+  if (denied !== undefined) throw new PeerError(GrpcCode.PermissionDenied, denied);
 }
 
 /** The request with its method in canonical form; a verb that Dapr does not know is POST. */
