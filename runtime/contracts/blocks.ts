@@ -271,7 +271,13 @@ export interface JobRequest {
   readonly ttl?: string;
   readonly data?: unknown;
   readonly overwrite: boolean;
+  readonly failurePolicy?: JobFailurePolicy;
 }
+
+/** What becomes of a run that the app did not take; no `maxRetries` is without end. */
+export type JobFailurePolicy =
+  | { readonly kind: 'drop' }
+  | { readonly kind: 'constant'; readonly intervalMs?: number; readonly maxRetries?: number };
 
 export interface JobsBlock {
   schedule(job: JobRequest, call: CallContext): Promise<void>;
@@ -283,8 +289,9 @@ export interface JobsBlock {
 
 /** Until the actor engine lands every operation validates its names and then rejects with `actorNoPlacement`. */
 export interface ActorsBlock {
+  /** `check` is what else the caller looks at, once the type is one that may be used. */
   refuse(
-    request: { type: string; id: string; name?: string; direct: boolean },
+    request: { type: string; id: string; name?: string; direct: boolean; check?: () => Promise<void> },
     call: CallContext,
   ): Promise<never>;
 }

@@ -10,6 +10,7 @@ export function createActorsBlock(): ActorsBlock {
     refuse: async (request) => {
       if (request.direct && request.type.startsWith(RESERVED_PREFIX))
         throw runtimeError('actorTypeReserved', { type: request.type });
+      await request.check?.();
       throw runtimeError('actorNoPlacement');
     },
   };

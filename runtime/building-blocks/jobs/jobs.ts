@@ -15,7 +15,8 @@ export function createJobsBlock(deps: { readonly appId: string; readonly namespa
   return {
     schedule: async (job) => {
       if (job.name === '') throw runtimeError('jobNameEmpty', {}, { info });
-      if ((job.schedule ?? '') === '' && (job.dueTime ?? '') === '')
+      // Whether a text is a schedule is for the scheduler to say; only its absence is told here.
+      if (job.schedule === undefined && job.dueTime === undefined)
         throw runtimeError('jobScheduleEmpty', {}, { info });
       throw refuse('jobSchedule');
     },

@@ -1,10 +1,14 @@
 /** Jobs over gRPC (gRPC reference, section 2.7); the alpha twins behave alike. */
 
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
-import { AnySchema } from '@bufbuild/protobuf/wkt';
-import type { JobRequest } from '../../contracts/blocks.ts';
+import { AnySchema, durationMs } from '@bufbuild/protobuf/wkt';
+import type { JobFailurePolicy, JobRequest } from '../../contracts/blocks.ts';
 import type { CallContext } from '../../contracts/call-context.ts';
 import { runtimeError } from '../../contracts/error.ts';
+import type {
+  JobFailurePolicySchema,
+  JobFailurePolicy as PolicyMessage,
+} from '../../generated/dapr/proto/common/v1/common_pb.ts';
 import {
   DeleteJobRequestSchema,
   DeleteJobResponseSchema,
@@ -90,7 +94,36 @@ function requestOf(job: Job, overwrite: boolean): JobRequest {
     ...(job.repeats === undefined ? {} : { repeats: job.repeats }),
     ...(job.ttl === undefined ? {} : { ttl: job.ttl }),
     ...(job.data === undefined ? {} : { data: toBinary(AnySchema, job.data) }),
+    ...policyOf(job.failurePolicy),
   };
+}
+
+function policyOf(message: PolicyMessage | undefined): { failurePolicy?: JobFailurePolicy } {
+  const { case: kind, value } = message?.policy ?? { case: undefined };
+  if (kind === undefined) return {};
+  if (kind === 'drop') return { failurePolicy: { kind } };
+  const { interval, maxRetries } = value;
+  return {
+    failurePolicy: {
+      kind,
+      ...(interval === undefined ? {} : { intervalMs: durationMs(interval) }),
+      ...(maxRetries === undefined ? {} : { maxRetries }),
+    },
+  };
+}
+
+function durationOf(ms: number): { seconds: bigint; nanos: number } {
+  return { seconds: BigInt(Math.trunc(ms / 1000)), nanos: Math.round((ms % 1000) * 1_000_000) };
+}
+
+function policyMessage(policy: JobFailurePolicy): MessageInitShape<typeof JobFailurePolicySchema> {
+  if (policy.kind === 'drop') return { policy: { case: 'drop', value: {} } };
+  const { intervalMs, maxRetries } = policy;
+  const value = {
+    ...(intervalMs === undefined ? {} : { interval: durationOf(intervalMs) }),
+    ...(maxRetries === undefined ? {} : { maxRetries }),
+  };
+  return { policy: { case: 'constant', value } };
 }
 
 function messageOf(job: JobRequest): MessageInitShape<typeof JobSchema> {
@@ -101,5 +134,6 @@ function messageOf(job: JobRequest): MessageInitShape<typeof JobSchema> {
     ...(job.repeats === undefined ? {} : { repeats: job.repeats }),
     ...(job.ttl === undefined ? {} : { ttl: job.ttl }),
     ...(job.data instanceof Uint8Array ? { data: create(AnySchema, fromBinary(AnySchema, job.data)) } : {}),
+    ...(job.failurePolicy === undefined ? {} : { failurePolicy: policyMessage(job.failurePolicy) }),
   };
 }

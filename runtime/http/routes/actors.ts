@@ -1,4 +1,4 @@
-/** Actors over HTTP (Dapr HTTP reference, section 11). A body that cannot be decoded is refused before anything else. */
+/** Actors over HTTP (Dapr HTTP reference, section 11): type, body and name are looked at in this order. */
 
 import type { ActorsBlock } from '../../contracts/blocks.ts';
 import { errorText, runtimeError } from '../../contracts/error.ts';
@@ -19,29 +19,61 @@ type ActorHandlers = Pick<
 >;
 
 export function actorHandlers(actors: ActorsBlock): ActorHandlers {
-  const refuse = (request: ApiRequest, direct: boolean): Promise<never> => {
+  const refuse = (request: ApiRequest, direct: boolean, check?: () => Promise<void>): Promise<never> => {
     const [type = '', id = '', name] = request.params;
-    return actors.refuse({ type, id, direct, ...(name === undefined ? {} : { name }) }, request.call);
+    return actors.refuse(
+      {
+        type,
+        id,
+        direct,
+        ...(name === undefined ? {} : { name }),
+        ...(check === undefined ? {} : { check }),
+      },
+      request.call,
+    );
   };
   const withoutBody: HttpHandler = (request) => refuse(request, true);
   const withBody =
-    (check: (body: unknown) => void): HttpHandler =>
-    async (request) => {
-      try {
-        check(parseJson(await request.body.bytes()));
-      } catch (error) {
-        throw runtimeError('malformedRequest', { error: errorText(error) }, { cause: error });
-      }
-      return refuse(request, true);
-    };
+    (check: (body: unknown) => void, named = false): HttpHandler =>
+    (request) =>
+      refuse(request, true, async () => {
+        try {
+          check(parseJson(await request.body.bytes()));
+        } catch (error) {
+          throw runtimeError('malformedRequest', { error: errorText(error) }, { cause: error });
+        }
+        const fault = named ? nameFault(request.param(2)) : undefined;
+        if (fault !== undefined) throw runtimeError('badRequest', { error: fault });
+      });
   return {
     actorInvoke: (request) => refuse(request, false),
     actorStateTransaction: withBody((body) => void asList(body, 'body')),
     actorStateGet: withoutBody,
-    actorReminderRegister: withBody((body) => void asObject(body, 'body')),
+    actorReminderRegister: withBody((body) => void asObject(body, 'body'), true),
     actorReminderGet: withoutBody,
     actorReminderUnregister: withoutBody,
-    actorTimerRegister: withBody((body) => void asObject(body, 'body')),
+    actorTimerRegister: withBody((body) => void asObject(body, 'body'), true),
     actorTimerUnregister: withoutBody,
   };
+}
+
+/** Why a reminder or timer cannot be named so: its name becomes a segment of a path of the app. */
+function nameFault(name: string): string | undefined {
+  if (FORBIDDEN.test(name)) return `name contains forbidden character: ${goQuoted(name)}`;
+  const at = name.search(CONTROL);
+  if (at >= 0) {
+    const position = Buffer.byteLength(name.slice(0, at), 'utf8');
+    return `name contains control character at position ${position}: ${goQuoted(name)}`;
+  }
+  return name === '.' || name === '..' ? `name is a path traversal sequence: ${goQuoted(name)}` : undefined;
+}
+
+const FORBIDDEN = /[#?\0/\\]/;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const CONTROL = /[\x01-\x1f\x7f]/;
+
+function goQuoted(text: string): string {
+  return JSON.stringify(text)
+    .replace(/\\u00([0-9a-f]{2})/g, '\\x$1')
+    .replaceAll('\x7f', '\\x7f');
 }

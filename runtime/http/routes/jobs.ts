@@ -1,8 +1,9 @@
 /** Jobs over HTTP (Dapr HTTP reference, section 17). Both API versions behave the same. */
 
-import type { JobRequest, JobsBlock } from '../../contracts/blocks.ts';
+import type { JobFailurePolicy, JobRequest, JobsBlock } from '../../contracts/blocks.ts';
 import { runtimeError } from '../../contracts/error.ts';
 import { goJson } from '../../contracts/go-json.ts';
+import { FieldError } from '../json-fields.ts';
 import { type MessageFields, readMessage } from '../message-fields.ts';
 import { jsonReply, NO_CONTENT } from '../respond.ts';
 import type { HttpHandlers } from '../router.ts';
@@ -22,7 +23,8 @@ export function jobHandlers(
       return NO_CONTENT;
     },
     jobGet: async (request) => {
-      const { name, schedule, repeats, dueTime, ttl, data } = await jobs.get(request.param(0), request.call);
+      const job = await jobs.get(request.param(0), request.call);
+      const { name, schedule, repeats, dueTime, ttl, data, failurePolicy } = job;
       return jsonReply(
         200,
         goJson({
@@ -32,6 +34,7 @@ export function jobHandlers(
           ...(dueTime === undefined ? {} : { dueTime }),
           ...(ttl === undefined ? {} : { ttl }),
           ...(data === undefined ? {} : { data: { '@type': VALUE_TYPE, value: data } }),
+          ...(failurePolicy === undefined ? {} : { failurePolicy: policyJson(failurePolicy) }),
         }),
       );
     },
@@ -50,6 +53,7 @@ function decodeJob(fields: MessageFields): {
   const dueTime = fields.text('dueTime');
   const ttl = fields.text('ttl');
   const repeats = fields.integer('repeats', 0, UINT32_MAX);
+  const failurePolicy = decodePolicy(fields.message('failurePolicy'));
   const job = {
     overwrite: fields.flag('overwrite'),
     ...(schedule === undefined ? {} : { schedule }),
@@ -57,6 +61,48 @@ function decodeJob(fields: MessageFields): {
     ...(ttl === undefined ? {} : { ttl }),
     ...(repeats === undefined ? {} : { repeats }),
     ...(fields.has('data') ? { data: fields.raw('data') } : {}),
+    ...(failurePolicy === undefined ? {} : { failurePolicy }),
   };
   return { nameInBody: (fields.text('name') ?? '') !== '', job };
+}
+
+function decodePolicy(fields: MessageFields): JobFailurePolicy | undefined {
+  if (fields.has('drop') && fields.has('constant'))
+    throw new FieldError('proto: error parsing "constant": oneof policy is already set');
+  if (fields.has('drop')) {
+    fields.message('drop');
+    return { kind: 'drop' };
+  }
+  if (!fields.has('constant')) return undefined;
+  const constant = fields.message('constant');
+  const intervalMs = durationMs(constant.text('interval'));
+  const maxRetries = constant.integer('maxRetries', 0, UINT32_MAX);
+  return {
+    kind: 'constant',
+    ...(intervalMs === undefined ? {} : { intervalMs }),
+    ...(maxRetries === undefined ? {} : { maxRetries }),
+  };
+}
+
+/** JSON form of `google.protobuf.Duration`. */
+function durationMs(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const seconds = /^(-?\d+(?:\.\d{1,9})?)s$/.exec(text)?.[1];
+  if (seconds === undefined) throw new FieldError(`proto: invalid google.protobuf.Duration value "${text}"`);
+  if (Math.abs(Number(seconds)) > MAX_DURATION_S)
+    throw new FieldError(`proto: google.protobuf.Duration value out of range: "${text}"`);
+  return Number(seconds) * 1000;
+}
+
+const MAX_DURATION_S = 315_576_000_000;
+
+function policyJson(policy: JobFailurePolicy): object {
+  if (policy.kind === 'drop') return { drop: {} };
+  const { intervalMs, maxRetries } = policy;
+  return {
+    constant: {
+      ...(intervalMs === undefined ? {} : { interval: `${intervalMs / 1000}s` }),
+      ...(maxRetries === undefined ? {} : { maxRetries }),
+    },
+  };
 }

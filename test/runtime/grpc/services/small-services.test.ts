@@ -1,6 +1,7 @@
-import { EmptySchema } from '@bufbuild/protobuf/wkt';
+import { create, toBinary } from '@bufbuild/protobuf';
+import { AnySchema, EmptySchema } from '@bufbuild/protobuf/wkt';
 import t from 'tap';
-import type { MetadataAnswer } from '../../../../runtime/contracts/blocks.ts';
+import type { JobRequest, MetadataAnswer } from '../../../../runtime/contracts/blocks.ts';
 import { runtimeError } from '../../../../runtime/contracts/error.ts';
 import {
   InvokeActorRequestSchema,
@@ -146,6 +147,23 @@ t.test('jobs', async (t) => {
     code: 0,
   });
   t.match(seen, [{ name: 'j', dueTime: '5s', repeats: 2, overwrite: true }]);
+  for (const [policy, read] of [
+    [{ case: 'drop', value: {} }, { kind: 'drop' }],
+    [{ case: 'constant', value: {} }, { kind: 'constant' }],
+    [
+      { case: 'constant', value: { interval: { seconds: 1n, nanos: 250_000_000 }, maxRetries: 0 } },
+      { kind: 'constant', intervalMs: 1250, maxRetries: 0 },
+    ],
+  ] as const) {
+    seen.length = 0;
+    await schedule({ job: { name: 'j', dueTime: '5s', data, failurePolicy: { policy } } });
+    t.strictSame((seen[0] as JobRequest).failurePolicy, read);
+    const { message } = await daprCall(server, 'GetJob', GetJobRequestSchema, GetJobResponseSchema, {
+      name: 'j',
+    });
+    t.match(message?.job?.failurePolicy?.policy, policy, 'and back');
+  }
+  seen[0] = { dueTime: '5s', repeats: 2, data: toBinary(AnySchema, create(AnySchema, data)) };
   t.match(await schedule({}), { code: 3, text: 'Job is empty' });
   const got = await daprCall(server, 'GetJobAlpha1', GetJobRequestSchema, GetJobResponseSchema, {
     name: 'j',

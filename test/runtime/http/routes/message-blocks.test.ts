@@ -1,4 +1,6 @@
 import t from 'tap';
+import { createActorsBlock } from '../../../../runtime/building-blocks/actors/actors.ts';
+import type { JobRequest } from '../../../../runtime/contracts/blocks.ts';
 import { runtimeError } from '../../../../runtime/contracts/error.ts';
 import { fakeBlocks, serve } from '../fake-api.ts';
 
@@ -113,7 +115,13 @@ t.test('jobs: name from the path only, data wrapped on the way back', async (t) 
     fakeBlocks({
       jobs: {
         schedule: async (job) => void seen.push(job),
-        get: async (name) => ({ name, overwrite: false, schedule: '@daily', data: { a: 1 } }),
+        get: async (name) => ({
+          name,
+          overwrite: false,
+          schedule: '@daily',
+          data: { a: 1 },
+          failurePolicy: { kind: 'constant', intervalMs: 1500, maxRetries: 3 },
+        }),
         delete: async () => {},
       },
     }),
@@ -128,26 +136,59 @@ t.test('jobs: name from the path only, data wrapped on the way back', async (t) 
     errorCode: 'DAPR_SCHEDULER_JOB_NAME',
     details: [{ metadata: { appID: 'app' } }],
   });
-  for (const body of ['nonsense', '{"repeats":-1}', '{"schedule":5}', '{"overwrite":"yes"}']) {
+  const policies = [
+    { drop: {} },
+    { constant: { interval: '1.5s', max_retries: 2 } },
+    { constant: {} },
+    {},
+    null,
+  ];
+  seen.length = 0;
+  for (const failurePolicy of policies)
+    await api.call(post('/v1.0/jobs/j', { schedule: '@daily', failurePolicy }));
+  t.strictSame(
+    seen.map((job) => (job as JobRequest).failurePolicy),
+    [
+      { kind: 'drop' },
+      { kind: 'constant', intervalMs: 1500, maxRetries: 2 },
+      { kind: 'constant' },
+      undefined,
+      undefined,
+    ],
+  );
+  for (const body of [
+    'nonsense',
+    '{"repeats":-1}',
+    '{"schedule":5}',
+    '{"overwrite":"yes"}',
+    '{"failurePolicy":"x"}',
+    '{"failurePolicy":{"drop":{},"constant":{}}}',
+    '{"failurePolicy":{"constant":{"interval":"3"}}}',
+    '{"failurePolicy":{"constant":{"interval":3}}}',
+    '{"failurePolicy":{"constant":{"interval":"400000000000s"}}}',
+    '{"failurePolicy":{"constant":{"maxRetries":-1}}}',
+  ]) {
     t.match((await api.call(post('/v1.0/jobs/j', body))).json, { errorCode: 'ERR_MALFORMED_REQUEST' }, body);
   }
   t.strictSame((await api.call({ path: '/v1.0/jobs/j' })).json, {
     name: 'j',
     schedule: '@daily',
     data: { '@type': 'type.googleapis.com/google.protobuf.Value', value: { a: 1 } },
+    failurePolicy: { constant: { interval: '1.5s', maxRetries: 3 } },
   });
   t.equal((await api.call({ method: 'DELETE', path: '/v1.0/jobs/j' })).status, 204);
 });
 
 t.test('actors and workflows: bodies are looked at before the block refuses', async (t) => {
   const seen: unknown[] = [];
+  const block = createActorsBlock();
   const api = await serve(
     t,
     fakeBlocks({
       actors: {
-        refuse: async (request) => {
-          seen.push(request);
-          throw runtimeError('actorNoPlacement');
+        refuse: async ({ check, ...names }, call) => {
+          if (check === undefined) seen.push(names);
+          return block.refuse({ ...names, ...(check === undefined ? {} : { check }) }, call);
         },
       },
       workflow: {
@@ -167,7 +208,20 @@ t.test('actors and workflows: bodies are looked at before the block refuses', as
     '/v1.0/actors/T/1/timers/t',
   ]) {
     t.equal(await code(path, 'nonsense'), 'ERR_MALFORMED_REQUEST');
+    t.equal(await code(path.replace('/T/', '/dapr.internal.x/'), 'nonsense'), 'ERR_ACTOR_TYPE_RESERVED');
   }
+  for (const [name, error] of [
+    ['a%2Fb', 'name contains forbidden character: "a/b"'],
+    ['%C3%A4%01b%7F', 'name contains control character at position 2: "ä\\x01b\\x7f"'],
+    ['%2e%2e', 'name is a path traversal sequence: ".."'],
+  ] as const) {
+    for (const kind of ['reminders', 'timers'])
+      t.strictSame((await api.call(post(`/v1.0/actors/T/1/${kind}/${name}`, {}))).json, {
+        errorCode: 'ERR_BAD_REQUEST',
+        message: `invalid request: ${error}`,
+      });
+  }
+  t.equal(await code('/v1.0/actors/T/1/timers/good', '{}'), 'ERR_ACTOR_NO_PLACEMENT');
   t.equal(await code('/v1.0/actors/T/1/method/m', 'x'.repeat(50)), 'ERR_ACTOR_NO_PLACEMENT');
   t.equal(await code('/v1.0/workflows/dapr/wf/start?instanceID=i', 'x'.repeat(50)), 'ERR_BODY_READ');
   t.equal(await code('/v1.0/workflows/dapr/wf/start?instanceID=i', '1'), 'ERR_ACTOR_NO_PLACEMENT');
