@@ -66,6 +66,36 @@ export interface DeleteStateRequest {
 
 export type StateOperation = SetStateRequest | DeleteStateRequest;
 
+export interface KeysLikeRequest {
+  /** As for SQL's `LIKE`: `%` is any text, `_` any character, `\` before one of them takes it literally. */
+  readonly pattern: string;
+  /** Most keys of one answer; absent: all. */
+  readonly pageSize?: number;
+  /** From the answer before. */
+  readonly continuationToken?: string;
+}
+
+export interface KeysLikeAnswer {
+  readonly keys: readonly string[];
+  /** Absent at the end. */
+  readonly continuationToken?: string;
+}
+
+/** The characters of a `LIKE` pattern as what they stand for; rejects a pattern that fits nothing. */
+export function likeTokens(pattern: string): readonly ('any' | 'one' | { readonly text: string })[] {
+  if (pattern === '') throw new Error('the pattern must not be empty');
+  return [...pattern.matchAll(/\\([\s\S])|[\s\S]/gu)].map(([whole, escaped]) => {
+    if (escaped !== undefined) return { text: escaped };
+    return whole === '%' ? 'any' : whole === '_' ? 'one' : { text: whole };
+  });
+}
+
+/** `prefix` with the separator it must end in. */
+export function keyPrefix(prefix: string): string {
+  if (prefix === '' || prefix === '||') throw new Error('a prefix is required');
+  return prefix.endsWith('||') ? prefix : `${prefix}||`;
+}
+
 export interface StateStore extends ComponentInstance {
   /** Dapr feature names: `ETAG`, `TRANSACTIONAL`, `TTL`, `DELETE_WITH_PREFIX`, `KEYS_LIKE`, `QUERY_API`. */
   readonly features: readonly string[];
@@ -89,6 +119,13 @@ export interface StateStore extends ComponentInstance {
     metadata: Readonly<Record<string, string>>,
     signal: AbortSignal,
   ): Promise<void>;
+  /** Keys that fit a pattern, oldest first. Present when `KEYS_LIKE`. */
+  keysLike?(request: KeysLikeRequest, signal: AbortSignal): Promise<KeysLikeAnswer>;
+  /**
+   * Deletes the keys directly below `prefix` (what follows it has no `||`) and gives their number. Present when
+   * `DELETE_WITH_PREFIX`.
+   */
+  deleteWithPrefix?(prefix: string, signal: AbortSignal): Promise<number>;
   /** 0 or absent: no limit. */
   readonly maxTransactionOperations?: number;
 }

@@ -58,6 +58,8 @@ export function stateConformance(
   story('features are the declared ones', async (t, { store }) => {
     t.same(store.features, capabilities);
     t.equal(store.transact !== undefined, capabilities.includes('TRANSACTIONAL'));
+    t.equal(store.keysLike !== undefined, capabilities.includes('KEYS_LIKE'));
+    t.equal(store.deleteWithPrefix !== undefined, capabilities.includes('DELETE_WITH_PREFIX'));
   });
 
   story('values come back as they were written, each with a new ETag', async (t, { store }) => {
@@ -77,6 +79,39 @@ export function stateConformance(
     await store.delete(remove('k'), signal);
     t.equal(await read(store, 'k'), undefined);
     await store.delete(remove('k'), signal);
+  });
+
+  story('keys by pattern, page by page', async (t, { store, clock }) => {
+    if (store.keysLike === undefined) return;
+    const like = async (pattern: string, more: { pageSize?: number; continuationToken?: string } = {}) =>
+      store.keysLike?.({ pattern, ...more }, signal);
+    for (const key of ['a||2', 'a||1', 'A||3', 'a%x', 'b*[', 'a||ttl', 'a||1\n2'])
+      await store.set(upsert(key, 1, key === 'a||ttl' ? { metadata: { ttlInSeconds: '1' } } : {}), signal);
+    await store.set(upsert('a||2', 'again'), signal);
+    await clock.advance(2000);
+    t.same((await like('a||%'))?.keys, ['a||2', 'a||1', 'a||1\n2'], 'in the order of their first write');
+    t.same((await like('a||_'))?.keys, ['a||2', 'a||1']);
+    t.same((await like('a\\%%'))?.keys, ['a%x']);
+    t.same((await like('b*['))?.keys, ['b*[']);
+    t.same((await like('b?['))?.keys, []);
+    const first = await like('a||%', { pageSize: 2 });
+    t.same(first?.keys, ['a||2', 'a||1']);
+    const token = first?.continuationToken ?? '';
+    t.same(await like('a||%', { pageSize: 2, continuationToken: token }), { keys: ['a||1\n2'] });
+    t.same(await like('a||%', { pageSize: 3 }), { keys: ['a||2', 'a||1', 'a||1\n2'] });
+    await t.rejects(like(''), /must not be empty/);
+    await t.rejects(like('%', { continuationToken: 'x' }), /invalid continue token/);
+  });
+
+  story('keys below a prefix are deleted, not those of a level further down', async (t, { store }) => {
+    if (store.deleteWithPrefix === undefined) return;
+    for (const key of ['a||1', 'a||2', 'a||b||3', 'ab||4']) await store.set(upsert(key, 1), signal);
+    t.equal(await store.deleteWithPrefix('a', signal), 2);
+    t.equal(await store.deleteWithPrefix('a||', signal), 0);
+    t.equal(await read(store, 'a||1'), undefined);
+    t.equal((await read(store, 'a||b||3'))?.text, '1');
+    t.equal((await read(store, 'ab||4'))?.text, '1');
+    await t.rejects(store.deleteWithPrefix('||', signal), /a prefix is required/);
   });
 
   story('odd keys are kept apart', async (t, { store }) => {

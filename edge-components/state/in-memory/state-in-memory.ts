@@ -11,6 +11,10 @@ import {
   type DeleteStateRequest,
   EtagError,
   type GetStateRequest,
+  type KeysLikeAnswer,
+  type KeysLikeRequest,
+  keyPrefix,
+  likeTokens,
   type SetStateRequest,
   type StateOperation,
   type StateRecord,
@@ -30,6 +34,8 @@ const SWEEP_MS = 1000;
 
 interface Item extends StateRecord {
   readonly etag: string;
+  /** Place in the order of first writing. */
+  readonly order: number;
   /** On the monotonic clock; absent for no expiry. */
   readonly expiresAt?: number;
 }
@@ -42,6 +48,7 @@ export class StateInMemory implements StateStore {
   /** Keys that expire, so that a sweep need not look at all. */
   readonly #expiring = new Set<string>();
   #sweep: Timer | undefined;
+  #written = 0;
 
   constructor(deps: { readonly clock: Clock; readonly ids: Ids }) {
     this.#clock = deps.clock;
@@ -94,6 +101,33 @@ export class StateInMemory implements StateStore {
     });
   }
 
+  async keysLike(request: KeysLikeRequest): Promise<KeysLikeAnswer> {
+    const fits = new RegExp(`^${likeTokens(request.pattern).map(regexOf).join('')}$`, 'su');
+    const { continuationToken: after = '-1', pageSize = Number.POSITIVE_INFINITY } = request;
+    if (!/^-?\d+$/.test(after)) throw new Error(`invalid continue token: ${after}`);
+    const keys: string[] = [];
+    let last = 0;
+    // A map keeps the order in which its keys came.
+    for (const [key, { order }] of this.#items) {
+      if (order <= Number(after) || !fits.test(key) || this.#live(key) === undefined) continue;
+      if (keys.length >= pageSize) return { keys, continuationToken: String(last) };
+      keys.push(key);
+      last = order;
+    }
+    return { keys };
+  }
+
+  async deleteWithPrefix(given: string): Promise<number> {
+    const prefix = keyPrefix(given);
+    let count = 0;
+    for (const key of this.#items.keys()) {
+      if (!key.startsWith(prefix) || key.includes('||', prefix.length)) continue;
+      if (this.#live(key) !== undefined) count += 1;
+      this.#remove(key);
+    }
+    return count;
+  }
+
   #live(key: string): Item | undefined {
     const item = this.#items.get(key);
     if (item?.expiresAt !== undefined && item.expiresAt <= this.#clock.monotonicMs()) {
@@ -122,7 +156,8 @@ export class StateInMemory implements StateStore {
 
   #store(request: SetStateRequest, ttlSeconds: number): void {
     // A copy: the bytes given may be a view into a whole request body.
-    const record = { value: new Uint8Array(request.value.bytes), etag: this.#ids.uuid() };
+    const order = this.#items.get(request.key)?.order ?? this.#written++;
+    const record = { value: new Uint8Array(request.value.bytes), etag: this.#ids.uuid(), order };
     if (ttlSeconds <= 0) {
       this.#expiring.delete(request.key);
       this.#items.set(request.key, record);
@@ -150,6 +185,11 @@ export class StateInMemory implements StateStore {
         ? undefined
         : this.#clock.startTimer(SWEEP_MS, () => this.#sweepExpired(), true);
   }
+}
+
+function regexOf(token: ReturnType<typeof likeTokens>[number]): string {
+  if (typeof token !== 'string') return RegExp.escape(token.text);
+  return token === 'any' ? '.*' : '.';
 }
 
 /** Seconds to live after the request's options were checked; negative numbers mean no expiry. */

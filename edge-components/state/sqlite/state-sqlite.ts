@@ -17,6 +17,9 @@ import {
   type DeleteStateRequest,
   EtagError,
   type GetStateRequest,
+  type KeysLikeAnswer,
+  type KeysLikeRequest,
+  likeTokens,
   type SetStateRequest,
   type StateOperation,
   type StateRecord,
@@ -130,6 +133,24 @@ export class StateSqlite implements StateStore {
     if (operations.length > 0) await this.#write(operations.map((operation) => this.#step(operation)));
   }
 
+  async keysLike(request: KeysLikeRequest): Promise<KeysLikeAnswer> {
+    const glob = likeTokens(request.pattern).map(globOf).join('');
+    const { continuationToken: after = '-1', pageSize } = request;
+    if (!/^-?\d+$/.test(after)) throw new Error(`invalid continue token: ${after}`);
+    // One more than wanted tells whether there is more; -1 is no limit.
+    const limit = pageSize === undefined ? -1 : pageSize + 1;
+    const rows = this.#open().read(this.#statements.keysLike, [
+      glob,
+      Number(after),
+      this.#timestamp(),
+      limit,
+    ]);
+    const page = pageSize === undefined ? rows : rows.slice(0, pageSize);
+    const keys = page.map((row) => String(row['key']));
+    const more = rows.length > page.length;
+    return more ? { keys, continuationToken: String(page.at(-1)?.['place'] ?? after) } : { keys };
+  }
+
   #open(): Database {
     if (this.#database === undefined) throw new Error('the state store is not open');
     return this.#database;
@@ -186,6 +207,11 @@ function recordOf(row: Row): StateRecord {
   const expires = row['expiration_time'];
   if (typeof expires !== 'string') return { value, etag };
   return { value, etag, metadata: { ttlExpireTime: rfc3339(expires) } };
+}
+
+function globOf(token: ReturnType<typeof likeTokens>[number]): string {
+  if (typeof token !== 'string') return /[*?[]/.test(token.text) ? `[${token.text}]` : token.text;
+  return token === 'any' ? '*' : '?';
 }
 
 function asError(reason: unknown): Error {

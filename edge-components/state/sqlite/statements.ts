@@ -8,6 +8,7 @@ import type { Migration } from '../../../runtime/contracts/database.ts';
 export interface StateStatements {
   readonly get: string;
   readonly getMany: string;
+  readonly keysLike: string;
   readonly upsert: string;
   readonly insertFirst: string;
   readonly update: string;
@@ -32,6 +33,8 @@ export function stateStatements(table: string, metadataTable: string): StateStat
   return {
     get: `SELECT ${columns} FROM "${table}" WHERE key = ? AND ${alive}`,
     getMany: `SELECT key, ${columns} FROM "${table}" WHERE key IN (SELECT value FROM json_each(?)) AND ${alive} ORDER BY key`,
+    // GLOB heeds the case, as LIKE does not.
+    keysLike: `SELECT key, rowid AS place FROM "${table}" WHERE key GLOB ? AND rowid > ? AND ${alive} ORDER BY rowid LIMIT ?`,
     upsert: insert,
     insertFirst: `${insert} WHERE expiration_time IS NOT NULL AND expiration_time <= ?`,
     update:
