@@ -25,6 +25,7 @@ const TASKS = {
   'test:sdks': ['build/test-sdks.ts'],
   contract: ['build/contract.ts'],
   bench: ['test/bench/main.ts'],
+  crash: ['test/crash/main.ts'],
 };
 
 const say = (line) => process.stderr.write(`skerry: ${line}\n`);

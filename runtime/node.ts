@@ -3,7 +3,6 @@
  * opened by their first user; a sidecar that needs none of them pays for none of them.
  */
 
-import { mkdirSync } from 'node:fs';
 import { homedir, hostname } from 'node:os';
 import { join } from 'node:path';
 import type { BrokerStatus, EmbeddedBroker } from './contracts/broker.ts';
@@ -93,9 +92,12 @@ function once<T>(make: () => Promise<T>): { get(): Promise<T>; readonly made: T 
   };
 }
 
-function makeDataDir(directory: string): void {
+const SYSTEM_DATABASE = 'skerry.db';
+
+async function makeDataDir(directory: string): Promise<void> {
+  const { createDurableFolder } = await import('../edge-components/drivers/sqlite/create-file.ts');
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    createDurableFolder(directory, SYSTEM_DATABASE);
   } catch (error) {
     throw new Error(
       `the data folder ${directory} cannot be made: ${errorText(error)}; choose another with --data-dir`,
@@ -123,14 +125,14 @@ export function createNode(setup: NodeSetup): Node {
     const { createDatabasePool } = await import('../edge-components/drivers/sqlite/database-pool.ts');
     return createDatabasePool({
       workerEntry: setup.workerEntry,
-      systemPath: join(dataDir, 'skerry.db'),
+      systemPath: join(dataDir, SYSTEM_DATABASE),
       log: log.child('skerry.storage'),
       clock,
       onFatal: setup.onFatal,
     });
   });
   const folderLock = once(async () => {
-    makeDataDir(dataDir);
+    await makeDataDir(dataDir);
     const { lockFolder } = await import('../edge-components/drivers/sqlite/folder-lock.ts');
     return lockFolder(dataDir);
   });

@@ -40,8 +40,13 @@ interface Shared {
 
 const PARALLEL_KEYS = 16;
 
+/** The source with its life; queues are closed by their owners before it. */
+export interface OpenSpoolSource extends SpoolSource {
+  close(): Promise<void>;
+}
+
 /** Makes the source; the database is opened with the first queue. */
-export function createSpoolSource(options: SpoolSourceOptions): SpoolSource {
+export function createSpoolSource(options: SpoolSourceOptions): OpenSpoolSource {
   const queues = new Map<string, SpoolQueue | undefined>();
   let shared: Promise<Shared> | undefined;
 
@@ -78,6 +83,11 @@ export function createSpoolSource(options: SpoolSourceOptions): SpoolSource {
           spoolCounts(database, Number(row['id']), countersOf(row), lastErrorOf(row));
         return { name, counts };
       });
+    },
+    async close() {
+      const opened = shared;
+      shared = undefined;
+      await (await opened?.catch(() => undefined))?.database.close();
     },
   };
 }

@@ -1,0 +1,194 @@
+/** A small MQTT 3.1.1 client that does exactly what it is told and knows at which byte each packet ended. */
+
+import { connect, type Socket } from 'node:net';
+import { type Place, type Places, placed } from './places.ts';
+
+export interface RawPacket {
+  /** Packet type, 2 CONNACK to 14. */
+  readonly type: number;
+  readonly flags: number;
+  readonly body: Buffer;
+  readonly place: Place;
+}
+
+export interface RawPublish {
+  readonly topic: string;
+  readonly payload: Buffer;
+  readonly qos: number;
+  readonly id: number;
+}
+
+export interface ConnectOptions {
+  readonly clientId: string;
+  readonly clean: boolean;
+  readonly will?: { readonly topic: string; readonly payload: string };
+}
+
+/** Connects and waits for CONNACK. */
+export class RawMqtt {
+  readonly #socket: Socket;
+  readonly #position: (bytes: number) => Place;
+  #buffer: Buffer = Buffer.alloc(0);
+  #consumed = 0;
+  #nextId = 1;
+  readonly #answers = new Map<string, { resolve(packet: RawPacket): void; reject(error: Error): void }>();
+  /** Messages for this client; it acknowledges them itself when this returns true. */
+  onPublish: (message: RawPublish) => boolean = () => true;
+  ended = false;
+
+  private constructor(socket: Socket, places: Places) {
+    this.#socket = socket;
+    this.#position = placed(socket, places);
+    socket.setNoDelay(true);
+    socket.on('data', (chunk: Buffer) => {
+      this.#buffer = this.#buffer.length === 0 ? chunk : Buffer.concat([this.#buffer, chunk]);
+      while (this.#parse());
+    });
+    const end = (): void => {
+      this.ended = true;
+      for (const { reject } of this.#answers.values()) reject(new Error('the connection is gone'));
+      this.#answers.clear();
+    };
+    socket.on('error', end);
+    socket.on('close', end);
+  }
+
+  static async open(
+    port: number,
+    places: Places,
+    options: ConnectOptions,
+    onPublish?: (message: RawPublish) => boolean,
+  ): Promise<{ client: RawMqtt; connack: RawPacket }> {
+    const socket = connect(port, '127.0.0.1');
+    await new Promise<void>((resolve, reject) => {
+      socket.once('error', reject);
+      socket.once('connect', () => resolve());
+    });
+    const client = new RawMqtt(socket, places);
+    if (onPublish !== undefined) client.onPublish = onPublish;
+    const { will } = options;
+    const flags = (options.clean ? 2 : 0) | (will === undefined ? 0 : 4 | (1 << 3));
+    const parts = [text('MQTT'), Buffer.from([4, flags, 0, 0]), text(options.clientId)];
+    if (will !== undefined) parts.push(text(will.topic), text(will.payload));
+    const connack = await client.#ask(2, 0, packet(1, 0, parts));
+    if (connack.body[1] !== 0) throw new Error(`CONNACK ${connack.body[1]}`);
+    return { client, connack };
+  }
+
+  /** QoS 1: resolves with the PUBACK; QoS 2: with the PUBREC, after which the exchange is finished by itself. */
+  publish(
+    topic: string,
+    payload: string | Buffer,
+    qos: 0 | 1 | 2,
+    retain = false,
+  ): Promise<RawPacket | undefined> {
+    const flags = (qos << 1) | (retain ? 1 : 0);
+    const data = typeof payload === 'string' ? Buffer.from(payload) : payload;
+    if (qos === 0) {
+      this.#socket.write(packet(3, flags, [text(topic), data]));
+      return Promise.resolve(undefined);
+    }
+    const id = this.#id();
+    return this.#ask(qos === 1 ? 4 : 5, id, packet(3, flags, [text(topic), uint16(id), data]));
+  }
+
+  subscribe(filters: readonly string[], qos: number): Promise<RawPacket> {
+    const id = this.#id();
+    const list = filters.flatMap((filter) => [text(filter), Buffer.from([qos])]);
+    return this.#ask(9, id, packet(8, 2, [uint16(id), ...list]));
+  }
+
+  unsubscribe(filter: string): Promise<RawPacket> {
+    const id = this.#id();
+    return this.#ask(11, id, packet(10, 2, [uint16(id), text(filter)]));
+  }
+
+  /** DISCONNECT, then the end of the connection. */
+  async disconnect(): Promise<void> {
+    this.#socket.end(packet(14, 0, []));
+    if (!this.ended) await new Promise<void>((resolve) => this.#socket.once('close', () => resolve()));
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  #id(): number {
+    this.#nextId = (this.#nextId % 60_000) + 1;
+    return this.#nextId;
+  }
+
+  #ask(type: number, id: number, bytes: Buffer): Promise<RawPacket> {
+    return new Promise((resolve, reject) => {
+      if (this.ended) return reject(new Error('the connection is gone'));
+      this.#answers.set(`${type}:${id}`, { resolve, reject });
+      this.#socket.write(bytes);
+    });
+  }
+
+  #parse(): boolean {
+    const bytes = this.#buffer;
+    let length = 0;
+    let at = 1;
+    for (let shift = 0; ; shift += 7, at += 1) {
+      if (at >= bytes.length) return false;
+      const byte = bytes[at] as number;
+      length |= (byte & 127) << shift;
+      if ((byte & 128) === 0) break;
+    }
+    const start = at + 1;
+    if (bytes.length < start + length) return false;
+    this.#consumed += start + length;
+    const first = bytes[0] as number;
+    this.#buffer = bytes.subarray(start + length);
+    this.#take({
+      type: first >> 4,
+      flags: first & 15,
+      body: bytes.subarray(start, start + length),
+      place: this.#position(this.#consumed),
+    });
+    return true;
+  }
+
+  #take(received: RawPacket): void {
+    const { type, body, flags } = received;
+    if (type === 3) {
+      this.#takePublish(body, (flags >> 1) & 3);
+      return;
+    }
+    const id = type === 2 ? 0 : body.readUInt16BE(0);
+    if (type === 5) this.#socket.write(packet(6, 2, [uint16(id)]));
+    if (type === 6) this.#socket.write(packet(7, 0, [uint16(id)]));
+    const answer = this.#answers.get(`${type}:${id}`);
+    this.#answers.delete(`${type}:${id}`);
+    answer?.resolve(received);
+  }
+
+  #takePublish(body: Buffer, qos: number): void {
+    const topicEnd = 2 + body.readUInt16BE(0);
+    const id = qos === 0 ? 0 : body.readUInt16BE(topicEnd);
+    const payload = body.subarray(topicEnd + (qos === 0 ? 0 : 2));
+    const answer = this.onPublish({ topic: body.toString('utf8', 2, topicEnd), payload, qos, id });
+    if (answer && qos > 0) this.#socket.write(packet(qos === 1 ? 4 : 5, 0, [uint16(id)]));
+  }
+}
+
+function text(value: string): Buffer {
+  const bytes = Buffer.from(value);
+  return Buffer.concat([uint16(bytes.length), bytes]);
+}
+
+function uint16(value: number): Buffer {
+  return Buffer.from([value >> 8, value & 255]);
+}
+
+function packet(type: number, flags: number, parts: readonly Buffer[]): Buffer {
+  const body = Buffer.concat(parts);
+  const head = [(type << 4) | flags];
+  let left = body.length;
+  do {
+    head.push((left & 127) | (left > 127 ? 128 : 0));
+    left >>= 7;
+  } while (left > 0);
+  return Buffer.concat([Buffer.from(head), body]);
+}
