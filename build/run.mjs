@@ -26,6 +26,7 @@ const TASKS = {
   contract: ['build/contract.ts'],
   bench: ['test/bench/main.ts'],
   crash: ['test/crash/main.ts'],
+  damage: ['test/crash/damage-main.ts'],
 };
 
 const say = (line) => process.stderr.write(`skerry: ${line}\n`);

@@ -42,6 +42,14 @@ export const BROKER_MIGRATION: Migration = {
   metadataTable: 'skerry_schema',
   key: 'mqtt-broker',
   levels: [TABLES],
+  // After damage: no delivery without its message and session, no message without a delivery, counts as they are.
+  repair: [
+    'DELETE FROM mqtt_subscription WHERE session NOT IN (SELECT id FROM mqtt_session)',
+    `DELETE FROM mqtt_delivery WHERE message NOT IN (SELECT id FROM mqtt_message)
+      OR session NOT IN (SELECT id FROM mqtt_session)`,
+    'DELETE FROM mqtt_message WHERE id NOT IN (SELECT message FROM mqtt_delivery)',
+    'UPDATE mqtt_message SET refs = (SELECT count(*) FROM mqtt_delivery WHERE message = mqtt_message.id)',
+  ],
 };
 
 /** Bytes of MQTT 5 properties (they may hold buffers), or null when there are none. */

@@ -51,6 +51,8 @@ export interface Migration {
   readonly key: string;
   /** `levels[n]` takes level n to n + 1. */
   readonly levels: readonly (readonly string[])[];
+  /** Run once after rows of a damaged file were salvaged: makes the tables of this user consistent again. */
+  readonly repair?: readonly string[];
 }
 
 /** Opens databases; the same path is opened once per process and counted. */

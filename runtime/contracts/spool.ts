@@ -46,7 +46,7 @@ export interface SpoolCounts {
   readonly pending: number;
   /** Poison messages set aside; part of `pending` in the ledger. */
   readonly parked: number;
-  /** By reason: `expired`, `full`, `removed`. */
+  /** By reason: `expired`, `full`, `removed`, `damaged` (lost with a part of the file). */
   readonly dropped: Readonly<Record<string, number>>;
   readonly pendingBytes: number;
   readonly oldestAcceptedAt?: number;

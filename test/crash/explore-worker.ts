@@ -44,7 +44,8 @@ async function explore(share: Share, tell: (progress: Progress) => void): Promis
     const style = CUT_STYLES[number % CUT_STYLES.length] ?? 'all';
     model.rebuild(share.disk, style, seededRandom(share.seed * 1_000_003 + number));
     const verdict = await judge.judge(known, cut);
-    const faults = verdict.lost.length + verdict.invented.length + verdict.stuck.length;
+    const faults =
+      verdict.lost.length + verdict.invented.length + verdict.stuck.length + verdict.aside.length;
     if (faults > 0) tell({ failure: { ...verdict, cut, number, style } });
     if (index % 25 === 24) tell({ done: 25 });
   }
@@ -63,7 +64,9 @@ process.once('message', (share: Share) => {
     .then(() => process.disconnect?.())
     .catch((error: unknown) => {
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      tell({ failure: { lost: [], invented: [], stuck: [text], cut: -1, number: -1, style: 'none' } });
+      tell({
+        failure: { lost: [], invented: [], stuck: [text], aside: [], cut: -1, number: -1, style: 'none' },
+      });
       process.disconnect?.();
     });
 });

@@ -3,7 +3,7 @@
  * what it holds with what clients had been told by the time of the cut. Everything is asked for the way a client asks.
  */
 
-import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createBroker, type RunningBroker } from '../../edge-components/broker/broker.ts';
 import { decodeRecord } from '../../edge-components/drivers/cbor/record.ts';
@@ -27,6 +27,8 @@ export interface Verdict {
   readonly lost: string[];
   readonly invented: string[];
   readonly stuck: string[];
+  /** Databases that were set aside. */
+  readonly aside: string[];
 }
 
 type Known = ReadonlyMap<string, History>;
@@ -36,6 +38,11 @@ const ids = systemIds(clock);
 const random = systemRandom();
 const metrics = { count: () => undefined, observe: () => undefined, gauge: () => undefined };
 const signal = new AbortController().signal;
+
+// A session of the broker that was still sending when it was closed finds its file closed; the next disk is none of that.
+process.on('unhandledRejection', (error) => {
+  if ((error as { code?: string } | undefined)?.code !== 'SKERRY_CLOSED') throw error;
+});
 
 /** Judges disks one after the other; the writer thread is started once. */
 export class Judge {
@@ -61,7 +68,7 @@ export class Judge {
 
   /** Judges the disk at its place as the remains of a cut before event number `cut`. */
   async judge(known: Known, cut: number): Promise<Verdict> {
-    const verdict: Verdict = { lost: [], invented: [], stuck: [] };
+    const verdict: Verdict = { lost: [], invented: [], stuck: [], aside: [] };
     try {
       mkdirSync(this.#dataDir, { recursive: true });
       const lock = lockFolder(this.#dataDir);
@@ -72,8 +79,7 @@ export class Judge {
       } finally {
         lock.release();
       }
-      const aside = existsSync(this.#dataDir) ? readdirSync(this.#dataDir) : [];
-      for (const name of aside) if (/damaged|salvage/.test(name)) verdict.stuck.push(`set aside: ${name}`);
+      verdict.aside.push(...readdirSync(this.#dataDir).filter((name) => name.includes('.damaged-')));
     } catch (error) {
       verdict.stuck.push(error instanceof Error ? (error.stack ?? error.message) : String(error));
     }
@@ -88,7 +94,7 @@ export class Judge {
     const read = async (key: string): Promise<number | undefined> => {
       const record = await store.get({ key: `crash||${key}`, consistency: '', metadata: {} }, signal);
       if (record === undefined) return undefined;
-      return (JSON.parse(Buffer.from(record.value).toString()) as { n: number }).n;
+      return numberOf(Buffer.from(record.value).toString());
     };
     try {
       for (const history of withPrefix(known, 'state:'))
@@ -133,9 +139,13 @@ export class Judge {
         verdict.invented.push(`${bytes} bytes, ledger ${counts.pendingBytes}`);
       const pending = new Map<string, number[]>();
       for (const row of rows) {
-        const { payload } = decodeRecord(row['record'] as Uint8Array);
-        const { key, n } = JSON.parse(Buffer.from(payload).toString()) as { key: string; n: number };
-        pending.set(key, [...(pending.get(key) ?? []), n]);
+        try {
+          const { payload } = decodeRecord(row['record'] as Uint8Array);
+          const { key, n } = JSON.parse(Buffer.from(payload).toString()) as { key: string; n: number };
+          pending.set(key, [...(pending.get(key) ?? []), n]);
+        } catch {
+          verdict.invented.push('spool: a garbled message');
+        }
       }
       for (const history of withPrefix(known, 'spool:'))
         judgeQueue(history, cut, pending.get(history.key) ?? [], new Set(before(history.got, cut)), verdict);
@@ -161,6 +171,15 @@ export class Judge {
     } finally {
       await broker.close();
     }
+  }
+}
+
+/** The `n` of a JSON object; NaN for anything else. */
+function numberOf(text: string): number {
+  try {
+    return (JSON.parse(text) as { n: number }).n;
+  } catch {
+    return Number.NaN;
   }
 }
 

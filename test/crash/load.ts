@@ -225,8 +225,12 @@ async function openMqtt(
 /** The number in a plain payload or in the data of a CloudEvent. */
 export function numberIn(payload: Buffer): number {
   const text = payload.toString();
-  if (!text.startsWith('{')) return Number(text);
-  return Number((JSON.parse(text) as { data?: { n?: number } }).data?.n);
+  if (!text.startsWith('{')) return text === '' ? Number.NaN : Number(text);
+  try {
+    return Number((JSON.parse(text) as { data?: { n?: number } }).data?.n);
+  } catch {
+    return Number.NaN;
+  }
 }
 
 const WORKERS: readonly (readonly [string, Worker])[] = [

@@ -49,12 +49,12 @@ async function main(): Promise<number> {
     });
     for (const failure of outcome.failures.slice(0, values.verbose ? 200 : 10)) say(JSON.stringify(failure));
     for (const fault of outcome.faults.slice(0, 10)) say(`load: ${fault}`);
-    const count = (kind: 'lost' | 'invented' | 'stuck'): number =>
+    const count = (kind: 'lost' | 'invented' | 'stuck' | 'aside'): number =>
       outcome.failures.filter((failure) => failure[kind].length > 0).length;
     const seconds = Number((process.hrtime.bigint() - started) / 1_000_000_000n);
     say(
       `${outcome.cuts} cuts of ${outcome.recordings} recordings (${outcome.events} events, ${outcome.acknowledged} acknowledgements) in ${seconds} s: ` +
-        `${count('lost')} lost something acknowledged, ${count('invented')} invented something, ${count('stuck')} would need a person`,
+        `${count('lost')} lost something acknowledged, ${count('invented')} invented something, ${count('stuck') + count('aside')} would need a person`,
     );
     if (values.broken)
       say(outcome.failures.length > 0 ? 'the broken build was caught' : 'THE BROKEN BUILD WAS NOT CAUGHT');

@@ -200,14 +200,30 @@ t.test('nonsense on the wire costs only its sender', async (t) => {
   t.equal((await node.stop()).code, 0);
 });
 
-t.test('a file that is no database is told and left as it is', async (t) => {
-  const first = await startSidecar(t, { appId: 'hurt' });
+t.test("the node's file is no database any more: it is set aside, told, and the node starts", async (t) => {
+  const store = [component('store', 'state.sqlite', { connectionString: 'skerry:system' })];
+  const first = await startSidecar(t, { appId: 'hurt', resources: store });
+  t.equal((await call(`${first.base}/v1.0/state/store`, { body: [{ key: 'a', value: 1 }] })).status, 204);
   await first.stop();
   const file = join(first.dataDir, 'skerry.db');
   const content = 'this is no database, whatever its name says'.repeat(200);
   writeFileSync(file, content);
-  const store = { 'store.yaml': component('store', 'state.sqlite', { connectionString: 'skerry:system' }) };
-  const ended = await attempt(t, store, [`--data-dir=${first.dataDir}`]);
+  const second = await startSidecar(t, { appId: 'hurt', resources: store, dataDir: first.dataDir });
+  t.match(second.output(), /set aside/);
+  t.equal(readFileSync(`${file}.damaged-1/skerry.db`, 'utf8'), content, 'kept as it was');
+  const report = JSON.parse(readFileSync(`${file}.damaged-1/report.json`, 'utf8')) as { reason: string };
+  t.match(report.reason, /does not begin like a database/);
+  t.equal((await call(`${second.base}/v1.0/state/store`, { body: [{ key: 'b', value: 2 }] })).status, 204);
+  t.equal((await second.stop()).code, 0);
+});
+
+t.test('a file of others that is no database is told and left as it is', async (t) => {
+  const file = join(nodesDirectory(t), 'holiday.jpg');
+  const content = 'this is no database, whatever its name says'.repeat(200);
+  writeFileSync(file, content);
+  const ended = await attempt(t, {
+    'store.yaml': component('store', 'state.sqlite', { connectionString: file }),
+  });
   refused(t, ended, file, /corrupt|not a database/);
   t.equal(readFileSync(file, 'utf8'), content);
 });

@@ -5,7 +5,7 @@
  * `:memory:` databases and read-only ones need no writer and live on this thread alone.
  */
 
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Clock } from '../../../runtime/contracts/clock.ts';
 import {
   type Database,
@@ -18,6 +18,7 @@ import type { Logger } from '../../../runtime/contracts/logger.ts';
 import { openMemoryDatabase } from './memory-database.ts';
 import { PooledFile } from './pooled-file.ts';
 import { ReadConnection } from './read-connection.ts';
+import type { SalvageReport } from './salvage.ts';
 import { WriterClient, type WriterLimits } from './writer-client.ts';
 
 export interface DatabasePoolOptions {
@@ -64,6 +65,15 @@ export function createDatabasePool(options: DatabasePoolOptions): DatabasePool {
       busyTimeoutMs: request.busyTimeoutMs ?? DEFAULT_BUSY_TIMEOUT_MS,
       writer: startWriter(),
       clock: options.clock,
+      own: path === resolve(options.systemPath),
+      salvaged: (report) => tellSalvage(options.log, report),
+      damaged: (error) => {
+        options.log.fatal('The database is damaged; the next start salvages what can be read', {
+          error: error.message,
+        });
+        // The next start knows what to do; running on with half a database would not end well.
+        if (path === resolve(options.systemPath)) options.onFatal(error);
+      },
       forget: () => void files.delete(path),
     });
     files.set(path, file);
@@ -98,6 +108,29 @@ export function createDatabasePool(options: DatabasePoolOptions): DatabasePool {
       await writer?.stop();
     },
   };
+}
+
+const TOLD_KEYS = 20;
+
+/** The loss in the log; the whole of it is in the report. */
+function tellSalvage(log: Logger, report: SalvageReport): void {
+  const file = join(report.setAside, 'report.json');
+  log.error('A damaged database was set aside; what could be read of it was salvaged', {
+    database: report.path,
+    reason: report.reason,
+    set_aside: report.setAside,
+    report: file,
+    lost_wal_frames: report.lostFrames,
+  });
+  for (const { name, kept, damagedPages, lost, lostMore, note } of report.tables) {
+    if (damagedPages === 0 && lost.length === 0 && note === undefined) continue;
+    log.error(`Of table ${name} ${kept} rows were kept`, {
+      damaged_pages: damagedPages,
+      rows_lost_by_name: lost.length + lostMore,
+      lost: JSON.stringify(lost.slice(0, TOLD_KEYS)),
+      ...(note === undefined ? {} : { note }),
+    });
+  }
 }
 
 function openReadOnly(request: DatabaseOptions): Database {

@@ -5,18 +5,47 @@
 
 import type Database from 'better-sqlite3';
 import { DatabaseError, type Migration } from '../../../runtime/contracts/database.ts';
+import { errorText } from '../../../runtime/contracts/error.ts';
+import { SALVAGED_TABLE } from './salvaged-table.ts';
 
-/** Applies what is missing in one exclusive transaction; a file that is up to date is not locked at all. */
+/**
+ * Applies what is missing in one exclusive transaction; a file that is up to date is not locked at all. The first user
+ * of its tables in a salvaged file makes what was salvaged consistent.
+ */
 export function migrate(connection: Database.Database, migrations: readonly Migration[]): void {
-  if (migrations.every((migration) => level(connection, migration) >= migration.levels.length)) return;
+  const unrepaired = isSalvaged(connection) ? migrations.filter((one) => !isRepaired(connection, one)) : [];
+  const upToDate = migrations.every((migration) => level(connection, migration) >= migration.levels.length);
+  if (upToDate && unrepaired.length === 0) return;
   connection.exec('BEGIN EXCLUSIVE');
   try {
     for (const migration of migrations) advance(connection, migration);
+    for (const { key, repair = [] } of unrepaired) {
+      for (const statement of repair) connection.exec(statement);
+      connection.prepare(`INSERT OR IGNORE INTO ${SALVAGED_TABLE} (key) VALUES (?)`).run(key);
+    }
     connection.exec('COMMIT');
   } catch (error) {
     if (connection.inTransaction) connection.exec('ROLLBACK');
     throw error;
   }
+}
+
+/** The level of a salvaged file may be lost while its tables are there. */
+function run(connection: Database.Database, statement: string, salvaged: boolean): void {
+  try {
+    connection.exec(statement);
+  } catch (error) {
+    if (!salvaged || !/already exists|duplicate column name/.test(errorText(error))) throw error;
+  }
+}
+
+function isSalvaged(connection: Database.Database): boolean {
+  const sql = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?";
+  return connection.prepare(sql).get(SALVAGED_TABLE) !== undefined;
+}
+
+function isRepaired(connection: Database.Database, { key }: Migration): boolean {
+  return connection.prepare(`SELECT 1 FROM ${SALVAGED_TABLE} WHERE key = ?`).get(key) !== undefined;
 }
 
 function advance(connection: Database.Database, migration: Migration): void {
@@ -25,8 +54,9 @@ function advance(connection: Database.Database, migration: Migration): void {
   // Read again: another process may have migrated the file between the first look and the lock.
   const from = level(connection, migration);
   if (from >= migration.levels.length) return;
+  const salvaged = isSalvaged(connection);
   for (const statements of migration.levels.slice(from)) {
-    for (const statement of statements) connection.exec(statement);
+    for (const statement of statements) run(connection, statement, salvaged);
   }
   connection
     .prepare(`INSERT OR REPLACE INTO ${table} (key, value) VALUES (?, ?)`)

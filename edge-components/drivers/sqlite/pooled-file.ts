@@ -11,7 +11,10 @@ import {
 } from '../../../runtime/contracts/database.ts';
 import { createDatabaseFile } from './create-file.ts';
 import { databaseError, isBusy } from './database-errors.ts';
+import { markSuspect } from './open-checked.ts';
 import { ReadConnection } from './read-connection.ts';
+import type { SalvageReport } from './salvage.ts';
+import type { StepOutcome, WriteOutcome } from './write-connection.ts';
 import { writeResults } from './write-results.ts';
 import { crossingSteps, type WriterClient } from './writer-client.ts';
 
@@ -21,6 +24,12 @@ export interface PooledFileOptions {
   readonly busyTimeoutMs: number;
   readonly writer: WriterClient;
   readonly clock: Clock;
+  /** The node's own file (see `open-checked.ts`). */
+  readonly own: boolean;
+  /** The file was damaged and what could be read of it was salvaged. */
+  readonly salvaged: (report: SalvageReport) => void;
+  /** Called when SQLite met damage while the node runs. */
+  readonly damaged: (error: Error) => void;
   /** Called once when the file is closed or could not be opened. */
   readonly forget: () => void;
 }
@@ -84,14 +93,16 @@ export class PooledFile {
   }
 
   async #open(): Promise<void> {
-    const { path, wal, busyTimeoutMs } = this.#options;
+    const { path, wal, busyTimeoutMs, own, salvaged } = this.#options;
     try {
       await createDatabaseFile(path);
-      await this.#patiently({
+      const outcome = await this.#patiently({
         kind: 'open',
         database: this.#database,
-        options: { path, wal, busyTimeoutMs },
+        options: { path, wal, busyTimeoutMs, own },
       });
+      const report = reportIn(outcome);
+      if (report !== undefined) salvaged(report);
       this.#reader = new ReadConnection(path, busyTimeoutMs);
     } catch (error) {
       this.closing = Promise.resolve();
@@ -100,12 +111,15 @@ export class PooledFile {
     }
   }
 
-  async #patiently(request: Parameters<WriterClient['request']>[0], signal?: AbortSignal): Promise<void> {
+  async #patiently(
+    request: Parameters<WriterClient['request']>[0],
+    signal?: AbortSignal,
+  ): Promise<WriteOutcome> {
     const { clock, path, writer } = this.#options;
     const deadline = clock.monotonicMs() + OPEN_DEADLINE_MS;
     for (;;) {
       const outcome = await writer.request(request);
-      if (!('failure' in outcome)) return;
+      if (!('failure' in outcome)) return outcome;
       if (!isBusy(outcome.failure.code) || clock.monotonicMs() > deadline)
         throw databaseError(path, outcome.failure);
       await clock.sleep(OPEN_RETRY_MS, signal);
@@ -118,12 +132,25 @@ export class PooledFile {
       { kind: 'write', database: this.#database, steps: crossing.steps },
       crossing.bytes,
     );
+    if ('failure' in outcome) this.#noteDamage(outcome.failure.code);
     return writeResults(this.#options.path, outcome);
+  }
+
+  /** The next start checks the file whole and salvages what is left. */
+  #noteDamage(code: string): void {
+    if (!code.startsWith('SQLITE_CORRUPT') && !code.startsWith('SQLITE_NOTADB')) return;
+    markSuspect(this.#options.path);
+    this.#options.damaged(new DatabaseError(code, `database file '${this.#options.path}' is damaged`));
   }
 
   #read(sql: string, params?: readonly SqlValue[]): readonly Readonly<Record<string, SqlValue>>[] {
     if (this.#reader === undefined) throw this.#closedError();
-    return this.#reader.read(sql, params);
+    try {
+      return this.#reader.read(sql, params);
+    } catch (error) {
+      if (error instanceof DatabaseError) this.#noteDamage(error.code);
+      throw error;
+    }
   }
 
   async #giveBack(): Promise<void> {
@@ -151,4 +178,10 @@ export class PooledFile {
   #closedError(): DatabaseError {
     return new DatabaseError('SKERRY_CLOSED', `database file '${this.#options.path}' is closed`);
   }
+}
+
+function reportIn(outcome: WriteOutcome): SalvageReport | undefined {
+  const first = Array.isArray(outcome) ? (outcome[0] as StepOutcome | undefined) : undefined;
+  if (first === undefined || typeof first === 'number') return undefined;
+  return JSON.parse(String(first.rows[0]?.['report'])) as SalvageReport;
 }

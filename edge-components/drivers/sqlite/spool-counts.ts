@@ -19,7 +19,12 @@ export function spoolCounts(
     delivered: counters.delivered,
     pending: counters.pending,
     parked: counters.parked,
-    dropped: { expired: counters.expired, full: counters.full, removed: counters.removed },
+    dropped: {
+      expired: counters.expired,
+      full: counters.full,
+      removed: counters.removed,
+      damaged: counters.damaged,
+    },
     pendingBytes: counters.pendingBytes,
     ...(oldestAcceptedAt === undefined ? {} : { oldestAcceptedAt }),
     ...(lastError === undefined ? {} : { lastError }),

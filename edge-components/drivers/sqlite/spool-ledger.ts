@@ -46,6 +46,7 @@ export function noCounters(): SpoolCounters {
     expired: 0,
     full: 0,
     removed: 0,
+    damaged: 0,
     pending: 0,
     parked: 0,
     pendingBytes: 0,

@@ -3,6 +3,7 @@
  * next message to deliver, keeping order per key, and takes messages out of the queue.
  */
 
+import { crc32 } from 'node:zlib';
 import type { Database, SqlValue } from '../../../runtime/contracts/database.ts';
 import { errorText } from '../../../runtime/contracts/error.ts';
 import type { StoredMessage } from '../../../runtime/contracts/spool.ts';
@@ -218,7 +219,9 @@ export class SpoolMessages {
     const attempts = this.#attempts.get(item.sequence) ?? Number(row['attempts']);
     let record: CborRecord;
     try {
-      record = decodeRecord(row['record'] as Uint8Array);
+      const stored = row['record'] as Uint8Array;
+      if (row['crc'] !== null && row['crc'] !== crc32(stored)) throw new Error('its checksum does not match');
+      record = decodeRecord(stored);
     } catch (error) {
       this.#setAside(item.sequence, key, attempts, `the stored record is damaged: ${errorText(error)}`);
       return undefined;

@@ -5,6 +5,7 @@
  * it, it expired, or the full policy gave it up; every change of messages changes the counters in the same transaction.
  */
 
+import { crc32 } from 'node:zlib';
 import type { Clock, Timer } from '../../../runtime/contracts/clock.ts';
 import type { Database } from '../../../runtime/contracts/database.ts';
 import type { Ids } from '../../../runtime/contracts/ids.ts';
@@ -162,6 +163,7 @@ export class SpoolQueue implements Spool {
     const sequence = nextSequence();
     const deadline = this.options.ttlMs > 0 ? elapsed() + this.options.ttlMs : null;
     const record = encodeRecord(message);
+    const acceptedAt = Math.floor(clock.now());
     for (const victim of victims) messages.depart(victim, 'full');
     this.#messages += 1;
     this.#bytes += bytes;
@@ -169,7 +171,7 @@ export class SpoolQueue implements Spool {
       steps: [
         {
           sql: SPOOL_SQL.insert,
-          params: [sequence, queueId, key, priority, bytes, id, Math.floor(clock.now()), deadline, record],
+          params: [sequence, queueId, key, priority, bytes, id, acceptedAt, deadline, record, crc32(record)],
         },
       ],
       delta: { accepted: 1, pending: 1, pendingBytes: bytes },

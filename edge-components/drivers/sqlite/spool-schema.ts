@@ -2,7 +2,7 @@
  * Tables of the spool in the node's database.
  *
  * `skerry_spool_queue` is the ledger: one row per queue with its counters, rewritten in the transaction of every
- * change, so that after any crash accepted = delivered + pending + dropped. It also carries how much time had elapsed
+ * change, so that after any crash accepted = delivered + pending + dropped. After damage `damaged` takes what is missing. It also carries how much time had elapsed
  * (`elapsed_ms`, see `elapsed-clock.ts`) and the highest sequence given out.
  *
  * `skerry_spool_message` holds what is pending. `sequence` grows over all queues of the node and is never reused;
@@ -34,6 +34,23 @@ export const SPOOL_MIGRATION: Migration = {
       `CREATE INDEX skerry_spool_parked ON skerry_spool_message (queue, sequence) WHERE parked = 1`,
       `CREATE INDEX skerry_spool_deadline ON skerry_spool_message (queue, deadline) WHERE deadline IS NOT NULL`,
     ],
+    [
+      // Messages that damage of the file took; part of `dropped`.
+      'ALTER TABLE skerry_spool_queue ADD COLUMN damaged INTEGER NOT NULL DEFAULT 0',
+      // CRC-32 of the record: SQLite's own checks do not look at content.
+      'ALTER TABLE skerry_spool_message ADD COLUMN crc INTEGER',
+    ],
+  ],
+  repair: [
+    `INSERT OR IGNORE INTO skerry_spool_queue (id, name) SELECT DISTINCT queue, 'salvaged-' || queue
+      FROM skerry_spool_message WHERE queue NOT IN (SELECT id FROM skerry_spool_queue)`,
+    `UPDATE skerry_spool_queue SET
+      pending = (SELECT count(*) FROM skerry_spool_message WHERE queue = skerry_spool_queue.id),
+      parked = (SELECT count(*) FROM skerry_spool_message WHERE queue = skerry_spool_queue.id AND parked = 1),
+      pendingBytes = (SELECT coalesce(sum(bytes), 0) FROM skerry_spool_message WHERE queue = skerry_spool_queue.id),
+      last_sequence = max(last_sequence, (SELECT coalesce(max(sequence), 0) FROM skerry_spool_message))`,
+    'UPDATE skerry_spool_queue SET damaged = max(0, accepted - delivered - expired - full - removed - pending)',
+    'UPDATE skerry_spool_queue SET accepted = delivered + expired + full + removed + damaged + pending',
   ],
 };
 
@@ -44,6 +61,7 @@ export interface SpoolCounters {
   expired: number;
   full: number;
   removed: number;
+  damaged: number;
   /** Parked ones included. */
   pending: number;
   parked: number;
@@ -56,6 +74,7 @@ export const COUNTER_NAMES = [
   'expired',
   'full',
   'removed',
+  'damaged',
   'pending',
   'parked',
   'pendingBytes',
@@ -70,7 +89,7 @@ export const SPOOL_SQL = {
   queues: 'SELECT * FROM skerry_spool_queue ORDER BY name',
   bases: 'SELECT max(last_sequence) AS sequence, max(elapsed_ms) AS elapsed FROM skerry_spool_queue',
   updateQueue: `UPDATE skerry_spool_queue SET ${COUNTER_NAMES.map((name) => `${name} = ?`).join(', ')}, last_sequence = ?, elapsed_ms = ?, last_error = ? WHERE id = ?`,
-  insert: `INSERT INTO ${MESSAGES} (sequence, queue, key, priority, bytes, id, accepted_at, deadline, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  insert: `INSERT INTO ${MESSAGES} (sequence, queue, key, priority, bytes, id, accepted_at, deadline, record, crc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   remove: `DELETE FROM ${MESSAGES} WHERE sequence = ?`,
   park: `UPDATE ${MESSAGES} SET parked = 1, attempts = ?, error = ? WHERE sequence = ?`,
   attempted: `UPDATE ${MESSAGES} SET attempts = ? WHERE sequence = ?`,

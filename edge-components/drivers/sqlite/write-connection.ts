@@ -10,12 +10,15 @@ import Database from 'better-sqlite3';
 import type { Migration, SqlStep, SqlValue } from '../../../runtime/contracts/database.ts';
 import { type FailureRecord, failureRecord } from './database-errors.ts';
 import { migrate } from './migrate.ts';
+import { copySchema } from './schema-copy.ts';
 import { StatementCache } from './statement-cache.ts';
 
 export interface WriteConnectionOptions {
   readonly path: string;
   readonly wal: boolean;
   readonly busyTimeoutMs: number;
+  /** The node's own file: nobody else's, so it may be replaced when it is damaged. */
+  readonly own?: boolean;
 }
 
 /** Result of one step: the number of changes, with rows where they were asked for. */
@@ -45,10 +48,12 @@ class Refused extends Error {
 
 /** A connection that applies groups of writes. */
 export class WriteConnection {
+  readonly #options: WriteConnectionOptions;
   readonly #connection: Database.Database;
   readonly #statements: StatementCache;
 
   constructor(options: WriteConnectionOptions) {
+    this.#options = options;
     this.#connection = new Database(options.path, { timeout: options.busyTimeoutMs });
     this.#statements = new StatementCache(this.#connection);
     try {
@@ -76,6 +81,18 @@ export class WriteConnection {
 
   migrate(migrations: readonly Migration[]): void {
     migrate(this.#connection, migrations);
+    if (this.#options.own === true) copySchema(this.#options.path, this.#connection);
+  }
+
+  /** The first fault of the whole file, in SQLite's words. */
+  integrity(): string | undefined {
+    const result = this.#connection.pragma('integrity_check(1)', { simple: true });
+    return result === 'ok' ? undefined : String(result);
+  }
+
+  /** Pages that the database has, those in the WAL included. */
+  pageCount(): number {
+    return Number(this.#connection.pragma('page_count', { simple: true }));
   }
 
   read(sql: string, params: readonly SqlValue[]): Readonly<Record<string, SqlValue>>[] {

@@ -29,7 +29,7 @@ export type WriterRequest =
 
 export interface WriterAnswer {
   readonly id: number;
-  /** Of a write; an empty list for the other requests. */
+  /** Of a write; for `open` one row with the report when the file had to be salvaged; an empty list otherwise. */
   readonly outcome: WriteOutcome;
 }
 

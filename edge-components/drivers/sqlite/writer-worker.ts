@@ -11,7 +11,8 @@ import {
   workerData,
 } from 'node:worker_threads';
 import { failureRecord } from './database-errors.ts';
-import { WriteConnection } from './write-connection.ts';
+import { openChecked } from './open-checked.ts';
+import type { WriteConnection } from './write-connection.ts';
 import { WRITER_ROLE, type WriterAnswer, type WriterMessage, type WriterRequest } from './writer-protocol.ts';
 
 /** Writes per commit, so that the first of a long line is not answered last. */
@@ -101,9 +102,12 @@ function serveOther(
 ): WriterAnswer {
   try {
     switch (request.kind) {
-      case 'open':
-        connections.set(request.database, new WriteConnection(request.options));
-        break;
+      case 'open': {
+        const { connection, report } = openChecked(request.options);
+        connections.set(request.database, connection);
+        if (report === undefined) break;
+        return { id: request.id, outcome: [{ changes: 0, rows: [{ report: JSON.stringify(report) }] }] };
+      }
       case 'migrate':
         connections.get(request.database)?.migrate(request.migrations);
         break;

@@ -106,7 +106,7 @@ t.test('a message is on disk when append resolves, and gone when the target conf
     delivered: 1,
     pending: 0,
     parked: 0,
-    dropped: { expired: 0, full: 0, removed: 0 },
+    dropped: { expired: 0, full: 0, removed: 0, damaged: 0 },
     pendingBytes: 0,
   });
   t.throws(() => spool.drain(async () => 'delivered'), /already being drained/);

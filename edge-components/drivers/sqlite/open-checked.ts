@@ -1,0 +1,108 @@
+/**
+ * Opens a database file for writing and makes sure that it is one. A damaged file is set aside and what can be read of
+ * it is salvaged; nobody has to come for that.
+ */
+
+import { existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { pageSizeOf, scanWal } from './damaged-wal.ts';
+import { failureRecord } from './database-errors.ts';
+import { readAt, withFile } from './read-file.ts';
+import { finishSalvage, type SalvageReport, salvage } from './salvage.ts';
+import { knownSchema } from './schema-copy.ts';
+import { WriteConnection, type WriteConnectionOptions } from './write-connection.ts';
+
+/** Files up to this size are checked whole at every start; of larger ones the check would delay it for long. */
+const CHECKED_BYTES = 32 * 1024 * 1024;
+const MAGIC = 'SQLite format 3\0';
+
+/** A note of a running node that the file turned out to be damaged: the next start checks it whole. */
+export function markSuspect(path: string): void {
+  try {
+    writeFileSync(`${path}.suspect`, '', { mode: 0o600 });
+  } catch {
+    // The disk is gone as well.
+  }
+}
+
+/** The connection, and a report when the file had to be salvaged. */
+export function openChecked(options: WriteConnectionOptions): {
+  readonly connection: WriteConnection;
+  readonly report?: SalvageReport;
+} {
+  const { path } = options;
+  finishSalvage(path);
+  const before = damageBefore(options);
+  if (before === undefined) {
+    let connection: WriteConnection | undefined;
+    try {
+      connection = new WriteConnection(options);
+      const fault = checked(connection, path);
+      if (fault === undefined) return { connection };
+      connection.close();
+      return salvaged(options, fault);
+    } catch (error) {
+      const { code, message } = failureRecord(error);
+      const damaged = code.startsWith('SQLITE_CORRUPT') || code.startsWith('SQLITE_NOTADB');
+      if (!damaged || !mayReplace(options)) throw error;
+      return salvaged(options, message);
+    }
+  }
+  return salvaged(options, before);
+}
+
+function salvaged(
+  options: WriteConnectionOptions,
+  reason: string,
+): { connection: WriteConnection; report: SalvageReport } {
+  const report = salvage(options.path, reason);
+  rmSync(`${options.path}.suspect`, { force: true });
+  return { connection: new WriteConnection(options), report };
+}
+
+/** Another program's file, named by mistake, is none of ours to replace. */
+function mayReplace({ path, own }: WriteConnectionOptions): boolean {
+  return own === true || beginsLikeDatabase(path);
+}
+
+function beginsLikeDatabase(path: string): boolean {
+  return withFile(path, (file) => readAt(file, 0, 16).toString('latin1') === MAGIC) ?? false;
+}
+
+/** Damage that SQLite would not notice, or that its own opening would make worse. */
+function damageBefore(options: WriteConnectionOptions): string | undefined {
+  const { path } = options;
+  const size = existsSync(path) ? statSync(path).size : 0;
+  if (size === 0) {
+    if (options.own !== true || knownSchema(path) === undefined) return undefined;
+    return 'the file is empty or gone';
+  }
+  if (!mayReplace(options)) return undefined;
+  if (!beginsLikeDatabase(path)) return 'the file does not begin like a database';
+  const lostFrames = scanWal(`${path}-wal`)?.damagedFrames ?? 0;
+  if (lostFrames > 0) return `${lostFrames} frames of the write-ahead log are damaged`;
+  return undefined;
+}
+
+/** What SQLite's own check finds; undefined when all is well. */
+function checked(connection: WriteConnection, path: string): string | undefined {
+  const suspect = existsSync(`${path}.suspect`);
+  if (!suspect && statSync(path).size > CHECKED_BYTES) return shortOf(path, connection);
+  const fault = connection.integrity();
+  if (fault === undefined && suspect) rmSync(`${path}.suspect`, { force: true });
+  return fault;
+}
+
+/** A file that is shorter than it should be: pages of it are neither there nor in the WAL. */
+function shortOf(path: string, connection: WriteConnection): string | undefined {
+  const pages = connection.pageCount();
+  const inWal = scanWal(`${path}-wal`);
+  const pageSize = pageSizeIn(path);
+  for (let page = Math.floor(statSync(path).size / pageSize) + 1; page <= pages; page += 1) {
+    if (inWal?.pages.has(page) !== true) return `the file ends before page ${page} of ${pages}`;
+  }
+  return undefined;
+}
+
+function pageSizeIn(path: string): number {
+  return withFile(path, (file) => pageSizeOf(readAt(file, 16, 2).readUInt16BE(0))) ?? 4096;
+}
