@@ -3,6 +3,7 @@
  * opened by their first user; a sidecar that needs none of them pays for none of them.
  */
 
+import { existsSync } from 'node:fs';
 import { homedir, hostname } from 'node:os';
 import { join } from 'node:path';
 import type { BrokerStatus, EmbeddedBroker } from './contracts/broker.ts';
@@ -12,7 +13,7 @@ import { errorText } from './contracts/error.ts';
 import type { Ids } from './contracts/ids.ts';
 import type { Metrics } from './contracts/metrics.ts';
 import type { Random } from './contracts/random.ts';
-import type { SpoolSource } from './contracts/spool.ts';
+import type { SpoolDesk, SpoolSource } from './contracts/spool.ts';
 import type { NodeOptions } from './flags.ts';
 import { pinoLogger, type RuntimeLogger } from './platform/pino-logger.ts';
 import { systemClock } from './platform/system-clock.ts';
@@ -148,6 +149,7 @@ export function createNode(setup: NodeSetup): Node {
     },
   };
 
+  const hasDatabase = (): boolean => pool.made !== undefined || existsSync(join(dataDir, SYSTEM_DATABASE));
   const spoolSource = once(async () => {
     const { createSpoolSource } = await import('../edge-components/drivers/sqlite/spool-source.ts');
     return createSpoolSource({
@@ -161,7 +163,9 @@ export function createNode(setup: NodeSetup): Node {
   });
   const spools: SpoolSource = {
     open: async (request) => (await spoolSource.get()).open(request),
-    list: async () => (await spoolSource.made?.list()) ?? [],
+    // Also when no component opened a queue: what an earlier configuration left is there to see.
+    list: async () => (hasDatabase() ? (await spoolSource.get()).list() : []),
+    desk: lazyDesk(async () => (hasDatabase() ? (await spoolSource.get()).desk : undefined)),
   };
 
   const key = once(async () => {
@@ -221,6 +225,17 @@ export function createNode(setup: NodeSetup): Node {
       await databases.close();
       log.flush();
     },
+  };
+}
+
+/** The desk of a source that is made when somebody asks; without one there are no messages. */
+function lazyDesk(get: () => Promise<SpoolDesk | undefined>): SpoolDesk {
+  return {
+    list: async (query) => (await (await get())?.list(query)) ?? [],
+    find: async (id) => (await get())?.find(id),
+    content: async (id) => (await get())?.content(id),
+    retry: async (which) => (await (await get())?.retry(which)) ?? 0,
+    drop: async (id) => (await (await get())?.drop(id)) ?? 'absent',
   };
 }
 

@@ -171,7 +171,11 @@ export function buildBlocks(parts: BlockParts): BuiltBlocks {
       },
     }),
     health: parts.health,
-    node: { shutdown: parts.shutdown, spools: () => node.spools.list() },
+    node: {
+      shutdown: parts.shutdown,
+      spools: () => node.spools.list(),
+      ...(node.spools.desk === undefined ? {} : { spoolDesk: node.spools.desk }),
+    },
   };
   return { blocks, subscriptions, inputs, configuration, outbox };
 }

@@ -16,6 +16,8 @@ Usage:
       One node with one sidecar; starts COMMAND beside it and ends with it.
   skerry up -f FILE [--validate]
       One node with a sidecar per app of a Dapr multi-app run file (dapr.yaml).
+  skerry spool ls|show ID|retry ID|drop ID|export [flags]
+      Messages that wait on a running node: the ledger, one message, another turn for a parked one.
   skerry version
   skerry help
 
@@ -41,6 +43,11 @@ export async function runSkerry(args: readonly string[], setup: ProgramSetup): P
         if (rest.includes('--help')) print(USAGE);
         else await upCommand(rest, setup);
         return;
+      case 'spool': {
+        const { spoolCommand } = await import('./spool.ts');
+        process.exitCode = await spoolCommand(rest, setup.env);
+        return;
+      }
       case 'version':
       case '--version':
         print(`skerry ${skerryVersion} (Dapr API ${daprVersion})`);
@@ -52,7 +59,7 @@ export async function runSkerry(args: readonly string[], setup: ProgramSetup): P
         print(USAGE + flagHelp());
         return;
       default:
-        throw new FlagError(`unknown command: ${command} (expected run, up, version or help)`);
+        throw new FlagError(`unknown command: ${command} (expected run, up, spool, version or help)`);
     }
   } catch (error) {
     if (!(error instanceof FlagError)) throw error;

@@ -10,7 +10,7 @@ import type { CallContext } from './call-context.ts';
 import type { CloudEvent } from './cloud-event.ts';
 import type { ConfigurationItems } from './configuration-store.ts';
 import type { ConversationMessage, ConversationResult } from './conversation.ts';
-import type { SpoolCounts } from './spool.ts';
+import type { SpoolCounts, SpoolDesk } from './spool.ts';
 import type { StateOptions, StateValue } from './state-store.ts';
 
 export type StringMap = Readonly<Record<string, string>>;
@@ -354,6 +354,7 @@ export interface NodeBlock {
   /** Answers first, then stops the process: gracefully, or with exit code 1 after about 100 ms when `force`. */
   shutdown(force: boolean): void;
   spools(): Promise<readonly { readonly name: string; readonly counts: SpoolCounts }[]>;
+  readonly spoolDesk?: SpoolDesk;
 }
 
 export interface Blocks {

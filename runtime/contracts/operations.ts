@@ -232,6 +232,16 @@ export const OPERATIONS = {
 
   /** Ours: where every queued message is (accepted = delivered + pending + dropped). */
   spoolStatus: { http: [at('spool/v1', ['GET'], '/v1.0/skerry/spool')], grpc: [] },
+  spoolMessages: { http: [at('spool/v1', ['GET'], '/v1.0/skerry/spool/messages')], grpc: [] },
+  spoolFind: { http: [at('spool/v1', ['GET'], '/v1.0/skerry/spool/messages/:id')], grpc: [] },
+  spoolRetry: {
+    http: [
+      at('spool/v1', ['POST'], '/v1.0/skerry/spool/messages/:id/retry'),
+      at('spool/v1', ['POST'], '/v1.0/skerry/spool/retry'),
+    ],
+    grpc: [],
+  },
+  spoolDrop: { http: [at('spool/v1', ['DELETE'], '/v1.0/skerry/spool/messages/:id')], grpc: [] },
 } as const satisfies Record<string, Operation>;
 
 export type OperationKey = keyof typeof OPERATIONS;

@@ -69,7 +69,51 @@ export interface Spool {
   close(): Promise<void>;
 }
 
+/** Where a message is and why. */
+export interface SpoolEntry {
+  readonly id: string;
+  readonly queue: string;
+  readonly state: SpoolState;
+  /** Why it was dropped. */
+  readonly reason?: string;
+  /** Wall clock of the delivery or drop. */
+  readonly endedAt?: number;
+  /** Of messages that are still there. */
+  readonly key?: string;
+  readonly priority?: number;
+  readonly bytes?: number;
+  readonly acceptedAt?: number;
+  readonly attempts?: number;
+  /** What the last attempt of a parked message said. */
+  readonly error?: string;
+}
+
+/** Messages one by one, for people. */
+export interface SpoolDesk {
+  /** Messages that are there, oldest first; `after` is the id of the last one seen. */
+  list(query: {
+    readonly queue?: string;
+    readonly state?: 'pending' | 'parked';
+    readonly after?: string;
+    readonly limit: number;
+  }): Promise<readonly SpoolEntry[]>;
+  /** Also finds messages that left, as far back as is remembered. */
+  find(id: string): Promise<SpoolEntry | undefined>;
+  /** Headers and payload of a message that is there. */
+  content(
+    id: string,
+  ): Promise<
+    { readonly headers: Readonly<Record<string, string>>; readonly payload: Uint8Array } | undefined
+  >;
+  /** Gives parked messages another turn: one, or all of a queue. The number released. */
+  retry(which: { readonly id: string } | { readonly queue: string }): Promise<number>;
+  /** Drops a message that is there; `busy` while it is being delivered. */
+  drop(id: string): Promise<'dropped' | 'busy' | 'absent'>;
+}
+
 export interface SpoolSource {
+  /** Present when messages can be looked at and acted on one by one. */
+  readonly desk?: SpoolDesk;
   /** Opens (or re-opens after a restart) the queue of this name. */
   open(options: SpoolOptions): Promise<Spool>;
   /** Every queue known to the node's file, opened or not, with its counts. */

@@ -7,6 +7,7 @@ import type { Clock, Timer } from '../../../runtime/contracts/clock.ts';
 import type { Database, SqlStep } from '../../../runtime/contracts/database.ts';
 import { errorText } from '../../../runtime/contracts/error.ts';
 import type { Logger } from '../../../runtime/contracts/logger.ts';
+import type { GoneMessage, SpoolGone } from './spool-gone.ts';
 import { COUNTER_NAMES, SPOOL_SQL, type SpoolCounters } from './spool-schema.ts';
 
 /** One change. */
@@ -15,6 +16,8 @@ export interface LedgerEntry {
   readonly delta: Partial<SpoolCounters>;
   readonly bytes: number;
   readonly lastError?: string;
+  /** A message leaves for good with this change. */
+  readonly gone?: GoneMessage;
   /** The change is on disk. */
   readonly done: () => void;
   /** The write failed and the change is given up; without it the change is tried again until it is on disk. */
@@ -31,6 +34,7 @@ export interface LedgerOptions {
   readonly log: Logger;
   readonly lastSequence: () => number;
   readonly elapsed: () => number;
+  readonly gone: SpoolGone;
   /** After each commit, with the sum of its changes. */
   readonly committed: (delta: SpoolCounters) => void;
 }
@@ -91,6 +95,11 @@ export class SpoolLedger {
     this.add({ steps: [], delta: {}, bytes: 0, done: () => undefined });
   }
 
+  /** Resolves when everything added so far is on disk. */
+  settled(): Promise<void> {
+    return new Promise((resolve) => this.add({ steps: [], delta: {}, bytes: 0, done: resolve }));
+  }
+
   /** Writes what waits, once more, and stops trying. */
   async close(): Promise<void> {
     this.#retry?.cancel();
@@ -139,14 +148,17 @@ export class SpoolLedger {
     const delta = noCounters();
     let lastError = this.#lastError;
     const steps: SqlStep[] = [];
+    const gone: GoneMessage[] = [];
     for (const entry of entries) {
       for (const step of entry.steps) steps.push(step);
+      if (entry.gone !== undefined) gone.push(entry.gone);
       for (const name of COUNTER_NAMES) delta[name] += entry.delta[name] ?? 0;
       lastError = entry.lastError ?? lastError;
     }
     const next = noCounters();
     for (const name of COUNTER_NAMES) next[name] = this.#counters[name] + delta[name];
     const now = elapsed();
+    steps.push(...this.#options.gone.steps(queueId, gone, Math.floor(this.#options.clock.now())));
     const values = COUNTER_NAMES.map((name) => next[name]);
     const params = [...values, lastSequence(), now, lastError ?? null, queueId];
     await database.write([...steps, { sql: SPOOL_SQL.updateQueue, params, atLeast: 1 }]);

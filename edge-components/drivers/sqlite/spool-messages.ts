@@ -16,6 +16,7 @@ import { SpoolWindow, type WindowEntry } from './spool-window.ts';
 export type Departure = 'delivered' | 'expired' | 'full' | 'removed';
 
 export interface Removable {
+  readonly id: string;
   readonly sequence: number;
   readonly bytes: number;
   readonly parked: boolean;
@@ -126,7 +127,7 @@ export class SpoolMessages {
 
   /** Takes a message out for good; `key` when it is the head of its key. */
   depart(item: Removable, departure: Departure, key?: string): void {
-    const { sequence, bytes, parked } = item;
+    const { id, sequence, bytes, parked } = item;
     if (key === undefined) this.#leaving.add(sequence);
     else this.#pass(key, sequence);
     this.window.remove(sequence);
@@ -135,8 +136,31 @@ export class SpoolMessages {
       steps: [{ sql: SPOOL_SQL.remove, params: [sequence] }],
       delta: { [departure]: 1, pending: -1, pendingBytes: -bytes, parked: parked ? -1 : 0 },
       bytes: 0,
+      gone: { id, why: departure },
       done: () => this.#forget(sequence, key),
     });
+  }
+
+  /** A parked message takes its place in its key again. */
+  unpark(row: Row, done: () => void): void {
+    const sequence = Number(row['sequence']);
+    const key = String(row['key']);
+    this.#ledger.add({
+      steps: [{ sql: SPOOL_SQL.release, params: [sequence] }],
+      delta: { parked: -1 },
+      bytes: 0,
+      done: () => {
+        // Reading of its key may have to go back to it.
+        this.#passed.delete(key);
+        this.window.invalidate();
+        done();
+      },
+    });
+  }
+
+  /** Whether a message is being delivered or about to leave. */
+  isTaken(sequence: number): boolean {
+    return this.#isTaken(sequence);
   }
 
   /** Messages to give up for a new one, oldest of the lowest lane first; `undefined` when there are not enough. */
@@ -262,8 +286,9 @@ export class SpoolMessages {
   }
 }
 
-function removable(row: Row): Removable {
+export function removable(row: Row): Removable {
   return {
+    id: String(row['id']),
     sequence: Number(row['sequence']),
     bytes: Number(row['bytes']),
     parked: Number(row['parked']) === 1,

@@ -7,7 +7,7 @@
 
 import { crc32 } from 'node:zlib';
 import type { Clock, Timer } from '../../../runtime/contracts/clock.ts';
-import type { Database } from '../../../runtime/contracts/database.ts';
+import type { Database, SqlValue } from '../../../runtime/contracts/database.ts';
 import type { Ids } from '../../../runtime/contracts/ids.ts';
 import {
   type Spool,
@@ -20,7 +20,7 @@ import { encodeRecord } from '../cbor/record.ts';
 import { spoolCounts } from './spool-counts.ts';
 import type { Deliver, SpoolDrain } from './spool-drain.ts';
 import type { SpoolLedger } from './spool-ledger.ts';
-import type { Removable, SpoolMessages } from './spool-messages.ts';
+import { type Removable, removable, type SpoolMessages } from './spool-messages.ts';
 import { SPOOL_SQL } from './spool-schema.ts';
 
 export interface SpoolQueueParts {
@@ -90,6 +90,27 @@ export class SpoolQueue implements Spool {
 
   wake(): void {
     this.#parts.drain.wake();
+  }
+
+  /** Gives a parked message another turn; resolves when that is on disk. */
+  release(row: Readonly<Record<string, SqlValue>>): Promise<void> {
+    const { messages, drain } = this.#parts;
+    return new Promise((resolve) => {
+      messages.unpark(row, () => {
+        resolve();
+        drain.pump();
+      });
+    });
+  }
+
+  /** Drops a message on request; false while it is being delivered. */
+  async remove(row: Readonly<Record<string, SqlValue>>): Promise<boolean> {
+    const { messages, ledger } = this.#parts;
+    const item = removable(row);
+    if (messages.isTaken(item.sequence)) return false;
+    messages.depart(item, 'removed');
+    await ledger.settled();
+    return true;
   }
 
   counts(): SpoolCounts {
@@ -197,6 +218,7 @@ export class SpoolQueue implements Spool {
       steps: [],
       delta: { accepted: 1, full: 1 },
       bytes: 0,
+      gone: { id, why: 'full' },
       done: () => resolve(id),
       failed: reject,
     });

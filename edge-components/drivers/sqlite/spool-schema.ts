@@ -39,6 +39,10 @@ export const SPOOL_MIGRATION: Migration = {
       'ALTER TABLE skerry_spool_queue ADD COLUMN damaged INTEGER NOT NULL DEFAULT 0',
       // CRC-32 of the record: SQLite's own checks do not look at content.
       'ALTER TABLE skerry_spool_message ADD COLUMN crc INTEGER',
+      // Ids of messages that left, many to a row: 16 bytes each, so that anyone can ask for a while.
+      `CREATE TABLE skerry_spool_gone (
+        batch INTEGER PRIMARY KEY, queue INTEGER NOT NULL, why TEXT NOT NULL, ended_at INTEGER NOT NULL,
+        ids BLOB NOT NULL) STRICT`,
     ],
   ],
   repair: [
@@ -95,9 +99,16 @@ export const SPOOL_SQL = {
   attempted: `UPDATE ${MESSAGES} SET attempts = ? WHERE sequence = ?`,
   window: `SELECT sequence, key, priority ${PENDING} ORDER BY priority DESC, sequence LIMIT ?`,
   head: `SELECT * ${PENDING} AND key = ? AND sequence > ? ORDER BY sequence LIMIT 1`,
-  oldestOfLane: `SELECT sequence, bytes, parked ${PENDING} AND priority = ? ORDER BY sequence LIMIT ?`,
-  oldestParked: `SELECT sequence, bytes, parked FROM ${MESSAGES} WHERE queue = ? AND parked = 1 ORDER BY sequence LIMIT ?`,
-  overdue: `SELECT sequence, bytes, parked FROM ${MESSAGES} WHERE queue = ? AND deadline <= ? ORDER BY deadline LIMIT ?`,
+  oldestOfLane: `SELECT sequence, bytes, parked, id ${PENDING} AND priority = ? ORDER BY sequence LIMIT ?`,
+  oldestParked: `SELECT sequence, bytes, parked, id FROM ${MESSAGES} WHERE queue = ? AND parked = 1 ORDER BY sequence LIMIT ?`,
+  overdue: `SELECT sequence, bytes, parked, id FROM ${MESSAGES} WHERE queue = ? AND deadline <= ? ORDER BY deadline LIMIT ?`,
   nextDeadline: `SELECT min(deadline) AS deadline FROM ${MESSAGES} WHERE queue = ? AND deadline IS NOT NULL`,
+  gone: 'INSERT INTO skerry_spool_gone (batch, queue, why, ended_at, ids) VALUES (?, ?, ?, ?, ?)',
+  forgetGone: 'DELETE FROM skerry_spool_gone WHERE batch <= ?',
+  goneBatches: 'SELECT batch, length(ids) / 16 AS count FROM skerry_spool_gone ORDER BY batch',
+  bySequence: `SELECT * FROM ${MESSAGES} WHERE sequence = ?`,
+  from: `SELECT sequence, id FROM ${MESSAGES} WHERE sequence >= ? ORDER BY sequence LIMIT ?`,
+  ends: `SELECT (SELECT min(sequence) FROM ${MESSAGES}) AS first, (SELECT max(sequence) FROM ${MESSAGES}) AS last`,
+  release: `UPDATE ${MESSAGES} SET parked = 0, attempts = 0, error = NULL WHERE sequence = ?`,
   acceptedAt: `SELECT accepted_at FROM ${MESSAGES} WHERE sequence = ?`,
 };

@@ -9,10 +9,12 @@ import type { Ids } from '../../../runtime/contracts/ids.ts';
 import type { Logger } from '../../../runtime/contracts/logger.ts';
 import type { Metrics } from '../../../runtime/contracts/metrics.ts';
 import type { Random } from '../../../runtime/contracts/random.ts';
-import type { Spool, SpoolOptions, SpoolSource } from '../../../runtime/contracts/spool.ts';
+import type { SpoolOptions, SpoolSource } from '../../../runtime/contracts/spool.ts';
 import { elapsedClock } from './elapsed-clock.ts';
 import { spoolCounts } from './spool-counts.ts';
+import { createSpoolDesk } from './spool-desk.ts';
 import { SpoolDrain } from './spool-drain.ts';
+import { SpoolGone } from './spool-gone.ts';
 import { noCounters, SpoolLedger } from './spool-ledger.ts';
 import { SpoolMessages } from './spool-messages.ts';
 import { SpoolQueue } from './spool-queue.ts';
@@ -31,10 +33,19 @@ export interface SpoolSourceOptions {
 
 type Row = Readonly<Record<string, SqlValue>>;
 
+/** For acting on single messages of a queue that nobody has opened. */
+const WITHOUT_BOUNDS: Omit<SpoolOptions, 'name'> = {
+  maxMessages: Number.MAX_SAFE_INTEGER,
+  maxBytes: Number.MAX_SAFE_INTEGER,
+  whenFull: 'reject',
+  ttlMs: 0,
+};
+
 /** What all queues of the node share. */
 interface Shared {
   readonly database: Database;
   readonly elapsed: () => number;
+  readonly gone: SpoolGone;
   sequence: number;
 }
 
@@ -58,22 +69,39 @@ export function createSpoolSource(options: SpoolSourceOptions): OpenSpoolSource 
     return shared;
   };
 
-  return {
-    async open(request: SpoolOptions): Promise<Spool> {
-      if (queues.has(request.name)) throw new Error(`queue '${request.name}' is already open`);
-      queues.set(request.name, undefined);
-      try {
-        const at = await share();
-        const queue = buildQueue(options, at, request, await queueRow(at, request.name), () => {
-          queues.delete(request.name);
-        });
-        queues.set(request.name, queue);
-        return queue;
-      } catch (error) {
+  const open = async (request: SpoolOptions): Promise<SpoolQueue> => {
+    if (queues.has(request.name)) throw new Error(`queue '${request.name}' is already open`);
+    queues.set(request.name, undefined);
+    try {
+      const at = await share();
+      const queue = buildQueue(options, at, request, await queueRow(at, request.name), () => {
         queues.delete(request.name);
-        throw error;
+      });
+      queues.set(request.name, queue);
+      return queue;
+    } catch (error) {
+      queues.delete(request.name);
+      throw error;
+    }
+  };
+
+  const desk = createSpoolDesk({
+    database: async () => (await share()).database,
+    async withQueue(name, use) {
+      const held = queues.get(name);
+      if (held !== undefined) return use(held);
+      const queue = await open({ ...WITHOUT_BOUNDS, name });
+      try {
+        return await use(queue);
+      } finally {
+        await queue.close();
       }
     },
+  });
+
+  return {
+    desk,
+    open,
     async list() {
       const { database } = await share();
       return database.read(SPOOL_SQL.queues).map((row) => {
@@ -98,6 +126,7 @@ async function openShared({ databases, clock }: SpoolSourceOptions): Promise<Sha
   return {
     database,
     elapsed: elapsedClock(clock, Number(bases?.['elapsed'] ?? 0)),
+    gone: new SpoolGone(database),
     sequence: Number(bases?.['sequence'] ?? 0),
   };
 }
@@ -130,6 +159,7 @@ function buildQueue(
     log,
     lastSequence: () => shared.sequence,
     elapsed,
+    gone: shared.gone,
     committed: (delta) => {
       report(metrics, log, options.name, delta, ledger.counters);
       // Departures that waited for this commit may have held up the next deliveries.

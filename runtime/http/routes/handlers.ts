@@ -14,6 +14,7 @@ import { metadataHandlers } from './metadata.ts';
 import { nodeHandlers } from './node.ts';
 import { publishHandlers } from './publish.ts';
 import { secretHandlers } from './secrets.ts';
+import { spoolHandlers } from './spool.ts';
 import { stateHandlers } from './state.ts';
 import { workflowHandlers } from './workflow.ts';
 
@@ -38,5 +39,6 @@ export function createHandlers(blocks: Blocks, options: HandlerOptions): HttpHan
     ...conversationHandlers(blocks.conversation),
     ...metadataHandlers(blocks.metadata),
     ...nodeHandlers(blocks.health, blocks.node),
+    ...spoolHandlers(blocks.node),
   };
 }

@@ -1,11 +1,11 @@
-/** Health, shutdown (Dapr HTTP reference, section 20) and where queued messages are. */
+/** Health, shutdown (Dapr HTTP reference, section 20). */
 
 import type { HealthBlock, NodeBlock } from '../../contracts/blocks.ts';
 import { isTruthy } from '../../contracts/metadata.ts';
-import { jsonReply, NO_CONTENT } from '../respond.ts';
+import { NO_CONTENT } from '../respond.ts';
 import type { HttpHandlers } from '../router.ts';
 
-type NodeHandlers = Pick<HttpHandlers, 'health' | 'healthOutbound' | 'shutdown' | 'spoolStatus'>;
+type NodeHandlers = Pick<HttpHandlers, 'health' | 'healthOutbound' | 'shutdown'>;
 
 export function nodeHandlers(health: HealthBlock, node: NodeBlock): NodeHandlers {
   return {
@@ -20,10 +20,6 @@ export function nodeHandlers(health: HealthBlock, node: NodeBlock): NodeHandlers
     shutdown: (request) => {
       const force = isTruthy(request.header('dapr-force-shutdown'));
       return { ...NO_CONTENT, afterSent: () => node.shutdown(force) };
-    },
-    spoolStatus: async () => {
-      const queues = (await node.spools()).map(({ name, counts }) => ({ name, ...counts }));
-      return jsonReply(200, `${JSON.stringify({ queues })}\n`);
     },
   };
 }

@@ -7,7 +7,7 @@ const module = new URL('../../../../edge-components/drivers/sqlite/folder-lock.t
 
 t.test('a second process is refused until the first ends, however it ends', async (t) => {
   const folder = t.testdir();
-  const script = `import { lockFolder } from '${module}'; lockFolder(${JSON.stringify(folder)}); console.log('held'); setInterval(() => {}, 1000);`;
+  const script = `import { lockFolder } from '${module}'; globalThis.held = lockFolder(${JSON.stringify(folder)}); console.log('held'); setInterval(() => {}, 1000);`;
   const holder = spawn(process.execPath, ['--input-type=module', '-e', script], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
