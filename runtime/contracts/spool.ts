@@ -16,6 +16,8 @@ export interface SpoolOptions {
   readonly whenFull: FullPolicy;
   /** Elapsed (not wall clock) time a message may wait; 0 = for ever. */
   readonly ttlMs: number;
+  /** Keys with an attempt under way at the same time (default 16). */
+  readonly parallelKeys?: number;
 }
 
 export interface SpoolMessage {

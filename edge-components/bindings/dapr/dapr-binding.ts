@@ -10,7 +10,7 @@ import type { Binding, BindingRequest, BindingResponse } from '../../../runtime/
 import type { ComponentDeps } from '../../../runtime/contracts/component.ts';
 import type { SpoolMessage, StoredMessage } from '../../../runtime/contracts/spool.ts';
 import { createFarSidecar, type FarCall } from '../../drivers/dapr-api/far-sidecar.ts';
-import { createForwarder } from '../../drivers/dapr-api/forwarder.ts';
+import { type BulkRoute, createForwarder } from '../../drivers/dapr-api/forwarder.ts';
 import type { DaprBindingMetadata } from './metadata.ts';
 
 /** Request metadata that is for this side only. */
@@ -36,7 +36,11 @@ export function createDaprBinding(metadata: DaprBindingMetadata, deps: Component
       body: isBinding ? bindingBody(operation, message.payload, itemMetadata) : message.payload,
     };
   };
-  const forwarder = createForwarder(far, metadata, deps, request);
+  const bulk: BulkRoute = {
+    target: path.slice('publish/'.length),
+    metadata: ({ headers }) => publishMetadata(requestMetadata(headers)),
+  };
+  const forwarder = createForwarder(far, metadata, deps, request, isPublish ? bulk : undefined);
 
   return {
     operations: metadata.operations,
@@ -103,7 +107,10 @@ function jsonText(data: Uint8Array): Uint8Array {
 /** The message id becomes the CloudEvent id unless the caller gave one; the rest of the metadata goes along. */
 function publishQuery(id: string, metadata: Readonly<Record<string, string>>): URLSearchParams {
   const query = new URLSearchParams({ 'metadata.cloudevent.id': id });
-  for (const [name, value] of Object.entries(metadata))
-    if (!OWN_METADATA.has(name)) query.set(`metadata.${name}`, value);
+  for (const [name, value] of Object.entries(publishMetadata(metadata))) query.set(`metadata.${name}`, value);
   return query;
+}
+
+function publishMetadata(metadata: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(metadata).filter(([name]) => !OWN_METADATA.has(name)));
 }

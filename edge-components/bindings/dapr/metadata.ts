@@ -5,11 +5,17 @@ import { duration, metadataSchema, splitCommaList, text } from '../../../runtime
 import { connectionItems } from '../../drivers/dapr-api/connection-items.ts';
 import { queueItems } from '../../drivers/dapr-api/queue-items.ts';
 
+/** Far APIs that a message can be delivered to. */
+const TARGET = /^\/?(?:publish\/[^/]+\/.+|bindings\/[^/]+|invoke\/[^/]+\/method\/.+)$/;
+
 export const daprBindingMetadata = metadataSchema(
   {
     ...connectionItems,
     ...queueItems,
-    path: text(''),
+    path: text('').refine((path) => path === '' || TARGET.test(path), {
+      error: ({ input }) =>
+        `expected publish/<pubsub>/<topic>, bindings/<name> or invoke/<app>/method/<name>, got '${input}'`,
+    }),
     operations: z
       .string()
       .optional()

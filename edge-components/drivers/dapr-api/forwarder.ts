@@ -12,6 +12,7 @@ import type {
   StoredMessage,
 } from '../../../runtime/contracts/spool.ts';
 import type { HttpAnswer } from '../http/request.ts';
+import { BulkSender } from './bulk-sender.ts';
 import { type FarCall, type FarSidecar, LinkDownError } from './far-sidecar.ts';
 import { createLinkProbe } from './link-probe.ts';
 import type { QueueItems } from './queue-items.ts';
@@ -24,7 +25,17 @@ export interface Forwarder {
   close(): Promise<void>;
 }
 
+/** Messages may go many at a time, through the bulk publish API. */
+export interface BulkRoute {
+  /** `<pubsub>/<topic>` over there. */
+  readonly target: string;
+  /** Request metadata of an entry. */
+  readonly metadata: (message: StoredMessage) => Readonly<Record<string, string>>;
+}
+
 const PROBE_LIMIT_MS = 3000;
+const MAX_BATCH = 100;
+const MAX_BATCH_BYTES = 1024 * 1024;
 /** Answers that say this message can never be taken, whatever the link does. */
 const POISON_STATUSES = new Set([400, 413, 415, 422]);
 /** A far sidecar that lacks the component says 400 too: that is no fault of the message, and may be mended. */
@@ -35,6 +46,7 @@ export function createForwarder(
   items: QueueItems,
   deps: Pick<ComponentDeps, 'appId' | 'componentName' | 'spools' | 'clock' | 'log'>,
   request: (message: StoredMessage) => Omit<FarCall, 'signal'>,
+  route?: BulkRoute,
 ): Forwarder {
   let spool: Spool | undefined;
   const link = createLinkProbe({
@@ -50,7 +62,7 @@ export function createForwarder(
     },
   });
 
-  const deliver = async (message: StoredMessage, signal: AbortSignal): Promise<DeliveryOutcome> => {
+  const single = async (message: StoredMessage, signal: AbortSignal): Promise<DeliveryOutcome> => {
     try {
       return outcomeOf(await far.ask({ ...request(message), signal }));
     } catch (error) {
@@ -58,6 +70,26 @@ export function createForwarder(
       return { retry: errorText(error) };
     }
   };
+
+  const bulk =
+    route === undefined
+      ? undefined
+      : new BulkSender({
+          maxMessages: MAX_BATCH,
+          maxBytes: MAX_BATCH_BYTES,
+          metadata: route.metadata,
+          single,
+          send: async (body, signal) => {
+            try {
+              // The form of the path that every daprd with bulk publish knows.
+              const path = `v1.0-alpha1/publish/bulk/${route.target}`;
+              return await far.ask({ method: 'POST', path, body, signal });
+            } catch (error) {
+              if (error instanceof LinkDownError) link.lost();
+              throw error;
+            }
+          },
+        });
 
   return {
     open: async () => {
@@ -67,8 +99,10 @@ export function createForwarder(
         maxBytes: items.queueMaxBytes,
         whenFull: items.queueWhenFull,
         ttlMs: items.queueTTL,
+        // One batch under way, one that gathers.
+        ...(bulk === undefined ? {} : { parallelKeys: 2 * MAX_BATCH }),
       });
-      spool.drain(deliver);
+      spool.drain(bulk === undefined ? single : (message, signal) => bulk.deliver(message, signal));
     },
     append: async (message) => {
       if (spool === undefined) throw new Error(`component ${deps.componentName} is closed`);

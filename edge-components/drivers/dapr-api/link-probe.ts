@@ -19,7 +19,7 @@ export interface LinkProbeOptions {
   readonly back: () => void;
 }
 
-export const PROBE_INTERVAL_MS = 2000;
+export const PROBE_INTERVAL_MS = 1000;
 
 export function createLinkProbe(options: LinkProbeOptions): LinkProbe {
   const closing = new AbortController();

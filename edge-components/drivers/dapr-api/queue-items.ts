@@ -4,9 +4,14 @@ import { z } from 'zod';
 import { duration, integer, quantity } from '../../../runtime/contracts/metadata.ts';
 import type { FullPolicy } from '../../../runtime/contracts/spool.ts';
 
+/** Headers and a small payload. */
+const LEAST_QUEUE_BYTES = 4096;
+
 export const queueItems = {
   queueMaxMessages: integer(100_000, 1),
-  queueMaxBytes: quantity(256 * 1024 * 1024),
+  queueMaxBytes: quantity(256 * 1024 * 1024).refine((bytes) => bytes >= LEAST_QUEUE_BYTES, {
+    error: ({ input }) => `a queue of ${input} bytes holds no message: expected at least ${LEAST_QUEUE_BYTES}`,
+  }),
   queueWhenFull: z
     .enum(['block', 'reject', 'drop-oldest', 'drop-newest'], {
       error: 'expected block, reject, drop-oldest or drop-newest',

@@ -33,6 +33,10 @@ type Row = Readonly<Record<string, SqlValue>>;
 const MAX_UNCOMMITTED = 1024;
 /** Rows looked at per pick, so that a run of expired messages does not hold up the event loop. */
 const MAX_LOOKS = 64;
+/** Live messages remembered as such; more of them wait their turn in the backlog. */
+const MAX_LIVE = 1024;
+/** Every so many picks go to the backlog, however much that is new comes in. */
+const BACKLOG_SHARE = 4;
 const LANES = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
 const VICTIMS_PER_READ = 64;
 /** Uncommitted departures beyond which a new arrival waits instead of pushing out more. */
@@ -52,6 +56,10 @@ export class SpoolMessages {
   /** Attempts not yet on disk. */
   readonly #attempts = new Map<number, number>();
   readonly #inFlight = new Map<string, number>();
+  readonly #flying = new Set<number>();
+  /** Arrived while a long backlog waits: they go first, but for the share of the backlog. */
+  #live: WindowEntry[] = [];
+  #picks = 0;
   /** Called when a message leaves, before the commit. */
   readonly #left: (bytes: number) => void;
 
@@ -77,12 +85,15 @@ export class SpoolMessages {
   added(entry: WindowEntry): void {
     if (this.#isTaken(entry.sequence)) return;
     this.window.add(entry);
+    if (this.window.isFront && this.#live.length < MAX_LIVE) this.#live.push(entry);
   }
 
   /** The next message whose key is free, now in flight; `later` when looking on would take too long. */
   take(): Candidate | 'later' | undefined {
     if (this.#leaving.size >= MAX_UNCOMMITTED) return undefined;
     let looks = MAX_LOOKS;
+    const live = this.#takeLive();
+    if (live !== undefined) return live;
     for (;;) {
       if (this.window.exhausted) this.#load();
       const entry = this.window.first(this.#inFlight);
@@ -90,17 +101,44 @@ export class SpoolMessages {
       const head = this.#head(entry.key, looks);
       looks = head.looks;
       if (head.candidate !== undefined) {
-        this.window.remove(head.candidate.sequence);
-        this.#inFlight.set(entry.key, head.candidate.sequence);
-        return head.candidate;
+        return this.#launch(head.candidate);
       }
       if (looks <= 0) return 'later';
       this.window.removeKey(entry.key);
     }
   }
 
+  #launch(candidate: Candidate): Candidate {
+    this.window.remove(candidate.sequence);
+    this.#inFlight.set(candidate.message.key, candidate.sequence);
+    this.#flying.add(candidate.sequence);
+    return candidate;
+  }
+
+  /**
+   * A message that came while the backlog is being worked off, unless it is the backlog's turn. One whose key has a
+   * backlog of its own is no live message: order goes before.
+   */
+  #takeLive(): Candidate | undefined {
+    if (this.#live.length === 0) return undefined;
+    this.#picks += 1;
+    if (this.#picks % BACKLOG_SHARE === 0) return undefined;
+    const lane = this.window.first(this.#inFlight)?.priority ?? 0;
+    for (let at = 0; at < this.#live.length && at < MAX_LOOKS; at += 1) {
+      const entry = this.#live[at] as WindowEntry;
+      if (this.#inFlight.has(entry.key) || entry.priority < lane) continue;
+      this.#live.splice(at, 1);
+      at -= 1;
+      if (this.#isTaken(entry.sequence)) continue;
+      const { candidate } = this.#head(entry.key, 1);
+      if (candidate?.sequence === entry.sequence) return this.#launch(candidate);
+    }
+    return undefined;
+  }
+
   /** The attempt is over; the key is free again. */
   release(candidate: Candidate): void {
+    this.#flying.delete(candidate.sequence);
     this.#inFlight.delete(candidate.message.key);
   }
 
@@ -198,9 +236,7 @@ export class SpoolMessages {
   }
 
   #isTaken(sequence: number): boolean {
-    if (this.#leaving.has(sequence)) return true;
-    for (const flying of this.#inFlight.values()) if (flying === sequence) return true;
-    return false;
+    return this.#leaving.has(sequence) || this.#flying.has(sequence);
   }
 
   #load(): void {

@@ -179,7 +179,7 @@ function buildQueue(
     clock,
     random,
     log,
-    parallelKeys: source.parallelKeys ?? PARALLEL_KEYS,
+    parallelKeys: options.parallelKeys ?? source.parallelKeys ?? PARALLEL_KEYS,
   });
   const queue: SpoolQueue = new SpoolQueue({
     options: Object.freeze({ ...options }),

@@ -20,6 +20,11 @@ export class SpoolWindow {
     return this.#entries.length === 0 && !this.#complete;
   }
 
+  /** Whether more wait than it holds. */
+  get isFront(): boolean {
+    return !this.#complete && this.#entries.length > 0;
+  }
+
   /** Rows to ask for, beyond those that are to be skipped. */
   get capacity(): number {
     return MAX_ENTRIES;
