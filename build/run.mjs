@@ -27,6 +27,9 @@ const TASKS = {
   bench: ['test/bench/main.ts'],
   crash: ['test/crash/main.ts'],
   damage: ['test/crash/damage-main.ts'],
+  kill: ['test/crash/kill-main.ts'],
+  'bench:spool': ['test/bench/spool-backlog.ts'],
+  'bench:disk': ['test/bench/slow-disk.ts'],
 };
 
 const say = (line) => process.stderr.write(`skerry: ${line}\n`);

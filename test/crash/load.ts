@@ -283,6 +283,17 @@ export async function runLoad(options: LoadOptions): Promise<readonly string[]> 
 
 const TARGET_TURN_MS = 150;
 
+interface Numbered {
+  readonly key: string;
+  readonly n: number;
+}
+
+/** A message by itself, or the events of a bulk publish. */
+function received(text: string): readonly Numbered[] {
+  const body = JSON.parse(text) as Numbered | readonly { readonly event: Numbered }[];
+  return Array.isArray(body) ? body.map(({ event }) => event) : [body as Numbered];
+}
+
 /** The far side of the queued binding: away now and then; it says what it got before it answers. */
 export async function startTarget(mark: (claim: Claim) => void, random: Random): Promise<Server> {
   let away = false;
@@ -295,8 +306,7 @@ export async function startTarget(mark: (claim: Claim) => void, random: Random):
     request.on('data', (part: Buffer) => parts.push(part));
     request.on('end', () => {
       if (request.method === 'POST') {
-        const { key, n } = JSON.parse(Buffer.concat(parts).toString()) as { key: string; n: number };
-        mark({ m: 'got', key, n });
+        for (const { key, n } of received(Buffer.concat(parts).toString())) mark({ m: 'got', key, n });
       }
       response.end();
     });

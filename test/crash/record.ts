@@ -24,6 +24,10 @@ export interface RecordOptions {
   readonly lifeMs: number;
   readonly pauseMs: number;
   readonly syncDelayUs: number;
+  /** False: only the marks of the harness, for runs that are too long to record. */
+  readonly recorded?: boolean;
+  /** Called when the process of a life is gone, with the disk as it left it. */
+  readonly afterLife?: (life: number) => Promise<void>;
 }
 
 export interface Recording {
@@ -113,10 +117,14 @@ export async function record(options: RecordOptions, shim: string): Promise<Reco
           env: {
             PATH: process.env['PATH'],
             HOME: folder,
-            LD_PRELOAD: shim,
-            SHIM_ROOT: root,
-            SHIM_TRACE: trace,
-            SHIM_SYNC_DELAY_US: String(options.syncDelayUs),
+            ...(options.recorded === false
+              ? {}
+              : {
+                  LD_PRELOAD: shim,
+                  SHIM_ROOT: root,
+                  SHIM_TRACE: trace,
+                  SHIM_SYNC_DELAY_US: String(options.syncDelayUs),
+                }),
           },
         },
       );
@@ -137,6 +145,7 @@ export async function record(options: RecordOptions, shim: string): Promise<Reco
       await ended;
       marks.add({ m: 'life', key: '', n: life } satisfies Claim);
       faults.push(...(await running));
+      await options.afterLife?.(life);
       if (child.signalCode === null && child.exitCode !== 0)
         faults.push(`exit code ${child.exitCode}: ${output}`);
     }

@@ -42,7 +42,10 @@ t.test('where a message is, another turn for a parked one, dropping', async (t) 
   const [one = '', bad = '', , worse = ''] = ids;
   const find = async (id: string) =>
     JSON.parse((await call(`${node.base}/v1.0/skerry/spool/messages/${id}`)).text) as object;
-  await until('parking', async () => (await spool(t, node, 'ls', '--parked', '--json')).split('\n').length === 3);
+  await until(
+    'parking',
+    async () => (await spool(t, node, 'ls', '--parked', '--json')).split('\n').length === 3,
+  );
   t.match(await find(one), { id: one, queue: 'gateway/cloud', state: 'delivered', endedAt: Number });
   t.match(await find(bad), { state: 'parked', error: '422 not like this', attempts: 1 });
   t.match(await spool(t, node, 'ls'), /gateway\/cloud +4 +2 +2 +2 +0/);
@@ -51,7 +54,10 @@ t.test('where a message is, another turn for a parked one, dropping', async (t) 
 
   mood = 200;
   t.match(await spool(t, node, 'retry', bad), /^0 1 released/);
-  await until('the delivery', async () => (await find(bad)) && /delivered/.test(JSON.stringify(await find(bad))));
+  await until(
+    'the delivery',
+    async () => (await find(bad)) && /delivered/.test(JSON.stringify(await find(bad))),
+  );
   t.match(await spool(t, node, 'export'), new RegExp(worse));
   t.match(await spool(t, node, 'drop', worse), /^0 dropped/);
   t.match(await find(worse), { state: 'dropped', reason: 'removed' });

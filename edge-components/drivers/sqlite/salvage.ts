@@ -98,6 +98,7 @@ function readOut(path: string, copy: string): Pick<SalvageReport, 'tables' | 'lo
   const wal = scanWal(`${path}-wal`);
   const target = new Database(copy);
   try {
+    target.pragma('auto_vacuum = INCREMENTAL');
     target.pragma('journal_mode = OFF');
     target.pragma('synchronous = OFF');
     const tables =

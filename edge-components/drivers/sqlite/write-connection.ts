@@ -32,6 +32,12 @@ export type WriteOutcome =
   | { readonly refused: number }
   | { readonly failure: FailureRecord };
 
+/** SQLite's number for it. */
+const INCREMENTAL = 2;
+/** 8 MiB at the usual page size. */
+const KEEP_FREE_PAGES = 2048;
+const VACUUM_PAGES = 512;
+
 /** Bytes of WAL that stay allocated after a checkpoint. */
 const WAL_KEEP_BYTES = 4 * 1024 * 1024;
 
@@ -70,6 +76,8 @@ export class WriteConnection {
     // Savepoints would otherwise write their undo pages to temporary files.
     connection.pragma('temp_store = MEMORY');
     if (options.path === ':memory:') return;
+    // Takes effect in a file without tables only; older files keep their size.
+    if (options.own === true) connection.pragma('auto_vacuum = INCREMENTAL');
     connection.pragma(`journal_mode = ${options.wal ? 'WAL' : 'DELETE'}`);
     // FULL syncs the WAL at every commit; a rollback journal needs EXTRA for its removal to survive a power cut.
     connection.pragma(`synchronous = ${options.wal ? 'FULL' : 'EXTRA'}`);
@@ -93,6 +101,21 @@ export class WriteConnection {
   /** Pages that the database has, those in the WAL included. */
   pageCount(): number {
     return Number(this.#connection.pragma('page_count', { simple: true }));
+  }
+
+  /**
+   * Gives space of deleted rows back to the disk, a little at a time; true when there is more to give. Space that will
+   * be used again soon is kept: moving pages about wears the card.
+   */
+  giveBack(): boolean {
+    if (this.#connection.pragma('auto_vacuum', { simple: true }) !== INCREMENTAL) return false;
+    const free = Number(this.#connection.pragma('freelist_count', { simple: true }));
+    if (free < KEEP_FREE_PAGES) return false;
+    this.#connection.pragma(`incremental_vacuum(${VACUUM_PAGES})`);
+    if (free - VACUUM_PAGES >= KEEP_FREE_PAGES) return true;
+    // Only now does the file itself become shorter.
+    this.#connection.pragma('wal_checkpoint(PASSIVE)');
+    return false;
   }
 
   read(sql: string, params: readonly SqlValue[]): Readonly<Record<string, SqlValue>>[] {

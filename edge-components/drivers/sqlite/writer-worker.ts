@@ -10,6 +10,7 @@ import {
   receiveMessageOnPort,
   workerData,
 } from 'node:worker_threads';
+import type { Clock, Timer } from '../../../runtime/contracts/clock.ts';
 import { failureRecord } from './database-errors.ts';
 import { openChecked } from './open-checked.ts';
 import type { WriteConnection } from './write-connection.ts';
@@ -17,6 +18,10 @@ import { WRITER_ROLE, type WriterAnswer, type WriterMessage, type WriterRequest 
 
 /** Writes per commit, so that the first of a long line is not answered last. */
 const MAX_GROUP = 512;
+
+/** Space is given back this long after the last request, in steps this far apart. */
+const QUIET_MS = 3000;
+const BETWEEN_MS = 50;
 
 type Write = Extract<WriterRequest, { kind: 'write' }>;
 
@@ -26,21 +31,55 @@ export function isWriterThread(): boolean {
 }
 
 /** Serves the port of this thread until told to stop. */
-export function runWriterWorker(): void {
+export function runWriterWorker(clock: Clock): void {
   if (parentPort === null) throw new Error('the writer runs in a worker thread only');
   const port = parentPort;
   const connections = new Map<number, WriteConnection>();
+  const quiet = whenQuiet(clock, () => [...connections.values()].map((one) => giveBack(one)).includes(true));
   port.on('message', (first: WriterMessage) => {
+    quiet.busy();
     const { requests, stop } = takeAll(port, first);
     for (let from = 0; from < requests.length; from += MAX_GROUP) {
       port.postMessage(serve(connections, requests.slice(from, from + MAX_GROUP)));
     }
     if (stop) {
+      quiet.stop();
       for (const connection of connections.values()) connection.close();
       connections.clear();
       port.close();
     }
   });
+}
+
+/** A full disk or a busy file: there will be another time. */
+function giveBack(connection: WriteConnection): boolean {
+  try {
+    return connection.giveBack();
+  } catch {
+    return false;
+  }
+}
+
+/** Runs `work` a while after the last request, again and again while it says that there is more to do. */
+function whenQuiet(clock: Clock, work: () => boolean): { busy(): void; stop(): void } {
+  let timer: Timer | undefined;
+  let last = 0;
+  const arm = (delayMs: number): void => {
+    timer ??= clock.startTimer(delayMs, run, true);
+  };
+  const run = (): void => {
+    timer = undefined;
+    const left = last + QUIET_MS - clock.monotonicMs();
+    if (left > 0) arm(left);
+    else if (work()) arm(BETWEEN_MS);
+  };
+  return {
+    busy: () => {
+      last = clock.monotonicMs();
+      arm(QUIET_MS);
+    },
+    stop: () => timer?.cancel(),
+  };
 }
 
 function takeAll(port: MessagePort, first: WriterMessage): { requests: WriterRequest[]; stop: boolean } {
