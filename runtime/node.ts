@@ -11,10 +11,11 @@ import type { Clock } from './contracts/clock.ts';
 import type { DatabasePool } from './contracts/database.ts';
 import { errorText } from './contracts/error.ts';
 import type { Ids } from './contracts/ids.ts';
-import type { Metrics } from './contracts/metrics.ts';
 import type { Random } from './contracts/random.ts';
 import type { SpoolDesk, SpoolSource } from './contracts/spool.ts';
 import type { NodeOptions } from './flags.ts';
+import { type CardWear, startCardCare } from './platform/card-care.ts';
+import { createMetricsRelay, type MetricsRelay } from './platform/metrics-relay.ts';
 import { pinoLogger, type RuntimeLogger } from './platform/pino-logger.ts';
 import { systemClock } from './platform/system-clock.ts';
 import { systemIds } from './platform/system-ids.ts';
@@ -48,6 +49,10 @@ export interface Node {
   readonly spools: SpoolSource;
   /** The data folder's own key, made by its first user. */
   key(): Promise<Uint8Array>;
+  /** Where the metrics of shared parts show; sidecars attach their endpoints. */
+  readonly metrics: MetricsRelay;
+  /** What was written to the card, once there is a database. */
+  cardWear(): CardWear | undefined;
   /** What the sidecars of this node share, by key. */
   readonly shared: UsagePool;
   /** Opens the broker's listeners when the options ask for some. */
@@ -65,9 +70,6 @@ const STOPPED: BrokerStatus = {
   queuedMessages: 0,
   retainedMessages: 0,
 };
-
-/** Metrics of node-wide parts go to whichever sidecar serves them; the node itself has no endpoint. */
-const NO_METRICS: Metrics = { count: () => {}, observe: () => {}, gauge: () => {} };
 
 /** A value made by the first caller and shared by the rest; a failed attempt may be repeated. */
 function once<T>(make: () => Promise<T>): { get(): Promise<T>; readonly made: T | undefined } {
@@ -122,15 +124,26 @@ export function createNode(setup: NodeSetup): Node {
     version: setup.version,
   });
 
+  const metrics = createMetricsRelay();
+  let cardCare: ReturnType<typeof startCardCare> | undefined;
   const pool = once(async () => {
     const { createDatabasePool } = await import('../edge-components/drivers/sqlite/database-pool.ts');
-    return createDatabasePool({
+    const made = createDatabasePool({
       workerEntry: setup.workerEntry,
       systemPath: join(dataDir, SYSTEM_DATABASE),
       log: log.child('skerry.storage'),
       clock,
       onFatal: setup.onFatal,
     });
+    const endurance = Number(env['SKERRY_CARD_ENDURANCE_TB'] ?? 'NaN') * 1e12;
+    cardCare = startCardCare({
+      directory: dataDir,
+      clock,
+      metrics,
+      acknowledged: () => made.acknowledgedWrites?.() ?? 0,
+      ...(endurance > 0 ? { enduranceBytes: endurance } : {}),
+    });
+    return made;
   });
   const folderLock = once(async () => {
     await makeDataDir(dataDir);
@@ -144,6 +157,7 @@ export function createNode(setup: NodeSetup): Node {
       return (await pool.get()).system(migrations);
     },
     close: async () => {
+      cardCare?.close();
       await pool.made?.close();
       folderLock.made?.release();
     },
@@ -158,7 +172,7 @@ export function createNode(setup: NodeSetup): Node {
       ids,
       random,
       log: log.child('skerry.spool'),
-      metrics: NO_METRICS,
+      metrics,
     });
   });
   const spools: SpoolSource = {
@@ -182,7 +196,7 @@ export function createNode(setup: NodeSetup): Node {
       clock,
       ids,
       log: log.child('skerry.broker'),
-      metrics: NO_METRICS,
+      metrics,
       options: {
         ...(options.mqttPort === undefined
           ? {}
@@ -216,6 +230,8 @@ export function createNode(setup: NodeSetup): Node {
     broker,
     spools,
     key: key.get,
+    metrics,
+    cardWear: () => cardCare?.wear(),
     shared: createUsagePool(),
     startBroker: async () => {
       if (options.mqttPort !== undefined || options.mqttWsPort !== undefined) await lazyBroker.get();

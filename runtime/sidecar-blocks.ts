@@ -174,6 +174,7 @@ export function buildBlocks(parts: BlockParts): BuiltBlocks {
     node: {
       shutdown: parts.shutdown,
       spools: () => node.spools.list(),
+      cardWear: () => node.cardWear(),
       ...(node.spools.desk === undefined ? {} : { spoolDesk: node.spools.desk }),
     },
   };

@@ -216,6 +216,8 @@ async function openComponents(
   const { clock } = node;
   const namespace = node.env['NAMESPACE'] ?? '';
   const { configuration, resources, metrics } = setup;
+  const attached = node.metrics.attach(metrics);
+  stack.defer(() => attached.detach());
   const store = createComponentStore();
   const registry = createRegistry(catalog);
   const deps = (componentName: string): ComponentDeps => ({

@@ -355,6 +355,8 @@ export interface NodeBlock {
   shutdown(force: boolean): void;
   spools(): Promise<readonly { readonly name: string; readonly counts: SpoolCounts }[]>;
   readonly spoolDesk?: SpoolDesk;
+  /** What was written to the card and what that makes of its life; undefined before anything is stored. */
+  cardWear?(): object | undefined;
 }
 
 export interface Blocks {

@@ -41,6 +41,8 @@ export interface DatabaseOptions {
   readonly wal?: boolean;
   readonly busyTimeoutMs?: number;
   readonly readOnly?: boolean;
+  /** Default `sync`. `relaxed` files lose what was committed last when the power goes; they stay whole. */
+  readonly durability?: Durability;
   /** Statements that bring an empty or older file to the current schema, run in order inside one transaction. */
   readonly migrations?: readonly Migration[];
 }
@@ -60,6 +62,8 @@ export interface DatabasePool {
   open(options: DatabaseOptions, signal?: AbortSignal): Promise<Database>;
   /** The node's own file (broker, spool, default state store); each user brings its own tables. */
   system(migrations?: readonly Migration[]): Promise<Database>;
+  /** Durable writes answered so far, over all files. */
+  acknowledgedWrites?(): number;
   close(): Promise<void>;
 }
 

@@ -66,6 +66,7 @@ export function createDatabasePool(options: DatabasePoolOptions): DatabasePool {
       writer: startWriter(),
       clock: options.clock,
       own: path === resolve(options.systemPath),
+      durability: request.durability ?? 'sync',
       salvaged: (report) => tellSalvage(options.log, report),
       damaged: (error) => {
         options.log.fatal('The database is damaged; the next start salvages what can be read', {
@@ -101,6 +102,7 @@ export function createDatabasePool(options: DatabasePoolOptions): DatabasePool {
   return {
     open,
     system: (migrations: readonly Migration[] = []) => open({ path: options.systemPath, migrations }),
+    acknowledgedWrites: () => writer?.acknowledged ?? 0,
     async close() {
       if (closed) return;
       closed = true;

@@ -4,6 +4,7 @@ import type { Clock } from '../../../runtime/contracts/clock.ts';
 import {
   type Database,
   DatabaseError,
+  type Durability,
   type Migration,
   type SqlStep,
   type SqlStepResult,
@@ -26,6 +27,7 @@ export interface PooledFileOptions {
   readonly clock: Clock;
   /** The node's own file (see `open-checked.ts`). */
   readonly own: boolean;
+  readonly durability: Durability;
   /** The file was damaged and what could be read of it was salvaged. */
   readonly salvaged: (report: SalvageReport) => void;
   /** Called when SQLite met damage while the node runs. */
@@ -93,13 +95,13 @@ export class PooledFile {
   }
 
   async #open(): Promise<void> {
-    const { path, wal, busyTimeoutMs, own, salvaged } = this.#options;
+    const { path, wal, busyTimeoutMs, own, durability, salvaged } = this.#options;
     try {
       await createDatabaseFile(path);
       const outcome = await this.#patiently({
         kind: 'open',
         database: this.#database,
-        options: { path, wal, busyTimeoutMs, own },
+        options: { path, wal, busyTimeoutMs, own, durability },
       });
       const report = reportIn(outcome);
       if (report !== undefined) salvaged(report);

@@ -62,6 +62,7 @@ export class SpoolLedger {
   #counters: SpoolCounters;
   #lastError: string | undefined;
   #waiting: LedgerEntry[] = [];
+  readonly #notes = new Map<number, SqlStep>();
   #writing: Promise<void> | undefined;
   #retry: Timer | undefined;
   #closed = false;
@@ -89,6 +90,12 @@ export class SpoolLedger {
     this.#start();
   }
 
+  /** Remembers what may wait for the next write: the last error, and a step that replaces an earlier one of `sequence`. */
+  note(error: string, sequence: number, step: SqlStep): void {
+    this.#lastError = error;
+    if (this.#notes.size < MAX_ENTRIES || this.#notes.has(sequence)) this.#notes.set(sequence, step);
+  }
+
   /** Stores the elapsed time when nothing else did for `olderThanMs`. */
   touch(olderThanMs: number): void {
     if (this.#options.elapsed() - this.#writtenAt < olderThanMs || this.#writing !== undefined) return;
@@ -104,6 +111,7 @@ export class SpoolLedger {
   async close(): Promise<void> {
     this.#retry?.cancel();
     this.#retry = undefined;
+    if (this.#notes.size > 0) this.add({ steps: [], delta: {}, bytes: 0, done: () => undefined });
     this.#start();
     this.#closed = true;
     await this.#writing;
@@ -146,8 +154,10 @@ export class SpoolLedger {
   async #write(entries: readonly LedgerEntry[]): Promise<void> {
     const { database, queueId, lastSequence, elapsed, committed } = this.#options;
     const delta = noCounters();
-    let lastError = this.#lastError;
-    const steps: SqlStep[] = [];
+    const known = this.#lastError;
+    let lastError = known;
+    const steps: SqlStep[] = [...this.#notes.values()];
+    this.#notes.clear();
     const gone: GoneMessage[] = [];
     for (const entry of entries) {
       for (const step of entry.steps) steps.push(step);
@@ -163,7 +173,8 @@ export class SpoolLedger {
     const params = [...values, lastSequence(), now, lastError ?? null, queueId];
     await database.write([...steps, { sql: SPOOL_SQL.updateQueue, params, atLeast: 1 }]);
     this.#counters = next;
-    this.#lastError = lastError;
+    // A later failure may have been noted meanwhile.
+    if (this.#lastError === known) this.#lastError = lastError;
     this.#writtenAt = now;
     for (const entry of entries) entry.done();
     committed(delta);

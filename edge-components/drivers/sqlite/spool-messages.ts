@@ -146,15 +146,8 @@ export class SpoolMessages {
   putBack({ message, sequence }: Candidate, error: string): void {
     const attempts = message.attempts + 1;
     this.#attempts.set(sequence, attempts);
-    this.#ledger.add({
-      steps: [{ sql: SPOOL_SQL.attempted, params: [attempts, sequence] }],
-      delta: {},
-      bytes: 0,
-      lastError: error,
-      done: () => {
-        if (this.#attempts.get(sequence) === attempts) this.#attempts.delete(sequence);
-      },
-    });
+    // A target that is away must not wear the card: the number is written along with the next change that is one.
+    this.#ledger.note(error, sequence, { sql: SPOOL_SQL.attempted, params: [attempts, sequence] });
     this.window.add({ sequence, key: message.key, priority: message.priority });
   }
 

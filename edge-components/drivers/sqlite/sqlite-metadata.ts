@@ -1,7 +1,7 @@
 /** Metadata items that every SQLite component has, with Dapr's names and defaults. */
 
 import { z } from 'zod';
-import type { Database, DatabasePool, Migration } from '../../../runtime/contracts/database.ts';
+import type { Database, DatabasePool, Durability, Migration } from '../../../runtime/contracts/database.ts';
 import { errorText } from '../../../runtime/contracts/error.ts';
 import type { Logger } from '../../../runtime/contracts/logger.ts';
 import { duration, flag } from '../../../runtime/contracts/metadata.ts';
@@ -23,6 +23,9 @@ export const SQLITE_ITEMS = {
   timeout: duration(20_000).refine((ms) => ms >= 1000, { error: 'must be at least 1s' }),
   busyTimeout: duration(2000),
   disableWAL: flag(false),
+  durability: z
+    .enum(['sync', 'relaxed'], { error: ({ input }) => `expected sync or relaxed, got '${input}'` })
+    .default('sync'),
 };
 
 /** Other spellings of those items. */
@@ -42,6 +45,7 @@ export interface SqliteMetadata {
   readonly connectionString: SqliteLocation;
   readonly busyTimeout: number;
   readonly disableWAL: boolean;
+  readonly durability?: Durability;
 }
 
 /** Opens the database that the metadata names, with the component's tables in it. */
@@ -52,7 +56,12 @@ export function openSqlite(
   signal: AbortSignal,
 ): Promise<Database> {
   const location = metadata.connectionString;
-  if (location.kind === 'system') return deps.databases.system(migrations);
+  const durability = metadata.durability ?? 'sync';
+  if (location.kind === 'system') {
+    if (durability === 'relaxed')
+      throw new Error("durability: 'relaxed' needs a file of its own: set connectionString to its path");
+    return deps.databases.system(migrations);
+  }
   for (const parameter of location.ignored) {
     deps.log.warn(`Connection string parameter '${parameter}' has no effect`);
   }
@@ -62,6 +71,7 @@ export function openSqlite(
       wal: !metadata.disableWAL,
       busyTimeoutMs: Math.max(0, Math.trunc(metadata.busyTimeout)),
       readOnly: location.readOnly,
+      durability,
       ...(location.readOnly ? {} : { migrations }),
     },
     signal,

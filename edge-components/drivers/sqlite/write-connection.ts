@@ -7,7 +7,7 @@
  */
 
 import Database from 'better-sqlite3';
-import type { Migration, SqlStep, SqlValue } from '../../../runtime/contracts/database.ts';
+import type { Durability, Migration, SqlStep, SqlValue } from '../../../runtime/contracts/database.ts';
 import { type FailureRecord, failureRecord } from './database-errors.ts';
 import { migrate } from './migrate.ts';
 import { copySchema } from './schema-copy.ts';
@@ -19,6 +19,7 @@ export interface WriteConnectionOptions {
   readonly busyTimeoutMs: number;
   /** The node's own file: nobody else's, so it may be replaced when it is damaged. */
   readonly own?: boolean;
+  readonly durability?: Durability;
 }
 
 /** Result of one step: the number of changes, with rows where they were asked for. */
@@ -80,7 +81,9 @@ export class WriteConnection {
     if (options.own === true) connection.pragma('auto_vacuum = INCREMENTAL');
     connection.pragma(`journal_mode = ${options.wal ? 'WAL' : 'DELETE'}`);
     // FULL syncs the WAL at every commit; a rollback journal needs EXTRA for its removal to survive a power cut.
-    connection.pragma(`synchronous = ${options.wal ? 'FULL' : 'EXTRA'}`);
+    // NORMAL leaves the syncing to checkpoints: the file stays whole, its last commits may be lost.
+    const always = options.wal ? 'FULL' : 'EXTRA';
+    connection.pragma(`synchronous = ${options.durability === 'relaxed' ? 'NORMAL' : always}`);
     connection.pragma(`journal_size_limit = ${WAL_KEEP_BYTES}`);
     // SQLite silently opens a file it may not write as read-only; the lock tells at once.
     connection.exec('BEGIN IMMEDIATE');

@@ -47,6 +47,8 @@ export class WriterClient {
   #nextId = 1;
   #stopping = false;
   #failure: DatabaseError | undefined;
+  /** Writes that were applied and are on disk. */
+  acknowledged = 0;
 
   constructor(entry: URL, onFatal: (error: Error) => void, limits: WriterLimits = WRITER_LIMITS) {
     this.#limits = limits;
@@ -120,6 +122,7 @@ export class WriterClient {
       if (pending === undefined) continue;
       this.#underWay.delete(id);
       this.#underWayBytes -= pending.bytes;
+      if (pending.request.kind === 'write' && Array.isArray(outcome)) this.acknowledged += 1;
       pending.resolve(outcome);
     }
     if (this.#waiting.length > 0) this.#schedule();

@@ -18,6 +18,7 @@ export interface StateSqliteMetadata {
   readonly timeout: number;
   readonly busyTimeout: number;
   readonly disableWAL: boolean;
+  readonly durability: 'sync' | 'relaxed';
   readonly tableName: string;
   readonly metadataTableName: string;
   readonly cleanupInterval: number;

@@ -44,7 +44,8 @@ const SYSTEM_CLEANUP_MS = 3_600_000;
 type Row = Readonly<Record<string, SqlValue>>;
 
 export class StateSqlite implements StateStore {
-  readonly features = STATE_SQLITE_FEATURES;
+  /** A relaxed store says so in the metadata API. */
+  readonly features: readonly string[];
   readonly #metadata: StateSqliteMetadata;
   readonly #deps: ComponentDeps;
   readonly #statements: StateStatements;
@@ -54,6 +55,10 @@ export class StateSqlite implements StateStore {
 
   constructor(metadata: StateSqliteMetadata, deps: ComponentDeps) {
     this.#metadata = metadata;
+    this.features =
+      metadata.durability === 'relaxed'
+        ? [...STATE_SQLITE_FEATURES, 'DURABILITY_RELAXED']
+        : STATE_SQLITE_FEATURES;
     this.#deps = deps;
     this.#statements = stateStatements(metadata.tableName, metadata.metadataTableName);
     this.#timestamp = currentTimestamp(deps.clock);

@@ -22,7 +22,8 @@ export function spoolHandlers(node: NodeBlock): SpoolHandlers {
   return {
     spoolStatus: async () => {
       const queues = (await node.spools()).map(({ name, counts }) => ({ name, ...counts }));
-      return json(200, { queues });
+      const storage = node.cardWear?.();
+      return json(200, { queues, ...(storage === undefined ? {} : { storage }) });
     },
     spoolMessages: async (request) => {
       const value = (name: string): string | undefined => {
