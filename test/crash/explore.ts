@@ -68,9 +68,24 @@ export async function explore(options: ExploreOptions): Promise<Outcome> {
     options.say(
       `recording ${recordings} (seed ${seed}): ${events.length} events, ${cuts.length} cuts, ${found.length} failed; ${done} of ${options.cuts} cuts`,
     );
+    const first = found[0];
+    if (first !== undefined) options.say(`  the first of them: ${JSON.stringify(first).slice(0, 400)}`);
+    for (const [text, times] of tally(found)) options.say(`  ${times} times ${text}`);
     if (found.length > 0 && options.stopEarly === true) break;
   }
   return { cuts: done, recordings, events: eventCount, acknowledged, failures, faults };
+}
+
+/** How often each kind of thing went wrong, by channel. */
+function tally(failures: readonly Failure[]): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const failure of failures) {
+    const kinds = (['lost', 'invented', 'stuck', 'aside'] as const).flatMap((kind) =>
+      failure[kind].map((text) => `${kind} ${text.split(':')[0]}`),
+    );
+    for (const kind of new Set(kinds)) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  }
+  return counts;
 }
 
 function isAck(event: TraceEvent): boolean {
