@@ -112,7 +112,9 @@ export function aedesPersistence({ sessions, received, wills, log }: Persistence
 
     putWill: (client: ClientId, will: Will): Promise<void> => wills.put(client.id, will),
     getWill: async (client: ClientId): Promise<Will | undefined> => wills.get(client.id),
-    delWill: (client: ClientId): Promise<Will | undefined> => wills.delete(client.id),
+    // Before it stores the will of a new connection aedes asks with the client itself; that will replaces the old one.
+    delWill: async (client: ClientId): Promise<Will | undefined> =>
+      'conn' in client ? undefined : wills.delete(client.id),
     /** Wills of an earlier run are published at start; there is no other broker to speak for. */
     streamWill: (): Readable => Readable.from([]),
 

@@ -17,6 +17,8 @@ export interface Will {
 export class Wills {
   readonly #database: Database;
   readonly #wills = new Map<string, Will>();
+  /** Connections with a will per client: one that is taken over ends after its successor began. */
+  readonly #owed = new Map<string, number>();
 
   constructor(database: Database) {
     this.#database = database;
@@ -28,6 +30,7 @@ export class Wills {
 
   async put(clientId: string, will: Will): Promise<void> {
     this.#wills.set(clientId, will);
+    this.#owed.set(clientId, (this.#owed.get(clientId) ?? 0) + 1);
     const { topic, payload, qos, retain, properties } = will;
     const sql = `INSERT OR REPLACE INTO mqtt_will (client, topic, payload, qos, retain, properties)
       VALUES (?, ?, ?, ?, ?, ?)`;
@@ -45,6 +48,12 @@ export class Wills {
   async delete(clientId: string): Promise<Will | undefined> {
     const will = this.#wills.get(clientId);
     if (will === undefined) return undefined;
+    const owed = (this.#owed.get(clientId) ?? 1) - 1;
+    if (owed > 0) {
+      this.#owed.set(clientId, owed);
+      return will;
+    }
+    this.#owed.delete(clientId);
     this.#wills.delete(clientId);
     await this.#database.write([step('DELETE FROM mqtt_will WHERE client = ?', clientId)]);
     return will;

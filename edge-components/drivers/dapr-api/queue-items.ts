@@ -10,7 +10,8 @@ const LEAST_QUEUE_BYTES = 4096;
 export const queueItems = {
   queueMaxMessages: integer(100_000, 1),
   queueMaxBytes: quantity(256 * 1024 * 1024).refine((bytes) => bytes >= LEAST_QUEUE_BYTES, {
-    error: ({ input }) => `a queue of ${input} bytes holds no message: expected at least ${LEAST_QUEUE_BYTES}`,
+    error: ({ input }) =>
+      `a queue of ${input} bytes holds no message: expected at least ${LEAST_QUEUE_BYTES}`,
   }),
   queueWhenFull: z
     .enum(['block', 'reject', 'drop-oldest', 'drop-newest'], {

@@ -1,7 +1,7 @@
 /** Batches: what is ready together goes together; each message gets its own outcome. */
 
 import t from 'tap';
-import { type BulkAnswer, BulkSender } from '../../../../edge-components/bindings/dapr/bulk-sender.ts';
+import { type BulkAnswer, BulkSender } from '../../../../edge-components/drivers/dapr-api/bulk-sender.ts';
 import type { DeliveryOutcome, StoredMessage } from '../../../../runtime/contracts/spool.ts';
 
 const signal = new AbortController().signal;
