@@ -73,6 +73,8 @@ t.test('the cloud is away, the gateway loses power, the cloud comes back', async
     appId: 'cloud',
     appPort: app.port,
     ports: cloudPorts,
+    // The order is judged by what the app sees, and Dapr hands events to an app concurrently unless told otherwise.
+    args: ['--app-max-concurrency=1'],
     resources: [component('pubsub', 'pubsub.mqtt3', { url: 'embedded:' })],
   });
   const drained = await until(
