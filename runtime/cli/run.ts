@@ -1,4 +1,4 @@
-/** `skerry run`: one node, one sidecar, and the command beside it. */
+/** `skerry run`: one node, one sidecar, and the command beside it; with `-f` the apps of a run file, as `skerry up`. */
 
 import { daprVersion } from '../build-info.ts';
 import { nodeOptions, parseFlags, sidecarOptions } from '../flags.ts';
@@ -6,12 +6,17 @@ import { systemClock } from '../platform/system-clock.ts';
 import { runProcess } from '../process.ts';
 import { type AppProcess, startApp } from './app-process.ts';
 import type { ProgramSetup } from './daprd.ts';
-import { withNodeDefaults } from './node-defaults.ts';
+import { withFreePorts, withNodeDefaults } from './node-defaults.ts';
 import { print } from './output.ts';
+import { longFlags, takeRunFile } from './run-arguments.ts';
+import { upCommand } from './up.ts';
 import { validate } from './validate.ts';
 
 export async function runCommand(args: readonly string[], setup: ProgramSetup): Promise<void> {
-  const given = withNodeDefaults(parseFlags(args));
+  const { file, rest } = takeRunFile(longFlags(args));
+  if (file !== undefined) return upCommand(['-f', file, ...rest], setup);
+  const flags = parseFlags(rest);
+  const given = withNodeDefaults(flags.rest.length > 0 ? await withFreePorts(flags) : flags);
   const options = sidecarOptions(given);
   if (given.values.has('validate')) {
     process.exitCode = (await validate([options], setup.env, true)) ? 0 : 1;

@@ -7,14 +7,16 @@ import type { ProgramSetup } from './daprd.ts';
 import { flagHelp } from './help.ts';
 import { print, printError } from './output.ts';
 import { runCommand } from './run.ts';
+import { longFlags } from './run-arguments.ts';
 import { upCommand } from './up.ts';
 
 const USAGE = `Skerry ${skerryVersion}: the Dapr API, an MQTT broker and store-and-forward in one process.
 
 Usage:
   skerry run --app-id ID [--app-port PORT] [flags] [-- COMMAND ARGS...]
-      One node with one sidecar; starts COMMAND beside it and ends with it.
-  skerry up -f FILE [--validate]
+      One node with one sidecar; starts COMMAND beside it and ends with it. Takes the
+      flags of \`dapr run\`, one-letter ones and -f included.
+  skerry up -f FILE|FOLDER [--validate]
       One node with a sidecar per app of a Dapr multi-app run file (dapr.yaml).
   skerry spool ls|show ID|retry ID|drop ID|export [flags]
       Messages that wait on a running node: the ledger, one message, another turn for a parked one.
@@ -31,16 +33,22 @@ Examples:
 
 `;
 
+/** A `--help` of the app's own command is not for us. */
+function asksForHelp(args: readonly string[]): boolean {
+  const end = args.indexOf('--');
+  return longFlags(end < 0 ? args : args.slice(0, end)).includes('--help');
+}
+
 export async function runSkerry(args: readonly string[], setup: ProgramSetup): Promise<void> {
   const [command, ...rest] = args;
   try {
     switch (command) {
       case 'run':
-        if (rest.includes('--help')) print(USAGE + flagHelp());
+        if (asksForHelp(rest)) print(USAGE + flagHelp());
         else await runCommand(rest, setup);
         return;
       case 'up':
-        if (rest.includes('--help')) print(USAGE);
+        if (asksForHelp(rest)) print(USAGE);
         else await upCommand(rest, setup);
         return;
       case 'spool': {

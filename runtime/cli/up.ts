@@ -1,6 +1,5 @@
 /** `skerry up -f FILE`: the apps of a Dapr multi-app run file, all on one node. */
 
-import { dirname, resolve } from 'node:path';
 import { daprVersion } from '../build-info.ts';
 import { FlagError, type GivenFlags, nodeOptions, parseFlags, sidecarOptions } from '../flags.ts';
 import { systemClock } from '../platform/system-clock.ts';
@@ -8,8 +7,10 @@ import { runProcess } from '../process.ts';
 import { type RunFileApp, readRunFile } from '../resources/run-file.ts';
 import { type AppCommand, type AppProcess, startApp } from './app-process.ts';
 import type { ProgramSetup } from './daprd.ts';
+import { freePortFrom } from './free-port.ts';
 import { withNodeDefaults } from './node-defaults.ts';
 import { print } from './output.ts';
+import { longFlags, takeRunFile } from './run-arguments.ts';
 import { validate } from './validate.ts';
 
 const FIRST_HTTP_PORT = 3500;
@@ -20,9 +21,9 @@ export async function upCommand(args: readonly string[], setup: ProgramSetup): P
   const { file, flags } = splitFile(args);
   const runFile = await readRunFile(file);
   const shared = withNodeDefaults(parseFlags(flags));
-  const apps = runFile.apps.map((app, index) =>
-    appCommand(app, index, shared, runFile.apps, dirname(resolve(file))),
-  );
+  const taken = new Set(runFile.apps.flatMap(askedPorts));
+  const apps: AppCommand[] = [];
+  for (const app of runFile.apps) apps.push(await appCommand(app, shared, taken));
   const sidecars = apps.map((app) => app.options);
   if (shared.values.has('validate')) {
     process.exitCode = (await validate(sidecars, setup.env, true)) ? 0 : 1;
@@ -55,30 +56,17 @@ export async function upCommand(args: readonly string[], setup: ProgramSetup): P
 
 /** `-f FILE` or `--run-file FILE`, and the flags for the node. */
 function splitFile(args: readonly string[]): { readonly file: string; readonly flags: readonly string[] } {
-  const at = args.findIndex((arg) => arg === '-f' || arg === '--run-file' || arg === '--file');
-  const file = at < 0 ? undefined : args[at + 1];
-  if (file === undefined)
-    throw new FlagError('up needs -f FILE, a Dapr multi-app run file such as dapr.yaml');
-  return { file, flags: args.filter((_, index) => index !== at && index !== at + 1) };
+  const { file, rest } = takeRunFile(longFlags(args));
+  if (!file) throw new FlagError('up needs -f FILE, a Dapr multi-app run file such as dapr.yaml');
+  return { file, flags: rest };
 }
 
-/** The next port from `first` that no app of the file asks for. */
-function freePort(first: number, index: number, taken: readonly (number | undefined)[]): number {
-  let port = first;
-  for (let left = index; ; port += 1) {
-    if (taken.includes(port)) continue;
-    if (left === 0) return port;
-    left -= 1;
-  }
+function askedPorts(app: RunFileApp): readonly number[] {
+  const { appPort, daprHttpPort, daprGrpcPort, metricsPort } = app;
+  return [appPort, daprHttpPort, daprGrpcPort, metricsPort].filter((port) => port !== undefined);
 }
 
-function appCommand(
-  app: RunFileApp,
-  index: number,
-  shared: GivenFlags,
-  all: readonly RunFileApp[],
-  base: string,
-): AppCommand {
+async function appCommand(app: RunFileApp, shared: GivenFlags, taken: Set<number>): Promise<AppCommand> {
   const values = new Map(shared.values);
   const set = (name: string, value: string | number | boolean | undefined): void => {
     if (value !== undefined) values.set(name, [String(value)]);
@@ -94,43 +82,15 @@ function appCommand(
   set('app-health-threshold', app.appHealthThreshold);
   set('enable-api-logging', app.enableApiLogging);
   set('unix-domain-socket', app.unixDomainSocket);
-  set(
-    'dapr-http-port',
-    app.daprHttpPort ??
-      freePort(
-        FIRST_HTTP_PORT,
-        index,
-        all.map((other) => other.daprHttpPort),
-      ),
-  );
-  set(
-    'dapr-grpc-port',
-    app.daprGrpcPort ??
-      freePort(
-        FIRST_GRPC_PORT,
-        index,
-        all.map((other) => other.daprGrpcPort),
-      ),
-  );
-  set(
-    'metrics-port',
-    app.metricsPort ??
-      freePort(
-        FIRST_METRICS_PORT,
-        index,
-        all.map((other) => other.metricsPort),
-      ),
-  );
-  if (app.resourcesPaths.length > 0)
-    values.set(
-      'resources-path',
-      app.resourcesPaths.map((path) => resolve(base, path)),
-    );
-  if (app.configFile !== undefined) set('config', resolve(base, app.configFile));
+  set('dapr-http-port', app.daprHttpPort ?? (await freePortFrom(FIRST_HTTP_PORT, taken)));
+  set('dapr-grpc-port', app.daprGrpcPort ?? (await freePortFrom(FIRST_GRPC_PORT, taken)));
+  set('metrics-port', app.metricsPort ?? (await freePortFrom(FIRST_METRICS_PORT, taken)));
+  if (app.resourcesPaths.length > 0) values.set('resources-path', app.resourcesPaths);
+  set('config', app.configFile);
   return {
     options: sidecarOptions({ values, rest: [] }),
     command: app.command,
-    directory: resolve(base, app.appDirPath ?? '.'),
+    directory: app.directory,
     env: app.env,
   };
 }

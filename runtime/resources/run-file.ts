@@ -1,18 +1,22 @@
 /** Dapr's multi-app run file (`dapr.yaml`, version 1): the apps and what they share. */
 
-import { readFile } from 'node:fs/promises';
-import { basename, dirname, resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { basename, dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { faultText, parseDocuments } from './documents.ts';
 
 export interface RunFileApp {
   readonly appId: string;
-  readonly appDirPath?: string;
+  /** Absolute: where the app is started. */
+  readonly directory: string;
   readonly appPort?: number;
   readonly appProtocol?: string;
   readonly appMaxConcurrency?: number;
   readonly command: readonly string[];
   readonly env: Readonly<Record<string, string>>;
+  /** Absolute, as the next one. */
   readonly resourcesPaths: readonly string[];
   readonly configFile?: string;
   readonly daprHttpPort?: number;
@@ -71,8 +75,15 @@ const fileSchema = z.object({
 
 type Shared = Partial<z.output<z.ZodObject<typeof shared>>>;
 
+/** A folder stands for the `dapr.yaml` inside it, as with `dapr run -f`. */
+async function fileOf(path: string): Promise<string> {
+  const info = await stat(path).catch(() => undefined);
+  return info?.isDirectory() ? join(path, 'dapr.yaml') : path;
+}
+
 /** Reads and checks the file; rejects with every fault in one message. */
-export async function readRunFile(file: string): Promise<RunFile> {
+export async function readRunFile(path: string): Promise<RunFile> {
+  const file = await fileOf(path);
   const text = await readFile(file, 'utf8');
   const { documents, faults } = parseDocuments(text, file);
   if (faults.length > 0) throw new Error(faults.map(faultText).join('; '));
@@ -92,11 +103,39 @@ export async function readRunFile(file: string): Promise<RunFile> {
   const own = basename(file).replace(/\.[^.]+$/, '');
   return {
     name: own === 'dapr' ? basename(dirname(resolve(file))) : own,
-    apps: named.map((app) => merge(app, common)),
+    apps: named.map((app) => merge(app, common, dirname(resolve(file)))),
   };
 }
 
-/** An app's own members win; environments are merged, paths added. */
+/** Relative to `base`; `~` is the home folder. */
+function absolute(base: string, path: string): string {
+  return resolve(base, path.replace(/^~(?=\/|$)/, homedir()));
+}
+
+function paths(base: string, { resourcesPath, resourcesPaths = [] }: Shared): readonly string[] {
+  const all = resourcesPath === undefined ? resourcesPaths : [...resourcesPaths, resourcesPath];
+  return all.map((path) => absolute(base, path));
+}
+
+/** What the app's own section names, else what lies in its `.dapr` folder, else the common section's. */
+function resourcesOf(directory: string, app: Shared, base: string, common: Shared): readonly string[] {
+  const own = paths(directory, app);
+  if (own.length > 0) return own;
+  const local = join(directory, '.dapr/resources');
+  return existsSync(local) ? [local] : paths(base, common);
+}
+
+function configOf(directory: string, app: Shared, base: string, common: Shared): string | undefined {
+  if (app.configFilePath) return absolute(directory, app.configFilePath);
+  const local = join(directory, '.dapr/config.yaml');
+  if (existsSync(local)) return local;
+  return common.configFilePath ? absolute(base, common.configFilePath) : undefined;
+}
+
+/**
+ * An app's own members win, environments are merged. Paths of an app's section are relative to its folder, those of the
+ * common section to the file (Dapr, multi-app run template).
+ */
 function merge(
   app: Shared & {
     appID: string;
@@ -107,23 +146,21 @@ function merge(
     metricsPort?: number | undefined;
   },
   common: Shared,
+  base: string,
 ): RunFileApp {
-  const paths = (from: Shared): readonly string[] => [
-    ...(from.resourcesPath === undefined ? [] : [from.resourcesPath]),
-    ...(from.resourcesPaths ?? []),
-  ];
   const env = Object.fromEntries(
     Object.entries({ ...common.env, ...app.env }).map(([name, value]) => [name, String(value)]),
   );
   const both = { ...definedOnly(common), ...definedOnly(app) } as Shared;
-  const { appDirPath, command = [], daprHTTPPort, daprGRPCPort, metricsPort } = app;
+  const { appDirPath = '.', command = [], daprHTTPPort, daprGRPCPort, metricsPort } = app;
+  const directory = absolute(base, appDirPath);
   return definedOnly({
     appId: app.appID,
-    appDirPath,
+    directory,
     command,
     env,
-    resourcesPaths: paths(app).length > 0 ? paths(app) : paths(common),
-    configFile: both.configFilePath,
+    resourcesPaths: resourcesOf(directory, app, base, common),
+    configFile: configOf(directory, app, base, common),
     daprHttpPort: daprHTTPPort,
     daprGrpcPort: daprGRPCPort,
     metricsPort,
