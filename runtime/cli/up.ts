@@ -1,7 +1,15 @@
 /** `skerry up -f FILE`: the apps of a Dapr multi-app run file, all on one node. */
 
 import { daprVersion } from '../build-info.ts';
-import { FlagError, type GivenFlags, nodeOptions, parseFlags, sidecarOptions } from '../flags.ts';
+import type { HealthBlock } from '../contracts/blocks.ts';
+import {
+  FlagError,
+  type GivenFlags,
+  nodeOptions,
+  parseFlags,
+  type SidecarOptions,
+  sidecarOptions,
+} from '../flags.ts';
 import { systemClock } from '../platform/system-clock.ts';
 import { runProcess } from '../process.ts';
 import { type RunFileApp, readRunFile } from '../resources/run-file.ts';
@@ -11,6 +19,7 @@ import { freePortFrom } from './free-port.ts';
 import { withNodeDefaults } from './node-defaults.ts';
 import { print } from './output.ts';
 import { longFlags, takeRunFile } from './run-arguments.ts';
+import { startApps } from './start-apps.ts';
 import { validate } from './validate.ts';
 
 const FIRST_HTTP_PORT = 3500;
@@ -31,6 +40,13 @@ export async function upCommand(args: readonly string[], setup: ProgramSetup): P
   }
   const clock = systemClock();
   const running: AppProcess[] = [];
+  const stopping = new AbortController();
+  const start = (app: AppCommand): Promise<number> => {
+    const started = startApp(app, setup.env, clock);
+    running.push(started);
+    void started.ended.then((code) => print(`app ${app.options.appId} ended with code ${code}`));
+    return started.ended;
+  };
   await runProcess({
     ...setup,
     node: nodeOptions(shared),
@@ -38,20 +54,24 @@ export async function upCommand(args: readonly string[], setup: ProgramSetup): P
     name: runFile.name,
     version: daprVersion,
     defaults: true,
-    onServing: async () => {
-      for (const app of apps) {
-        const { options } = app;
-        print(
-          `${options.appId}: HTTP on ${options.httpPort}, gRPC on ${options.grpcPort}${options.appPort === 0 ? '' : `, app on ${options.appPort}`}`,
-        );
-        if (app.command.length === 0) continue;
-        const started = startApp(app, setup.env, clock);
-        running.push(started);
-        void started.ended.then((code) => print(`app ${options.appId} ended with code ${code}`));
-      }
+    onServing: async (_node, serving) => {
+      for (const { options } of apps) print(portsLine(options));
+      const health = (id: string): HealthBlock | undefined =>
+        serving.find(({ options }) => options.appId === id && options.appPort !== 0)?.blocks.health;
+      const ordered = apps
+        .filter(({ command }) => command.length > 0)
+        .map((app) => ({ health: health(app.options.appId), start: () => start(app) }));
+      void startApps(ordered, clock, stopping.signal);
     },
-    onStopping: async () => void (await Promise.all(running.map((app) => app.stop()))),
+    onStopping: async () => {
+      stopping.abort();
+      await Promise.all(running.map((app) => app.stop()));
+    },
   });
+}
+
+function portsLine({ appId, httpPort, grpcPort, appPort }: SidecarOptions): string {
+  return `${appId}: HTTP on ${httpPort}, gRPC on ${grpcPort}${appPort === 0 ? '' : `, app on ${appPort}`}`;
 }
 
 /** `-f FILE` or `--run-file FILE`, and the flags for the node. */
