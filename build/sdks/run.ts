@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { cacheDir } from '../paths.ts';
 import { type SidecarChoice, type SidecarUse, startSdkSidecar } from './sidecar.ts';
 
-const LIMIT_MS = 180_000;
+const LIMIT_MS = 300_000;
 
 export interface ProgramResult {
   readonly passed: number;
@@ -58,7 +58,7 @@ export async function runProgram(
     await sidecar.ready().then(
       () => child.stdin.end('go\n'),
       (error: unknown) => {
-        chunks.push(Buffer.from(String(error)));
+        chunks.push(Buffer.from(`\nnot ok start: ${String(error)}\n`));
         child.kill('SIGKILL');
       },
     );

@@ -10,6 +10,8 @@ import { DatabaseSync } from 'node:sqlite';
 export const APP_ID = 'sdk-app';
 const TOKEN = 'let-me-in';
 const TICKER_MS = 300;
+/** An interpreter that reads its packages for the first time on a busy machine needs long. */
+const READY_MS = 90_000;
 
 export interface SdkSidecar {
   /** What the program needs to find its sidecar and to know what to do. */
@@ -186,7 +188,7 @@ export async function startSdkSidecar(
       SDK_WITHOUT: foreign ? 'configuration,lock,mqtt' : '',
     },
     ready: async () => {
-      const limit = AbortSignal.timeout(30_000);
+      const limit = AbortSignal.timeout(READY_MS);
       while (!(await isHealthy(http ?? 0))) {
         if (over || limit.aborted) throw new Error(`the sidecar ${over ? 'ended' : 'is not healthy'}`);
         await new Promise((resolve) => setTimeout(resolve, 20));
