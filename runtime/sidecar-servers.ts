@@ -72,6 +72,7 @@ function grpcLog({ node, options }: ServerParts): Logger {
 function grpcShared(parts: ServerParts) {
   const { tracer, metrics } = parts.setup;
   return {
+    appId: parts.options.appId,
     tracer,
     metrics,
     clock: parts.node.clock,
@@ -132,7 +133,7 @@ function proxyOf(
 
 async function openInternalServer(parts: ServerParts, stack: AsyncDisposableStack): Promise<void> {
   const { options, setup } = parts;
-  const peer = createPeerService({ invoke: parts.blocks.invoke });
+  const peer = createPeerService({ invoke: parts.blocks.invoke, appId: options.appId });
   const server = createGrpcServer({
     ...grpcShared(parts),
     protocol: 'internal',

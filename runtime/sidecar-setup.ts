@@ -12,11 +12,14 @@ import { createTracer } from './platform/trace-context.ts';
 import { loadConfiguration } from './resources/configuration.ts';
 import { faultText, type ResourceFault } from './resources/documents.ts';
 import { type LoadedResources, loadResources } from './resources/load.ts';
+import type { Exporters } from './telemetry/exporters.ts';
 
 export interface SidecarSetup {
   readonly configuration: ConfigurationResource;
   readonly resources: LoadedResources;
   readonly tracer: Tracer;
+  /** Sends the spans that wait, for at most `limitMs`. */
+  readonly flushTraces: (limitMs: number) => Promise<void>;
   readonly metrics: MetricsRegistry;
   readonly internalPort: number;
   readonly hostAddress: string;
@@ -67,6 +70,11 @@ export async function readSetup(
     defaults && options.resourcePaths.length === 0
       ? { ...resources, components: defaultComponents() }
       : resources;
+  const metrics = createMetrics({
+    common: { app_id: options.appId },
+    latencyBuckets: configuration.metrics.latencyBuckets,
+  });
+  const exporters = await openExporters(node, options, configuration, metrics);
   return {
     configuration,
     resources: withDefaults,
@@ -74,11 +82,11 @@ export async function readSetup(
       samplingRate: configuration.tracing.samplingRate,
       random: node.random,
       now: () => node.clock.now(),
+      monotonicMs: () => node.clock.monotonicMs(),
+      ...(exporters === undefined ? {} : { exporter: exporters.add }),
     }),
-    metrics: createMetrics({
-      common: { app_id: options.appId },
-      latencyBuckets: configuration.metrics.latencyBuckets,
-    }),
+    flushTraces: async (limitMs) => exporters?.close(limitMs),
+    metrics,
     internalPort:
       options.internalGrpcPort === 0
         ? await bindablePort(stablePort(options.appId, process.cwd(), node.hostName))
@@ -88,6 +96,21 @@ export async function readSetup(
       return '127.0.0.1';
     }),
   };
+}
+
+/** The exporters' code is loaded when the Configuration or the environment names one. */
+async function openExporters(
+  node: Node,
+  { appId }: SidecarOptions,
+  { tracing }: ConfigurationResource,
+  metrics: MetricsRegistry,
+): Promise<Exporters | undefined> {
+  const { stdout, zipkinEndpoint, otel } = tracing;
+  const otlp = otel.endpointAddress !== '' && otel.protocol !== '';
+  if (!stdout && zipkinEndpoint === '' && !otlp) return undefined;
+  const { createExporters } = await import('./telemetry/exporters.ts');
+  const log = node.log.child('dapr.runtime.trace', { app_id: appId });
+  return createExporters({ tracing, appId, env: node.env, clock: node.clock, log, metrics });
 }
 
 /** `statestore` on the node's own database and `pubsub` on its own broker. */

@@ -70,6 +70,7 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
   const log = node.log.child('dapr.runtime', { app_id: appId });
   const setup = await readSetup(node, options, request.defaults);
   const { configuration, resources } = setup;
+  stack.defer(() => setup.flushTraces(traceFlushMs(options)));
   const security = await openSecurity(node, options, setup, request.defaults, signal);
   if (security !== undefined) stack.defer(() => security.close());
   log.info(`standalone mode configured`);
@@ -202,6 +203,12 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
 function reachable(address: string): string {
   if (address === '' || address === '0.0.0.0' || address === '::') return '127.0.0.1';
   return address.includes(':') ? `[${address}]` : address;
+}
+
+/** Spans in hand when a sidecar closes get a quarter of its grace period at most. */
+const MAX_TRACE_FLUSH_MS = 2000;
+function traceFlushMs({ gracefulShutdownMs }: SidecarOptions): number {
+  return gracefulShutdownMs > 0 ? Math.min(MAX_TRACE_FLUSH_MS, gracefulShutdownMs / 4) : MAX_TRACE_FLUSH_MS;
 }
 
 /** Components, name resolution, endpoints and policies: what blocks stand on. */

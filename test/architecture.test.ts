@@ -43,6 +43,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     'runtime/generated',
   ],
   'runtime/security': ['runtime/contracts', 'runtime/grpc-client', 'runtime/generated'],
+  'runtime/telemetry': ['runtime/contracts', 'runtime/http-client', 'runtime/grpc-client'],
   'edge-components/drivers': ['runtime/contracts'],
   'edge-components/drivers/dapr-stream': [
     'runtime/contracts',

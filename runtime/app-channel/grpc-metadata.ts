@@ -49,16 +49,18 @@ export function eventMetadata(
     trace.traceparent === undefined || trace.traceparent === '' || trace.traceparent === ZERO_TRACEPARENT;
   // An event without a trace tells so with zeros, as daprd does.
   const zero: HeaderList = untraced ? [['traceparent', ZERO_TRACEPARENT]] : [];
-  return withTraceAndToken([...Object.entries(entries), ...zero], trace, token);
+  return withTraceAndToken([...Object.entries(entries), ...zero], untraced ? {} : trace, token);
 }
 
+/** A call without a trace tells so with zeros; with tracing turned off it tells nothing. */
 function withTraceAndToken(metadata: HeaderList, trace: TraceContext, token: string | undefined): HeaderList {
   const all = [...metadata];
-  if (trace.traceparent !== undefined && trace.traceparent !== '' && trace.traceparent !== ZERO_TRACEPARENT) {
-    all.push(
-      ...metadataOfTrace({ ...trace, ...(all.some(([name]) => name === 'baggage') ? { baggage: '' } : {}) }),
-    );
+  const { traceparent, tracestate, baggage } = trace;
+  if (traceparent !== undefined && traceparent !== '') {
+    all.push(...metadataOfTrace({ traceparent, ...(tracestate === undefined ? {} : { tracestate }) }));
   }
+  if (baggage !== undefined && baggage !== '' && !all.some(([name]) => name === 'baggage'))
+    all.push(['baggage', baggage]);
   if (token !== undefined) all.push(['dapr-api-token', token]);
   return all;
 }

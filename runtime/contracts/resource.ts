@@ -125,6 +125,13 @@ export interface ConfigurationResource {
       readonly isSecure: boolean;
       readonly headers: Readonly<Record<string, string>>;
       readonly timeoutMs: number;
+      /** Path of the collector when it is not the usual `/v1/traces`. */
+      readonly path?: string;
+      readonly gzip?: boolean;
+      /** Certificates of a secure connection (OTEL variables): authority, client, key. */
+      readonly caFile?: string;
+      readonly certFile?: string;
+      readonly keyFile?: string;
     };
   };
   readonly metrics: {

@@ -4,6 +4,7 @@
  */
 
 import type { HeaderList } from '../contracts/app-channel.ts';
+import { formatBaggage, parseBaggage } from '../contracts/baggage.ts';
 import type { Clock } from '../contracts/clock.ts';
 import { errorText, RuntimeError } from '../contracts/error.ts';
 import { GrpcCode, grpcCodeName } from '../contracts/grpc-code.ts';
@@ -12,11 +13,12 @@ import type { AnyGrpcMethod, Codec, DuplexStream, GrpcService } from '../contrac
 import { type GrpcStatus, GrpcStatusError } from '../contracts/grpc-wire/status.ts';
 import type { Logger } from '../contracts/logger.ts';
 import type { Metrics } from '../contracts/metrics.ts';
-import { type Tracer, ZERO_TRACEPARENT } from '../contracts/trace.ts';
+import { type SpanKind, type Tracer, ZERO_TRACEPARENT } from '../contracts/trace.ts';
 import { binaryOfTraceparent, TRACE_BIN_NAME, traceOfMetadata } from '../grpc-client/trace-metadata.ts';
 import type { ApiAccessCheck } from './api-access.ts';
 import { checkApiToken } from './api-token.ts';
 import type { IncomingCall } from './incoming-call.ts';
+import { describeCall, describeMessage } from './span-attributes.ts';
 import { toGrpcStatus } from './status.ts';
 
 /** A call of a method that no service has; messages are bytes. */
@@ -47,6 +49,8 @@ export interface DispatchOptions {
   readonly unknownMethod?: UnknownMethodHandler;
   readonly apiAccess?: ApiAccessCheck;
   readonly apiToken?: string;
+  /** App of this sidecar. */
+  readonly appId?: string;
   readonly tracer: Tracer;
   readonly metrics: Metrics;
   readonly clock: Clock;
@@ -96,7 +100,7 @@ async function serve(
   }
   const proxied = method === undefined;
   if (proxied && options.unknownMethod === undefined) throw unknownMethod(call.path);
-  trace(call, options.tracer, method?.kind === 'unary');
+  trace(call, options, method);
   if (method === undefined) return options.unknownMethod?.(call);
   return run(call, method);
 }
@@ -110,23 +114,42 @@ function binaryTrace(traceparent: string | undefined): HeaderList {
 }
 
 /** Starts the span and puts it on the answer of unary calls, except where the callee's own header counts. */
-function trace(call: IncomingCall, tracer: Tracer, unary: boolean): void {
-  call.span = tracer.start(call.path, traceOfMetadata(call.metadata));
+function trace(call: IncomingCall, options: DispatchOptions, method: AnyGrpcMethod | undefined): void {
+  const { tracer } = options;
+  const incoming = traceOfMetadata(call.metadata);
+  const headers: (readonly [string, string])[] = [];
+  if (tracer.enabled && incoming.baggage !== undefined) {
+    const baggage = parseBaggage(incoming.baggage);
+    if (baggage.fault !== undefined) throw invalidBaggage(baggage.fault);
+    if (baggage.members.size > 0) headers.push(['baggage', formatBaggage(baggage.members)]);
+  }
+  call.span = tracer.start(call.path, incoming, spanKind(call, options, method));
   call.traced = tracer.enabled;
   if (!tracer.enabled) return;
-  const { traceparent, baggage } = call.span.context;
-  const headers: (readonly [string, string])[] = [];
-  if (baggage !== undefined && baggage !== '') headers.push(['baggage', baggage]);
-  const shown = unary && !call.path.endsWith('/InvokeService');
+  if (call.span.recording === true) describeCall(call.span, call.path, call.metadata, method === undefined);
+  const { traceparent } = call.span.context;
+  const shown = method?.kind === 'unary' && !call.path.endsWith('/InvokeService');
   if (shown && traceparent === ZERO_TRACEPARENT) headers.push(ZERO_TRACE);
   else if (shown) headers.push(...binaryTrace(traceparent));
   if (headers.length > 0) call.addHeaders(headers);
+}
+
+function invalidBaggage(fault: string): GrpcStatusError {
+  return new GrpcStatusError(GrpcCode.InvalidArgument, `invalid baggage header: ${fault}`);
+}
+
+/** Calls of apps make client spans; calls of other sidecars, and proxied calls to the own app, server spans. */
+function spanKind(call: IncomingCall, options: DispatchOptions, method: AnyGrpcMethod | undefined): SpanKind {
+  if (call.protocol === 'internal') return 'server';
+  const own = method === undefined && metadataValue(call.metadata, 'dapr-app-id') === options.appId;
+  return own ? 'server' : 'client';
 }
 
 async function run(call: IncomingCall, method: AnyGrpcMethod): Promise<void> {
   switch (method.kind) {
     case 'unary': {
       const request: unknown = decode(method.request, await call.receiveOne());
+      if (call.span.recording === true) describeMessage(call.span, call.path, request);
       return call.finishWith(method.response.encode(await method.handle(request, call)));
     }
     case 'client-stream':

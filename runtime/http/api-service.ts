@@ -137,7 +137,7 @@ export class ApiService {
     const elapsed = clock.monotonicMs() - started;
     logCall?.(request, reply.status, size, elapsed);
     record?.(request.method, request.rawPath, reply.status, request.body.length ?? 0, size, elapsed);
-    endTrace(trace, request.method, request.rawPath, request.headers, reply.status);
+    endTrace(trace, request, reply.status);
   }
 
   #answer(request: ApiRequest): Promise<Reply> | Reply {

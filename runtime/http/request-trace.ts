@@ -1,9 +1,12 @@
 /** Tracing of API requests (Dapr HTTP reference, section 22): the span of a request and the headers of its answer. */
 
 import type { IncomingHttpHeaders } from 'node:http';
+import { baggageFault } from '../contracts/baggage.ts';
 import { type Span, type TraceContext, type Tracer, ZERO_TRACEPARENT } from '../contracts/trace.ts';
+import type { ApiRequest } from './api-request.ts';
 import { decodeBytes } from './path.ts';
 import { hasHeader, plainReply, type Reply } from './respond.ts';
+import { describeRequest, failureOfStatus } from './span-attributes.ts';
 
 const MAX_TRACESTATE = 512;
 
@@ -86,57 +89,10 @@ export function addTraceHeaders(trace: RequestTrace, headers: string[]): void {
   }
 }
 
-/** Ends the span; a sampled one gets the attributes that Dapr records. */
-export function endTrace(
-  trace: RequestTrace,
-  method: string,
-  path: string,
-  headers: IncomingHttpHeaders,
-  status: number,
-): void {
+/** Ends the span; a recorded one is described as Dapr does. */
+export function endTrace(trace: RequestTrace, request: ApiRequest, status: number): void {
   if (!trace.shown) return;
   const { span } = trace;
-  if (span.context.traceparent?.endsWith('1') === true) {
-    span.setAttribute('dapr.protocol', 'http');
-    span.setAttribute('dapr.api', `${method} ${path}`);
-    span.setAttribute('dapr.status_code', String(status));
-    span.setAttribute('http.request.method', method);
-    for (const name of Object.keys(headers)) {
-      if (name.startsWith('dapr-') && !name.endsWith('-bin') && name !== 'dapr-api-token') {
-        span.setAttribute(name, one(headers[name]) ?? '');
-      }
-    }
-  }
-  span.end(status >= 400 ? `Code(${status})` : undefined);
-}
-
-const KEY = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-const VALUE = /^[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*$/;
-const MAX_BAGGAGE = 8192;
-const MAX_MEMBERS = 180;
-
-/** What is wrong with a baggage header (W3C Baggage, section 3.3), or `undefined`. */
-export function baggageFault(baggage: string): string | undefined {
-  if (baggage === '') return undefined;
-  if (baggage.length > MAX_BAGGAGE) return `baggage-string too large: ${baggage.length}`;
-  const members = baggage.split(',');
-  if (members.length > MAX_MEMBERS) return `too many list-members in baggage-string: ${members.length}`;
-  const faults = members.map(memberFault).filter((fault) => fault !== undefined);
-  return faults.length === 0 ? undefined : faults.join('\n');
-}
-
-function memberFault(member: string): string | undefined {
-  const [pair = '', ...properties] = member.split(';');
-  const equals = pair.indexOf('=');
-  if (equals < 0) return `invalid baggage list-member: ${JSON.stringify(member)}`;
-  const key = pair.slice(0, equals).trim();
-  if (!KEY.test(key)) return `invalid key: ${JSON.stringify(key)}`;
-  const value = pair.slice(equals + 1).trim();
-  if (!VALUE.test(value)) return `invalid value: ${JSON.stringify(value)}`;
-  for (const property of properties) {
-    const [name = '', ...rest] = property.split('=');
-    if (!KEY.test(name.trim()) || !VALUE.test(rest.join('=').trim()))
-      return `invalid baggage list-member: ${JSON.stringify(member)}`;
-  }
-  return undefined;
+  if (span.recording === true) describeRequest(span, request, status);
+  span.end(failureOfStatus(status));
 }

@@ -79,7 +79,7 @@ export function createPeers(options: PeersOptions): Peers {
       const client = clients.client(address, { namespace, appId });
       let upload: Upload | undefined;
       try {
-        const stream = await client.bidi(STREAM_PATH, callOptions(call));
+        const stream = await client.bidi(STREAM_PATH, streamOptions(request, call));
         upload = startUpload(stream, request, { appId, http: call.protocol === 'http' });
         return await receive(stream, upload);
       } catch (cause) {
@@ -95,6 +95,13 @@ function callOptions(call: CallContext): { readonly metadata: HeaderList; readon
   const trace = call.span.context;
   const traced = trace.traceparent !== undefined && trace.traceparent !== ZERO_TRACEPARENT;
   return { metadata: traced ? metadataOfTrace(trace) : NO_METADATA, signal: call.signal };
+}
+
+/** A traced stream also says whose call it carries, which a daprd there puts into its span. */
+function streamOptions(request: InvokeRequest, call: CallContext): ReturnType<typeof callOptions> {
+  const { metadata, signal } = callOptions(call);
+  if (metadata.length === 0) return { metadata, signal };
+  return { metadata: [...metadata, ['__dapr_calllocalstream_method', request.method]], signal };
 }
 
 const NO_METADATA: HeaderList = [];

@@ -19,6 +19,7 @@ import {
 } from '../contracts/grpc-wire/service.ts';
 import { GrpcStatusError } from '../contracts/grpc-wire/status.ts';
 import { PeerError } from '../contracts/peer.ts';
+import type { Span } from '../contracts/trace.ts';
 import { ReminderSchema } from '../generated/dapr/proto/internals/v1/reminders_pb.ts';
 import { codec } from '../grpc-client/codec.ts';
 import { bytesBody, readBody, streamBody } from '../http-client/body.ts';
@@ -38,14 +39,17 @@ import { dataAnswer, leadingAnswer, toWireResponse } from './wire-response.ts';
 export interface PeerServerOptions {
   /** The block of the app that this internal port belongs to. */
   readonly invoke: Pick<InvokeBlock, 'invokeLocal'>;
+  /** Its id, for the names of spans. */
+  readonly appId?: string;
 }
 
 type CallStream = DuplexStream<RequestChunk, ResponseChunk>;
 
 /** Makes the service for the internal gRPC server. */
-export function createPeerService({ invoke }: PeerServerOptions): GrpcService {
+export function createPeerService({ invoke, appId = '' }: PeerServerOptions): GrpcService {
   const callApp = async (message: WireRequest, body: Body, call: GrpcCall): Promise<InvokeResponse> => {
     const { request, caller } = certified(parsed(message, body), call);
+    if (call.span.recording === true) describe(call.span, appId, message.message?.method ?? '');
     try {
       return await invoke.invokeLocal(request, caller, call);
     } catch (cause) {
@@ -83,6 +87,13 @@ export function createPeerService({ invoke }: PeerServerOptions): GrpcService {
       CallActorReminder: unaryMethod(codec(ReminderSchema), codec(EmptySchema), async () => noActors()),
     },
   };
+}
+
+/** Name and marks of a call's span, as Dapr gives them. */
+function describe(span: Span, appId: string, method: string): void {
+  span.rename?.(`CallLocal/${appId}/${method}`);
+  span.setAttribute('rpc.service', 'ServiceInvocation');
+  span.setAttribute('dapr.invoke_method', method);
 }
 
 type Parsed = ReturnType<typeof fromWireRequest>;

@@ -1,32 +1,54 @@
 /**
  * W3C trace context (HTTP reference, section 22). Without an exporter and without a sampling rate spans are passive: an
  * incoming `traceparent` travels on unchanged, and a missing one shows as all zeros. With a sampling rate every span
- * gets an id of its own.
+ * gets an id of its own; the parent's sampling decision holds, a trace that begins here is decided by its id.
  */
 
 import type { Random } from '../contracts/random.ts';
-import { type Span, type TraceContext, type Tracer, ZERO_TRACEPARENT } from '../contracts/trace.ts';
-
-const TRACEPARENT = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})/;
-
-export interface FinishedSpan {
-  readonly name: string;
-  readonly traceId: string;
-  readonly spanId: string;
-  readonly parentSpanId: string;
-  readonly startMs: number;
-  readonly endMs: number;
-  readonly attributes: Readonly<Record<string, string | number | boolean>>;
-  readonly error?: string;
-}
+import {
+  type FinishedSpan,
+  type Span,
+  type SpanKind,
+  type TraceContext,
+  type Tracer,
+  ZERO_TRACEPARENT,
+} from '../contracts/trace.ts';
 
 export interface TracerOptions {
   /** `samplingRate` as written in the Configuration. */
   readonly samplingRate: string;
   readonly random: Random;
   readonly now: () => number;
+  /** A clock with fractions of a millisecond, to tell spans of the same millisecond apart; absent: `now`. */
+  readonly monotonicMs?: () => number;
   /** Receives sampled spans when they end; absent: nothing is exported. */
   readonly exporter?: (span: FinishedSpan) => void;
+}
+
+interface Parent {
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly flags: number;
+}
+
+const TRACEPARENT = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/;
+const ZERO_TRACE_ID = '0'.repeat(32);
+const ZERO_SPAN_ID = '0'.repeat(16);
+const SAMPLED = 1;
+const DEFAULT_RATE = 0.0001;
+
+/** W3C Trace Context, section 3.2: no version ff, nothing behind the flags in version 00, no id of zeros alone. */
+function parseTraceparent(text: string | undefined): Parent | undefined {
+  const match = text === undefined ? null : TRACEPARENT.exec(text);
+  if (match === null) return undefined;
+  const [, version, traceId = '', spanId = '', flags = '', rest] = match;
+  if (version === 'ff' || (version === '00' && rest !== undefined)) return undefined;
+  if (traceId === ZERO_TRACE_ID || spanId === ZERO_SPAN_ID) return undefined;
+  return { traceId, spanId, flags: Number.parseInt(flags, 16) };
+}
+
+function formatTraceparent(traceId: string, spanId: string, flags: number): string {
+  return `00-${traceId}-${spanId}-${flags < 16 ? '0' : ''}${flags.toString(16)}`;
 }
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
@@ -37,73 +59,133 @@ function passiveSpan(context: TraceContext): Span {
   return span;
 }
 
-export function createTracer(options: TracerOptions): Tracer {
-  const given = options.samplingRate.trim();
-  const parsed = given === '' ? Number.NaN : Number(given);
-  const rate = Number.isFinite(parsed) ? Math.min(1, Math.max(0, parsed)) : 0.0001;
-  if (given !== '' && parsed === 0)
-    return { enabled: false, start: (_name, incoming) => passiveSpan(incoming) };
+const ZERO_SPAN = passiveSpan(Object.freeze({ traceparent: ZERO_TRACEPARENT }));
 
-  const active = (given !== '' && Number.isFinite(parsed)) || options.exporter !== undefined;
-  if (!active) {
-    const zero = passiveSpan({ traceparent: ZERO_TRACEPARENT });
-    return {
-      enabled: true,
-      start: (_name, incoming) => {
-        if (
-          incoming.traceparent === undefined &&
-          incoming.baggage === undefined &&
-          incoming.tracestate === undefined
-        )
-          return zero;
-        const valid = incoming.traceparent !== undefined && TRACEPARENT.test(incoming.traceparent);
-        return passiveSpan({
-          ...incoming,
-          traceparent: valid ? (incoming.traceparent ?? '') : ZERO_TRACEPARENT,
-        });
-      },
-    };
+function startPassive(incoming: TraceContext): Span {
+  const { traceparent, tracestate, baggage } = incoming;
+  if (traceparent === undefined && tracestate === undefined && baggage === undefined) return ZERO_SPAN;
+  const parent = parseTraceparent(traceparent);
+  return passiveSpan({
+    ...incoming,
+    traceparent:
+      parent === undefined
+        ? ZERO_TRACEPARENT
+        : formatTraceparent(parent.traceId, parent.spanId, parent.flags),
+  });
+}
+
+/** Decides by the lower half of the trace id, so that every sidecar with the same rate decides alike. */
+function idBelow(traceId: string, rate: number): boolean {
+  return Number.parseInt(traceId.slice(16, 29), 16) / 2 ** 52 < rate;
+}
+
+/** The wall clock with the resolution of the monotonic one; follows the wall clock when that is set. */
+function preciseClock(now: () => number, monotonicMs: () => number): () => number {
+  let base = now() - monotonicMs();
+  return () => {
+    const monotonic = monotonicMs();
+    const wall = now();
+    if (Math.abs(base + monotonic - wall) > 2) base = wall - monotonic;
+    return base + monotonic;
+  };
+}
+
+type Export = (span: FinishedSpan) => void;
+type SpanIds = Pick<FinishedSpan, 'traceId' | 'spanId' | 'parentSpanId' | 'flags' | 'kind'>;
+
+/** A sampled span with an exporter behind it. */
+class RecordedSpan implements Span {
+  readonly context: TraceContext;
+  readonly recording = true;
+  readonly child: Span['child'];
+  readonly #ids: SpanIds;
+  readonly #attributes: Record<string, string | number | boolean> = {};
+  readonly #export: Export;
+  readonly #clock: () => number;
+  readonly #startMs: number;
+  #name: string;
+  #ended = false;
+
+  constructor(
+    name: string,
+    context: TraceContext,
+    ids: SpanIds,
+    child: Span['child'],
+    clock: () => number,
+    write: Export,
+  ) {
+    this.#name = name;
+    this.context = context;
+    this.#ids = ids;
+    this.child = child;
+    this.#clock = clock;
+    this.#startMs = clock();
+    this.#export = write;
   }
 
-  const start = (
-    name: string,
-    incoming: TraceContext,
-    attributes: Readonly<Record<string, string>> = {},
-  ): Span => {
-    const parent = incoming.traceparent === undefined ? null : TRACEPARENT.exec(incoming.traceparent);
-    const traceId = parent?.[2] ?? hex(options.random.bytes(16));
-    const sampled =
-      parent === null ? options.random.float() < rate : (Number.parseInt(parent[4] ?? '00', 16) & 1) === 1;
-    const spanId = hex(options.random.bytes(8));
-    const context: TraceContext = {
-      traceparent: `00-${traceId}-${spanId}-${sampled ? '01' : '00'}`,
-      ...(incoming.tracestate === undefined || parent === null ? {} : { tracestate: incoming.tracestate }),
-      ...(incoming.baggage === undefined ? {} : { baggage: incoming.baggage }),
-    };
-    const startMs = options.now();
-    const values: Record<string, string | number | boolean> = { ...attributes };
-    let ended = false;
-    return {
-      context,
-      child: (childName) => start(childName, context),
-      setAttribute: (key, value) => {
-        values[key] = value;
-      },
-      end: (error) => {
-        if (ended || !sampled || options.exporter === undefined) return;
-        ended = true;
-        options.exporter({
-          name,
-          traceId,
-          spanId,
-          parentSpanId: parent?.[3] ?? '',
-          startMs,
-          endMs: options.now(),
-          attributes: values,
-          ...(error === undefined ? {} : { error }),
-        });
-      },
-    };
+  get name(): string {
+    return this.#name;
+  }
+
+  setAttribute(key: string, value: string | number | boolean): void {
+    this.#attributes[key] = value;
+  }
+
+  rename(name: string): void {
+    this.#name = name;
+  }
+
+  end(error?: string): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#export({
+      ...this.#ids,
+      name: this.#name,
+      traceState: this.context.tracestate ?? '',
+      startMs: this.#startMs,
+      endMs: this.#clock(),
+      attributes: this.#attributes,
+      ...(error === undefined ? {} : { error }),
+    });
+  }
+}
+
+/** Makes the tracer of a sidecar. */
+export function createTracer(options: TracerOptions): Tracer {
+  const { random, exporter } = options;
+  const given = options.samplingRate.trim();
+  const parsed = given === '' ? Number.NaN : Number(given);
+  const rate = Number.isFinite(parsed) ? parsed : DEFAULT_RATE;
+  if (rate === 0) return { enabled: false, start: (_name, incoming) => passiveSpan(incoming) };
+  if (given === '' && exporter === undefined)
+    return { enabled: true, start: (_name, incoming) => startPassive(incoming) };
+
+  const clock = preciseClock(options.now, options.monotonicMs ?? options.now);
+  const start = (name: string, incoming: TraceContext, kind: SpanKind = 'client'): Span => {
+    const parent = parseTraceparent(incoming.traceparent);
+    const ids = nextIds(parent, kind, rate, random);
+    const context = contextOf(ids, incoming, parent !== undefined);
+    const child = (childName: string, childKind?: SpanKind): Span => start(childName, context, childKind);
+    return exporter === undefined || (ids.flags & SAMPLED) === 0
+      ? { context, child, setAttribute: () => {}, end: () => {} }
+      : new RecordedSpan(name, context, ids, child, clock, exporter);
   };
   return { enabled: true, start };
+}
+
+function nextIds(parent: Parent | undefined, kind: SpanKind, rate: number, random: Random): SpanIds {
+  const spanId = hex(random.bytes(8));
+  if (parent !== undefined)
+    return { traceId: parent.traceId, spanId, parentSpanId: parent.spanId, flags: parent.flags, kind };
+  const traceId = hex(random.bytes(16));
+  const flags = rate >= 1 || idBelow(traceId, rate) ? SAMPLED : 0;
+  return { traceId, spanId, parentSpanId: '', flags, kind };
+}
+
+function contextOf(ids: SpanIds, { tracestate, baggage }: TraceContext, continued: boolean): TraceContext {
+  return {
+    traceparent: formatTraceparent(ids.traceId, ids.spanId, ids.flags),
+    ...(tracestate === undefined || !continued ? {} : { tracestate }),
+    ...(baggage === undefined ? {} : { baggage }),
+  };
 }

@@ -9,6 +9,7 @@ import { parseGoDuration } from '../contracts/duration.ts';
 import { foldMembers } from '../contracts/fold-members.ts';
 import type { ConfigurationResource } from '../contracts/resource.ts';
 import { isObject, parseDocuments, type ResourceFault } from './documents.ts';
+import { EnvironmentError, type SpecTracing, withTracingEnvironment } from './tracing-environment.ts';
 
 export const DEFAULT_LATENCY_BUCKETS: readonly number[] = [
   1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 30, 40, 50, 65, 80, 100, 130, 160, 200, 250, 300, 400, 500, 650,
@@ -71,6 +72,42 @@ const metricSpec = z
   })
   .nullish();
 
+/** `name=value` texts as daprd reads them from a file, or the `name`/`value` items of the Kubernetes resource. */
+const otelHeaders = z
+  .array(
+    z.union(
+      [
+        z.string().refine((text) => text.indexOf('=') > 0, "expected 'name=value'"),
+        z.object({ name: z.string(), value: z.coerce.string() }),
+      ],
+      { error: "expected 'name=value', or name and value" },
+    ),
+  )
+  .nullish()
+  .transform((items) => {
+    if (items == null || items.length === 0) return undefined;
+    const pairs = items.map((item): [string, string] =>
+      typeof item === 'string'
+        ? [item.slice(0, item.indexOf('=')), item.slice(item.indexOf('=') + 1)]
+        : [item.name, item.value],
+    );
+    return Object.fromEntries(pairs) as Readonly<Record<string, string>>;
+  });
+
+/** A Go duration; a bare number counts nanoseconds, as everywhere in Go. */
+const otelTimeout = z
+  .union([z.string(), z.number()], { error: "expected a duration such as '10s'" })
+  .nullish()
+  .transform((value, context) => {
+    if (value == null || value === '') return undefined;
+    const ms = typeof value === 'number' ? value / 1e6 : parseGoDuration(value);
+    if (ms === undefined || ms < 0) {
+      context.addIssue({ code: 'custom', message: "expected a duration such as '10s'" });
+      return undefined;
+    }
+    return ms === 0 ? undefined : ms;
+  });
+
 const tracing = z
   .object({
     samplingRate: z
@@ -86,9 +123,9 @@ const tracing = z
           (value) => value === '' || value === 'grpc' || value === 'http',
           "expected 'grpc' or 'http'",
         ),
-        isSecure: bool(true),
-        headers: z.unknown().optional(),
-        timeout: z.unknown().optional(),
+        isSecure: z.boolean().nullish(),
+        headers: otelHeaders,
+        timeout: otelTimeout,
       })
       .nullish(),
   })
@@ -238,18 +275,33 @@ export async function loadConfiguration(
       faults.push({ origin, field: `spec.${issue.path.join('.')}`, message: issue.message, fatal: true });
   }
   if (faults.length > 0 || !parsed.success) return { ok: false, faults };
+  const tracing = completeTracing(tracingOf(parsed.data.tracing ?? {}), env);
+  if ('fault' in tracing) return { ok: false, faults: [tracing.fault] };
   return {
     ok: true,
-    configuration: Object.freeze(build(name, parsed.data)),
+    configuration: Object.freeze({ ...build(name, parsed.data), tracing }),
     spec: spec as Readonly<Record<string, unknown>>,
   };
 }
 
-function build(name: string, spec: Spec): ConfigurationResource {
+/** With the environment's part; a variable that cannot be read is fatal, as a member of the file would be. */
+function completeTracing(
+  spec: SpecTracing,
+  env: Readonly<Record<string, string | undefined>>,
+): ConfigurationResource['tracing'] | { readonly fault: ResourceFault } {
+  try {
+    return withTracingEnvironment(spec, env);
+  } catch (error) {
+    if (!(error instanceof EnvironmentError)) throw error;
+    const { variable: field, message } = error;
+    return { fault: { origin: { file: 'environment', document: 0 }, field, message, fatal: true } };
+  }
+}
+
+function build(name: string, spec: Spec): Omit<ConfigurationResource, 'tracing'> {
   const acl = spec.accessControl;
   return {
     name,
-    tracing: tracingOf(spec.tracing ?? {}),
     metrics: metricsOf(spec.metric ?? {}, spec.metrics ?? {}),
     httpPipeline: spec.httpPipeline,
     appHttpPipeline: spec.appHttpPipeline,
@@ -281,7 +333,7 @@ function orDefault(value: string | undefined, fallback: string): string {
   return value === undefined || value === '' ? fallback : value;
 }
 
-function tracingOf(spec: Partial<NonNullable<Spec['tracing']>>): ConfigurationResource['tracing'] {
+function tracingOf(spec: Partial<NonNullable<Spec['tracing']>>): SpecTracing {
   return {
     samplingRate: spec.samplingRate ?? '',
     stdout: spec.stdout ?? false,
@@ -289,9 +341,9 @@ function tracingOf(spec: Partial<NonNullable<Spec['tracing']>>): ConfigurationRe
     otel: {
       endpointAddress: spec.otel?.endpointAddress ?? '',
       protocol: spec.otel?.protocol ?? '',
-      isSecure: spec.otel?.isSecure ?? true,
-      headers: {},
-      timeoutMs: 10_000,
+      isSecure: spec.otel?.isSecure ?? undefined,
+      headers: spec.otel?.headers,
+      timeoutMs: spec.otel?.timeout,
     },
   };
 }

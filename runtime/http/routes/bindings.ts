@@ -1,10 +1,10 @@
 /** Output bindings over HTTP (Dapr HTTP reference, section 9.1). */
 
+import { baggageFault } from '../../contracts/baggage.ts';
 import type { BindingsBlock, StringMap } from '../../contracts/blocks.ts';
 import { errorText, runtimeError } from '../../contracts/error.ts';
 import { goJson } from '../../contracts/go-json.ts';
 import { asText, asTextMap, parseJson, pickMembers } from '../json-fields.ts';
-import { baggageFault } from '../request-trace.ts';
 import { JSON_TYPE, metadataHeaders, NO_CONTENT } from '../respond.ts';
 import type { HttpHandlers } from '../router.ts';
 

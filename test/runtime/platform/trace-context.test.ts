@@ -1,6 +1,7 @@
 import t from 'tap';
+import type { FinishedSpan } from '../../../runtime/contracts/trace.ts';
 import { ZERO_TRACEPARENT } from '../../../runtime/contracts/trace.ts';
-import { createTracer, type FinishedSpan } from '../../../runtime/platform/trace-context.ts';
+import { createTracer } from '../../../runtime/platform/trace-context.ts';
 import { seededRandom } from '../../support/seeded-random.ts';
 
 const PARENT = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
