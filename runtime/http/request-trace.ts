@@ -75,7 +75,8 @@ const NOTHING: TraceContext = Object.freeze({});
 /** Adds trace headers to the head of an answer unless the handler set its own. */
 export function addTraceHeaders(trace: RequestTrace, headers: string[]): void {
   if (!trace.shown) return;
-  if (trace.baggage !== undefined && !hasHeader(headers, 'baggage')) headers.push('Baggage', trace.baggage);
+  if (trace.baggage !== undefined && trace.baggage !== '' && !hasHeader(headers, 'baggage'))
+    headers.push('Baggage', trace.baggage);
   if (hasHeader(headers, 'traceparent')) return;
   const { traceparent, tracestate } = trace.span.context;
   headers.push('Traceparent', traceparent ?? ZERO_TRACEPARENT);

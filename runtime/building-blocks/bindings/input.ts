@@ -16,7 +16,7 @@ import type { Logger } from '../../contracts/logger.ts';
 import { splitCommaList } from '../../contracts/metadata.ts';
 import type { Metrics } from '../../contracts/metrics.ts';
 import type { Policies, StatusCarrier } from '../../contracts/resiliency.ts';
-import type { Tracer } from '../../contracts/trace.ts';
+import type { Span, TraceContext, Tracer } from '../../contracts/trace.ts';
 
 /** What a reply may ask for: state to save, output bindings to call. */
 export interface ReplyActions {
@@ -53,6 +53,25 @@ function directions(component: LoadedComponent<'bindings'>): readonly Side[] {
   );
 }
 
+/** A component may bring the trace of the event. */
+function incomingTrace({ metadata }: BindingEvent): TraceContext {
+  const { traceparent, tracestate } = metadata;
+  if (traceparent === undefined) return {};
+  return { traceparent, ...(tracestate === undefined ? {} : { tracestate }) };
+}
+
+/** Marks of a delivery's span, as Dapr gives them. */
+function describe(span: Span, name: string, route: string, protocol: AppChannel['protocol']): void {
+  const grpc = protocol === 'grpc' || protocol === 'grpcs';
+  span.setAttribute('rpc.service', 'Dapr');
+  span.setAttribute('db.system', 'bindings');
+  span.setAttribute('db.name', name);
+  span.setAttribute(
+    'db.connection_string',
+    grpc ? '/dapr.proto.runtime.v1.AppCallback/OnBindingEvent' : `POST ${route}`,
+  );
+}
+
 export function createInputBindings(deps: InputBindingsDeps): InputBindings {
   const running = new Map<LoadedComponent, { close(): Promise<void> }>();
   /** Components whose start is under way; a second call must not open them twice. */
@@ -66,8 +85,10 @@ export function createInputBindings(deps: InputBindingsDeps): InputBindings {
       const channel = deps.appChannel();
       if (channel === undefined) throw new Error('app channel is not initialized');
       const started = deps.clock.monotonicMs();
-      const span = deps.tracer.start(`bindings/${component.name}`, {});
+      const span = deps.tracer.start(`bindings/${component.name}`, incomingTrace(event));
+      if (span.recording === true) describe(span, component.name, route, channel.protocol);
       let success = 'false';
+      let failure: string | undefined;
       try {
         const policy = deps.policies.componentInbound(component.name, 'Binding');
         const attempt = (attemptSignal: AbortSignal): Promise<BindingReply> =>
@@ -78,8 +99,11 @@ export function createInputBindings(deps: InputBindingsDeps): InputBindings {
         await deps.replies.run(component, reply, signal);
         success = 'true';
         return reply.data;
+      } catch (error) {
+        failure = errorText(error);
+        throw error;
       } finally {
-        span.end();
+        span.end(failure);
         const labels = { component: component.name, namespace: deps.namespace, success };
         deps.metrics.count('component_input_binding_count', labels);
         deps.metrics.observe('component_input_binding_latencies', labels, deps.clock.monotonicMs() - started);

@@ -5,6 +5,7 @@
  */
 
 import type { BulkPublishEntry, BulkPublishResult, PublishBlock, StringMap } from '../../contracts/blocks.ts';
+import type { CallContext } from '../../contracts/call-context.ts';
 import type { Clock } from '../../contracts/clock.ts';
 import { CLOUD_EVENTS_JSON } from '../../contracts/cloud-event.ts';
 import { errorText, runtimeError } from '../../contracts/error.ts';
@@ -72,7 +73,7 @@ export function createBulkPublish(options: BulkPublishOptions): PublishBlock['bu
         const own = entry.metadata === undefined ? NO_METADATA : { ...metadata, ...entry.metadata };
         const { entryId, contentType } = entry;
         if (raw) return { entryId, data: entry.event, contentType, metadata: own };
-        const span = call.span.child('bulk-publish-entry');
+        const span = call.span.child(entrySpanName(call), 'producer');
         spans.push(span);
         const request = { pubsubName, topic, data: entry.event, contentType, metadata: own };
         const data = options.wrap(component, request, span);
@@ -92,6 +93,12 @@ export function createBulkPublish(options: BulkPublishOptions): PublishBlock['bu
       for (const span of spans) span.end();
     }
   };
+}
+
+/** Entries are named after the call that brought them, over gRPC with a slash behind, as Dapr names them. */
+function entrySpanName({ span, protocol }: CallContext): string {
+  const name = span.name ?? 'bulk publish';
+  return protocol === 'grpc' ? `${name}/` : name;
 }
 
 function requireUniqueIds(

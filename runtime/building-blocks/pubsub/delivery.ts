@@ -96,7 +96,7 @@ export function createDelivery(
     const span = startDeliverySpan(deps.tracer, topic, event.envelope);
     const { metadata } = message;
     const result = await call({ path, ...event, pubsubName, topic, metadata, trace: span.trace }, flight);
-    span.end(result.kind === 'retry' ? errorText(result.error) : undefined);
+    span.end(result);
     if (result.kind === 'success') return;
     if (result.kind === 'retry') {
       log.warn(`could not deliver event ${id} of topic ${topic}: ${errorText(result.error)}`);

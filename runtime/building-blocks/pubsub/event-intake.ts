@@ -3,6 +3,7 @@
  * delivery alike.
  */
 
+import type { DeliveryResult } from '../../contracts/app-channel.ts';
 import type { Clock } from '../../contracts/clock.ts';
 import { errorText } from '../../contracts/error.ts';
 import type { Logger } from '../../contracts/logger.ts';
@@ -95,7 +96,8 @@ export function withPubsubName(message: IncomingMessage, pubsubName: string): In
 
 export interface DeliverySpan {
   readonly trace: TraceContext;
-  end(error?: string): void;
+  /** Ends it; a result that asks for another delivery marks it failed. */
+  end(result?: DeliveryResult): void;
 }
 
 const NO_SPAN: DeliverySpan = { trace: {}, end: () => {} };
@@ -112,8 +114,12 @@ export function startDeliverySpan(
   const parent = envelope['traceparent'] ?? envelope['traceid'];
   if (typeof parent !== 'string' || !tracer.enabled) return NO_SPAN;
   const span = tracer.start(`pubsub/${topic}`, parent === '' ? {} : { traceparent: parent });
+  if (span.recording === true) {
+    span.setAttribute('messaging.system', 'pubsub');
+    span.setAttribute('messaging.destination.name', topic);
+  }
   return {
     trace: { traceparent: span.context.traceparent ?? ZERO_TRACEPARENT },
-    end: (error) => span.end(error),
+    end: (result) => span.end(result?.kind === 'retry' ? errorText(result.error) : undefined),
   };
 }

@@ -111,7 +111,10 @@ function returnedHeaders(response: InvokeResponse, call: GrpcCall): HeaderList {
     headers.push([CONTENT_TYPE, response.contentType]);
   }
   const traceparent = headerValue(response.headers, 'traceparent');
-  headers.push(...metadataOfTrace(traceparent === undefined ? call.span.context : { traceparent }));
+  // The server has put the baggage on the answer already.
+  headers.push(
+    ...metadataOfTrace(traceparent === undefined ? { ...call.span.context, baggage: '' } : { traceparent }),
+  );
   if (!response.grpc) headers.push(['dapr-http-status', String(response.status)]);
   return headers;
 }
