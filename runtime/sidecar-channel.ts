@@ -4,8 +4,9 @@ import { createAppChannel } from './app-channel/create.ts';
 import type { ComponentStore } from './components/store.ts';
 import type { AppChannel } from './contracts/app-channel.ts';
 import type { HttpMiddleware } from './contracts/http-middleware.ts';
-import type { PipelineHandler } from './contracts/resource.ts';
+import type { ConfigurationResource, PipelineHandler } from './contracts/resource.ts';
 import type { SidecarOptions } from './flags.ts';
+import { createMetricLabels } from './http/metric-labels.ts';
 import type { Node } from './node.ts';
 import type { SidecarSetup } from './sidecar-setup.ts';
 
@@ -29,9 +30,16 @@ export function openChannel(
     ...(handlers.length === 0 ? {} : { pipeline: pipelineOf(handlers, store) }),
     maxMessageBytes: options.maxBodyBytes,
     metrics: setup.metrics,
+    metricLabel: clientLabels(setup.configuration.metrics),
     clock: node.clock,
     log: node.log.child('dapr.runtime.channel', { app_id: options.appId }),
   });
+}
+
+/** Labels of calls to the app, under the rules that hold for the API's own. */
+function clientLabels(options: ConfigurationResource['metrics']) {
+  const labels = createMetricLabels(options);
+  return (verb: string, path: string) => ({ method: labels.method(verb), path: labels.called(path) });
 }
 
 /** Middleware in the order of the pipeline; one that is missing or of another type is left out (components reference, 9). */

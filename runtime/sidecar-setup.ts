@@ -7,6 +7,7 @@ import type { Tracer } from './contracts/trace.ts';
 import type { SidecarOptions } from './flags.ts';
 import { bindablePort, hostAddress, stablePort } from './host-address.ts';
 import type { Node } from './node.ts';
+import { createMetricRules } from './platform/metric-rules.ts';
 import { createMetrics, type MetricsRegistry } from './platform/metrics.ts';
 import { createTracer } from './platform/trace-context.ts';
 import { loadConfiguration } from './resources/configuration.ts';
@@ -70,7 +71,9 @@ export async function readSetup(
     defaults && options.resourcePaths.length === 0
       ? { ...resources, components: defaultComponents() }
       : resources;
+  const rewrite = createMetricRules(configuration.metrics.rules);
   const metrics = createMetrics({
+    ...(rewrite === undefined ? {} : { rewrite }),
     common: { app_id: options.appId },
     latencyBuckets: configuration.metrics.latencyBuckets,
   });

@@ -1,6 +1,7 @@
 /** Counters, gauges and histograms in memory, rendered as Prometheus text with the prefix `dapr_`. */
 
 import type { Labels, Metrics } from '../contracts/metrics.ts';
+import type { RewriteLabels } from './metric-rules.ts';
 
 /** Series per metric; more label combinations than this are folded away so that a caller cannot fill the memory. */
 const MAX_SERIES = 5000;
@@ -11,7 +12,7 @@ export interface MetricsOptions {
   /** Upper bounds of latency histograms in ms. */
   readonly latencyBuckets: readonly number[];
   /** Regex rules of the Configuration: replace label values before a series is chosen. */
-  readonly rewrite?: (name: string, labels: Labels) => Labels;
+  readonly rewrite?: RewriteLabels;
 }
 
 export interface MetricsRegistry extends Metrics {
@@ -52,8 +53,8 @@ export function createMetrics(options: MetricsOptions): MetricsRegistry {
   let lastLabels: Labels | undefined;
   let lastText = '';
   const seriesKey = (name: string, labels: Labels): string => {
-    if (options.rewrite !== undefined)
-      return labelText({ ...options.common, ...options.rewrite(name, labels) });
+    const rewrite = options.rewrite?.(name);
+    if (rewrite !== undefined) return labelText(rewrite({ ...options.common, ...labels }));
     if (labels === lastLabels) return lastText;
     let written = '';
     for (const label in labels) written += `${label}\0${labels[label] ?? ''}\0`;

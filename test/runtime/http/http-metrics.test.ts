@@ -1,5 +1,6 @@
 import t from 'tap';
-import { createHttpMetrics, pathLabel } from '../../../runtime/http/http-metrics.ts';
+import { createHttpMetrics } from '../../../runtime/http/http-metrics.ts';
+import { createMetricLabels, pathLabel } from '../../../runtime/http/metric-labels.ts';
 
 const recorder = () => {
   const lines: string[] = [];
@@ -59,4 +60,39 @@ t.test('with low cardinality only matched paths keep a label', async (t) => {
     'count http_server_request_count {"method":"","path":"","status":"200"} 1',
     'count http_server_request_count {"method":"","path":"/v1.0/invoke/{app_id}/method/orders/{id}","status":"200"} 1',
   ]);
+});
+
+const labels = (increasedCardinality: boolean, ...pathMatching: string[]) =>
+  createMetricLabels({ increasedCardinality, pathMatching, excludeVerbs: false });
+
+t.test('the more exact pattern wins, whatever the order and length', async (t) => {
+  const served = labels(
+    false,
+    '/v1.0/invoke/myapp/method/orders/1234',
+    '/v1.0/invoke/myapp/method/orders/{orderID}',
+    '/v1.0/state/mystore/{key}',
+    '/files/',
+    '/items/{id}/{rest...}',
+  ).served;
+  t.equal(served('/v1.0/invoke/myapp/method/orders/1234'), '/v1.0/invoke/myapp/method/orders/1234');
+  t.equal(served('//v1.0/invoke/myapp/method/orders/9'), '/v1.0/invoke/myapp/method/orders/{orderID}');
+  t.equal(served('/v1.0/invoke/myapp/method/orders/9/x'), '');
+  t.equal(served('/v1.0/state/mystore/foo'), '/v1.0/state/mystore/{key}');
+  t.equal(served('/v1.0/invoke/a/method/files/a/b'), '/v1.0/invoke/{app_id}/method/files/');
+  t.equal(served('/items/1/2/3'), '/items/{id}/{rest...}');
+  t.equal(served('/items/1'), '');
+  t.equal(labels(true, '/x').served('/v1.0/state/s/k'), '/v1.0/state/s');
+  t.equal(
+    labels(false, '/v1.0/state/s').served('/v1.0/state/s/k'),
+    '/v1.0/state/s',
+    'the cut path counts too',
+  );
+});
+
+t.test('calls to the app are labelled by the same rules', async (t) => {
+  t.equal(labels(true).called('hello/a%20b'), '/hello/a b');
+  t.equal(labels(false).called('hello'), '');
+  t.equal(labels(false).called('/dapr/config'), '/dapr/config');
+  t.equal(labels(false, '/orders/{id}').called('orders/1'), '/orders/{id}');
+  t.equal(labels(true).called('/actors/T/1/method/m'), 'actors/T/{id}/method/m');
 });
