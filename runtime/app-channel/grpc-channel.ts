@@ -11,6 +11,7 @@ import { GrpcCode } from '../contracts/grpc-code.ts';
 import type { Codec } from '../contracts/grpc-wire/service.ts';
 import { GrpcStatusError } from '../contracts/grpc-wire/status.ts';
 import type { Logger } from '../contracts/logger.ts';
+import type { Metrics } from '../contracts/metrics.ts';
 import { InvokeRequestSchema, InvokeResponseSchema } from '../generated/dapr/proto/common/v1/common_pb.ts';
 import {
   BindingEventRequestSchema,
@@ -24,13 +25,14 @@ import {
   TopicEventRequestSchema,
   TopicEventResponseSchema,
 } from '../generated/dapr/proto/runtime/v1/appcallback_pb.ts';
-import { callUnary, createGrpcClient, type GrpcClient } from '../grpc-client/client.ts';
+import { createGrpcClient, type GrpcClient } from '../grpc-client/client.ts';
 import { codec } from '../grpc-client/codec.ts';
 import { statusDetails } from '../grpc-client/status-details.ts';
 import { EMPTY_BODY } from '../http-client/body.ts';
 import { AppStatusError } from './app-status-error.ts';
 import { createConcurrencyLimit } from './concurrency-limit.ts';
 import { DROP, retry } from './event-reply.ts';
+import { createGrpcClientMetrics } from './grpc-client-metrics.ts';
 import { eventFields } from './grpc-event.ts';
 import {
   bindingAnswer,
@@ -50,6 +52,8 @@ export interface GrpcChannelOptions {
   readonly maxConcurrency: number;
   readonly token?: string;
   readonly maxMessageBytes: number;
+  /** Where calls are counted; absent: nowhere. */
+  readonly metrics?: Metrics;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -95,18 +99,31 @@ export function createGrpcChannel(options: GrpcChannelOptions): GrpcChannel {
   });
   const limit = createConcurrencyLimit(options.maxConcurrency);
   const token = options.token === '' ? undefined : options.token;
-  const { log } = options;
+  const { log, metrics } = options;
+  const measure = metrics === undefined ? undefined : createGrpcClientMetrics(metrics, options.clock);
   let alphaBulk = false;
 
-  const call = async <I, O>(
+  const measured = async <I, O>(
     target: { path: string; request: Codec<I>; response: Codec<O> },
     message: I,
     metadata: HeaderList,
     signal: AbortSignal,
   ): Promise<{ message: O; headers: HeaderList; trailers: HeaderList }> => {
+    const request = target.request.encode(message);
+    const ended = measure?.(target.path, request.byteLength);
+    try {
+      const answer = await client.unary(target.path, request, { metadata, signal });
+      ended?.(GrpcCode.OK, answer.message.byteLength);
+      return { ...answer, message: target.response.decode(answer.message) };
+    } catch (error) {
+      ended?.(error instanceof GrpcStatusError ? error.code : GrpcCode.Unknown, 0);
+      throw error;
+    }
+  };
+  const call: typeof measured = async (target, message, metadata, signal) => {
     const release = limit === undefined ? undefined : await limit.acquire(signal);
     try {
-      return await callUnary(client, target, message, { metadata, signal });
+      return await measured(target, message, metadata, signal);
     } finally {
       release?.();
     }
@@ -259,12 +276,12 @@ export function createGrpcChannel(options: GrpcChannelOptions): GrpcChannel {
     },
 
     async probe(_path, signal) {
-      await callUnary(
-        client,
-        { path: `${HEALTH}HealthCheck`, request: empty, response: codec(HealthCheckResponseSchema) },
-        create(EmptySchema),
-        { signal },
-      );
+      const method = {
+        path: `${HEALTH}HealthCheck`,
+        request: empty,
+        response: codec(HealthCheckResponseSchema),
+      };
+      await measured(method, create(EmptySchema), [], signal);
       return true;
     },
 

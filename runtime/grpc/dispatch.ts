@@ -223,7 +223,13 @@ function observe(call: IncomingCall, method: AnyGrpcMethod | undefined, options:
   call.onFinished = (status) => {
     const elapsedMs = Math.floor(clock.monotonicMs() - startedMs);
     const unary = method?.kind === 'unary';
-    if (unary || metadataValue(call.metadata, 'dapr-app-id') !== undefined) {
+    const proxied = !unary && metadataValue(call.metadata, 'dapr-app-id') !== undefined;
+    if (proxied && call.protocol === 'internal') {
+      // Another sidecar's call on its way to the app: Dapr counts it as one of its own to the app.
+      const labels = { grpc_client_method: call.path, grpc_client_status: grpcCodeName(status.code) };
+      metrics.count('grpc_io_client_completed_rpcs', labels);
+      metrics.observe('grpc_io_client_roundtrip_latency', labels, elapsedMs);
+    } else if (unary || proxied) {
       const labels = { grpc_server_method: call.path, grpc_server_status: grpcCodeName(status.code) };
       metrics.count('grpc_io_server_completed_rpcs', labels);
       metrics.observe('grpc_io_server_server_latency', labels, elapsedMs);

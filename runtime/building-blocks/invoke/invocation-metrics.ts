@@ -4,6 +4,7 @@
  */
 
 import type { Labels, Metrics } from '../../contracts/metrics.ts';
+import type { SpiffeId } from '../../contracts/spiffe.ts';
 
 export interface InvocationMetrics {
   /** A call left for `appId`. */
@@ -14,7 +15,11 @@ export interface InvocationMetrics {
   requestReceived(appId: string): void;
   /** It was answered. */
   responseSent(appId: string, status: number): void;
+  /** A call of another sidecar was let in because nothing is said about access; without mTLS its caller is unknown. */
+  accessAllowed(caller: SpiffeId | undefined): void;
 }
+
+const UNKNOWN_CALLER: Labels = Object.freeze({ app_id: '', namespace: '', trustDomain: '' });
 
 const PREFIX = 'runtime_service_invocation_';
 const MAX_KEPT = 2048;
@@ -33,6 +38,17 @@ export function createInvocationMetrics(metrics: Metrics): InvocationMetrics {
       metrics.observe(`${PREFIX}res_recv_latency_ms`, latencies(appId, status), elapsedMs);
     },
     requestReceived: (appId) => metrics.count(`${PREFIX}req_recv_total`, arrivals(appId, 0)),
+    accessAllowed: (caller) =>
+      metrics.count(
+        'runtime_acl_global_policy_action_allowed_total',
+        caller?.workload === undefined
+          ? UNKNOWN_CALLER
+          : {
+              app_id: caller.workload.appId,
+              namespace: caller.workload.namespace,
+              trustDomain: caller.trustDomain,
+            },
+      ),
     responseSent: (appId, status) => metrics.count(`${PREFIX}res_sent_total`, replies(appId, status)),
   };
 }

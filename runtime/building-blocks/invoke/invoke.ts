@@ -91,13 +91,22 @@ export function createInvokeBlock(options: InvokeBlockOptions): InvokeBlock {
     return channel.invoke(request, call);
   };
 
-  const measured = async (appId: string, work: () => Promise<InvokeResponse>): Promise<InvokeResponse> => {
+  /** `work` tells when the request leaves: one that finds no address does not. */
+  const measured = async (
+    appId: string,
+    work: (leaving: () => void) => Promise<InvokeResponse>,
+  ): Promise<InvokeResponse> => {
     const started = clock.monotonicMs();
-    metrics.requestSent(appId);
-    const response = await work();
+    const response = await work(() => metrics.requestSent(appId));
     metrics.responseReceived(appId, response.status, clock.monotonicMs() - started);
     return response;
   };
+
+  const measuredExternal = (appId: string, work: () => Promise<InvokeResponse>): Promise<InvokeResponse> =>
+    measured(appId, (leaving) => {
+      leaving();
+      return work();
+    });
 
   const callApp = (
     target: ResolvedTarget & { kind: 'app' },
@@ -110,11 +119,11 @@ export function createInvokeBlock(options: InvokeBlockOptions): InvokeBlock {
     const sent = { ...request, headers: peerHeaders(request.headers, target.id) };
     const sibling = own ? options.localApps?.(target.id) : undefined;
     const caller = { appId: options.appId, namespace };
-    return measured(target.id, () =>
-      sibling === undefined
-        ? remote.call(target, sent, call, mayRepeat)
-        : sibling.invokeLocal(sent, caller, asOwn(call, options.identity?.())),
-    );
+    return measured(target.id, (leaving) => {
+      if (sibling === undefined) return remote.call(target, sent, call, mayRepeat, leaving);
+      leaving();
+      return sibling.invokeLocal(sent, caller, asOwn(call, options.identity?.()));
+    });
   };
 
   const callTarget = (
@@ -128,7 +137,7 @@ export function createInvokeBlock(options: InvokeBlockOptions): InvokeBlock {
         return callApp(target, request, call, mayRepeat);
       case 'endpoint':
         requireVerb(request);
-        return measured(target.id, () =>
+        return measuredExternal(target.id, () =>
           options.external.call(
             {
               ...target.endpoint,
@@ -141,7 +150,7 @@ export function createInvokeBlock(options: InvokeBlockOptions): InvokeBlock {
         );
       case 'url':
         requireVerb(request);
-        return measured(target.id, () =>
+        return measuredExternal(target.id, () =>
           options.external.call(
             {
               baseUrl: target.id,
@@ -214,7 +223,8 @@ export function createInvokeBlock(options: InvokeBlockOptions): InvokeBlock {
       let response: InvokeResponse;
       try {
         const checked = checkedRequest(request);
-        if (access !== undefined) requireAccess(access, checked, channel, call);
+        if (access === undefined) metrics.accessAllowed(call.callerId);
+        else requireAccess(access, checked, channel, call);
         if (!options.appHealth.healthy) {
           throw new PeerError(
             GrpcCode.Internal,

@@ -38,12 +38,16 @@ const MAX_ABSENT = 1000;
 /** Makes the caller of remote apps. */
 export function createRemoteApps(options: RemoteAppOptions): {
   resolve(app: RemoteApp, signal: AbortSignal): Promise<string>;
-  /** `mayRepeat` is asked after a connection failure; true repeats the call under the built-in policy. */
+  /**
+   * `mayRepeat` is asked after a connection failure; true repeats the call under the built-in policy. `leaving` is told
+   * of every attempt that has an address to go to.
+   */
   call(
     app: RemoteApp,
     request: InvokeRequest,
     call: CallContext,
     mayRepeat: () => boolean,
+    leaving?: () => void,
   ): Promise<InvokeResponse>;
 } {
   const resolve = async (app: RemoteApp, signal: AbortSignal): Promise<string> => {
@@ -69,19 +73,27 @@ export function createRemoteApps(options: RemoteAppOptions): {
     absent.set(id, options.clock.monotonicMs() + ABSENT_FOR_MS);
   };
 
-  const once = async (app: RemoteApp, request: InvokeRequest, call: CallContext): Promise<InvokeResponse> => {
+  const once = async (
+    app: RemoteApp,
+    request: InvokeRequest,
+    call: CallContext,
+    leaving: (() => void) | undefined,
+  ): Promise<InvokeResponse> => {
     const elsewhere = options.elsewhere?.();
     if (elsewhere === undefined)
-      return await atNeighbour(await resolve(app, call.signal), app, request, call);
+      return await atNeighbour(await resolve(app, call.signal), app, request, call, leaving);
     const id = `${app.id}.${app.namespace}`;
-    if (isAbsent(id)) return await elsewhere(app.id, request, call);
-    const address = await resolve(app, call.signal).catch((cause: unknown) => {
-      if (call.signal.aborted) throw cause;
-      markAbsent(id);
-      return '';
-    });
-    if (address === '') return await elsewhere(app.id, request, call);
-    return await atNeighbour(address, app, request, call);
+    let address = '';
+    if (!isAbsent(id)) {
+      address = await resolve(app, call.signal).catch((cause: unknown) => {
+        if (call.signal.aborted) throw cause;
+        markAbsent(id);
+        return '';
+      });
+    }
+    if (address !== '') return await atNeighbour(address, app, request, call, leaving);
+    leaving?.();
+    return await elsewhere(app.id, request, call);
   };
 
   const atNeighbour = async (
@@ -89,7 +101,9 @@ export function createRemoteApps(options: RemoteAppOptions): {
     app: RemoteApp,
     request: InvokeRequest,
     call: CallContext,
+    leaving: (() => void) | undefined,
   ): Promise<InvokeResponse> => {
+    leaving?.();
     try {
       return await options.peers.call(address, app.id, request, call, app.namespace);
     } catch (cause) {
@@ -106,6 +120,7 @@ export function createRemoteApps(options: RemoteAppOptions): {
     call: CallContext,
     first: unknown,
     mayRepeat: () => boolean,
+    leaving: (() => void) | undefined,
   ): Promise<InvokeResponse> => {
     const policy = options.policies.builtIn('DaprBuiltInServiceRetries');
     let attempts = 0;
@@ -115,7 +130,7 @@ export function createRemoteApps(options: RemoteAppOptions): {
           attempts = attempt;
           if (attempt === 1) throw first;
           try {
-            return await once(app, request, { ...call, signal });
+            return await once(app, request, { ...call, signal }, leaving);
           } catch (cause) {
             throw isRepeatable(cause) && mayRepeat() ? cause : new PermanentError('not repeated', { cause });
           }
@@ -134,12 +149,12 @@ export function createRemoteApps(options: RemoteAppOptions): {
 
   return {
     resolve,
-    async call(app, request, call, mayRepeat) {
+    async call(app, request, call, mayRepeat, leaving) {
       try {
-        return await once(app, request, call);
+        return await once(app, request, call, leaving);
       } catch (cause) {
         if (!isRepeatable(cause) || call.signal.aborted || !mayRepeat()) throw cause;
-        return repeat(app, request, call, cause, mayRepeat);
+        return repeat(app, request, call, cause, mayRepeat, leaving);
       }
     },
   };
