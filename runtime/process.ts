@@ -129,6 +129,7 @@ export async function runProcess(setup: ProcessSetup): Promise<void> {
 
   turn = (async () => {
     node.log.info(`Starting Dapr Runtime -- version ${setup.version} -- commit skerry`);
+    node.log.info(`Log level set to: ${setup.node.logLevel}`);
     if (setup.node.inert.length > 0)
       node.log.warn(`These flags are accepted and have no effect yet: ${setup.node.inert.join(', ')}`);
     await node.startBroker();

@@ -175,7 +175,7 @@ async function openGrpcServer(parts: ServerParts, stack: AsyncDisposableStack): 
     ...(apiToken === '' ? {} : { apiToken }),
     recordErrorCodes: configuration.metrics.recordErrorCodes,
     apiLists: configuration.api,
-    ...(apiLogging(parts) ? { apiLog: grpcLog(parts) } : {}),
+    ...(apiLogging(parts) ? { apiLog: grpcLog(parts).child('dapr.runtime.grpc.api-info') } : {}),
   });
   stack.defer(() => server.close(graceMs(options)));
   const port = await server.listen();

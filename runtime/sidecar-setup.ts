@@ -40,14 +40,17 @@ function refuse(what: string, faults: readonly ResourceFault[]): never {
   throw new Error(`${what}: ${texts.join('\n')}${files === '' ? '' : ` [${files}]`}`);
 }
 
+const PARENT_SAMPLERS =
+  'remoteParentSampled:AlwaysOnSampler,remoteParentNotSampled:AlwaysOffSampler,localParentSampled:AlwaysOnSampler,localParentNotSampled:AlwaysOffSampler';
+
 /** What of the Configuration is in force, in the words of Dapr's log. */
 function logConfiguration(configuration: ConfigurationResource, log: Logger): void {
   const { increasedCardinality, pathMatching, excludeVerbs, ...metrics } = configuration.metrics;
   const spec = { ...metrics, http: { increasedCardinality, pathMatching, excludeVerbs } };
   log.info(`metric spec: ${JSON.stringify(spec)}`);
   const rate = Number(configuration.tracing.samplingRate || 'NaN');
-  const root = rate >= 1 ? 'AlwaysOnSampler' : `TraceIDRatioBased{${Number.isNaN(rate) ? 0.0001 : rate}}`;
-  log.info(`Dapr trace sampler initialized: ParentBased{root:${root}}`);
+  const root = `root:TraceIDRatioBased{${Number.isNaN(rate) ? 0.0001 : rate}}`;
+  log.info(`Dapr trace sampler initialized: ParentBased{${root},${PARENT_SAMPLERS}}`);
 }
 
 export async function readSetup(

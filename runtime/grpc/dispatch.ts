@@ -72,7 +72,6 @@ export function createDispatch(options: DispatchOptions): (call: IncomingCall) =
   return (call) => {
     const method = methods.get(call.path);
     call.oneRequest = method?.kind === 'unary' || method?.kind === 'server-stream';
-    observe(call, method, options);
     serve(call, method, options).then(
       () => call.finish(),
       (error: unknown) => {
@@ -101,6 +100,8 @@ async function serve(
   const proxied = method === undefined;
   if (proxied && options.unknownMethod === undefined) throw unknownMethod(call.path);
   trace(call, options, method);
+  // What was refused before is neither counted nor logged.
+  observe(call, method, options);
   if (method === undefined) return options.unknownMethod?.(call);
   return run(call, method);
 }

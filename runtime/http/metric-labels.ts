@@ -3,7 +3,7 @@
  * they match; with low cardinality nothing else is left of them.
  */
 
-import { decodeBytes } from './path.ts';
+import { pathText } from './path.ts';
 import { createPathMatcher, normalPath } from './path-patterns.ts';
 
 export interface MetricLabelOptions {
@@ -56,9 +56,6 @@ function workflowLabel(path: string, parts: readonly string[]): string {
   return `${prefix}/{instanceId}/${parts[4]}`;
 }
 
-const textOf = (escaped: string): string =>
-  escaped.includes('%') ? Buffer.from(decodeBytes(escaped), 'latin1').toString('utf8') : escaped;
-
 /** Makes the labels of one sidecar. */
 export function createMetricLabels(options: MetricLabelOptions): MetricLabels {
   const { increasedCardinality, pathMatching, excludeVerbs } = options;
@@ -75,9 +72,9 @@ export function createMetricLabels(options: MetricLabelOptions): MetricLabels {
   const label = (path: string): string => matched(path) ?? (increasedCardinality ? pathLabel(path) : '');
   return {
     method: (verb) => (excludeVerbs ? '' : VERBS.has(verb) ? verb : 'UNKNOWN'),
-    served: (path) => label(textOf(path)),
+    served: (path) => label(pathText(path)),
     called: (escaped) => {
-      const path = textOf(escaped);
+      const path = pathText(escaped);
       if (STATIC.has(path)) return path;
       const found = label(path);
       return increasedCardinality ? pathLabel(found) : found;

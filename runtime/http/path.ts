@@ -49,6 +49,11 @@ export function decodeBytes(text: string): string {
   );
 }
 
+/** The path as text: escapes decoded as UTF-8. */
+export function pathText(escaped: string): string {
+  return escaped.includes('%') ? Buffer.from(decodeBytes(escaped), 'latin1').toString('utf8') : escaped;
+}
+
 /** Decodes with query-string rules: `+` is a space, escapes are UTF-8. */
 export function decodeText(text: string): string {
   let plain = true;

@@ -3,13 +3,10 @@
 import { STATUS_CODES } from 'node:http';
 import type { Span } from '../contracts/trace.ts';
 import type { ApiRequest } from './api-request.ts';
-import { decodeBytes } from './path.ts';
+import { pathText } from './path.ts';
 import { calledMethod } from './routes/invoke-target.ts';
 
 const TOKEN = 'dapr-api-token';
-
-const pathText = (escaped: string): string =>
-  escaped.includes('%') ? Buffer.from(decodeBytes(escaped), 'latin1').toString('utf8') : escaped;
 
 /** Describes the span of an answered request; only worth calling when it is recorded. */
 export function describeRequest(span: Span, request: ApiRequest, status: number): void {

@@ -41,8 +41,9 @@ function textLine(record: Record<string, unknown>): string {
   return `time="${time}" level=${level} msg=${quote(String(msg))} ${fields.join(' ')}\n`;
 }
 
-function scoped(target: pino.Logger, scope: string): Logger {
-  const line = target.child({ scope });
+/** Fields that a line has from its logger; a child's replace those of the same name, so that no line has two. */
+function scoped(target: pino.Logger, scope: string, fields: LogFields): Logger {
+  const line = target.child({ ...fields, scope });
   const write =
     (level: pino.Level) =>
     (message: string, fields: LogFields = {}): void => {
@@ -58,7 +59,7 @@ function scoped(target: pino.Logger, scope: string): Logger {
     warn: write('warn'),
     error: write('error'),
     fatal: write('fatal'),
-    child: (name, fields) => scoped(fields === undefined ? target : target.child(fields), name),
+    child: (name, more) => scoped(target, name, more === undefined ? fields : { ...fields, ...more }),
   };
 }
 
@@ -70,7 +71,7 @@ export function pinoLogger(options: LoggerOptions): RuntimeLogger {
   const root = pino(
     {
       level: options.level === 'warning' ? 'warn' : options.level,
-      base: { app_id: options.appId, instance: options.instance, type: 'log', ver: options.version },
+      base: null,
       timestamp: () => `,"time":"${new Date().toISOString().replace('Z', '000000Z')}"`,
       formatters: { level: (label) => ({ level: label === 'warn' ? 'warning' : label }) },
     },
@@ -83,7 +84,8 @@ export function pinoLogger(options: LoggerOptions): RuntimeLogger {
       // The destination is not open yet or already gone: there is nobody left to tell.
     }
   };
-  const logger = scoped(root, 'dapr.runtime');
+  const { appId, instance, version } = options;
+  const logger = scoped(root, 'dapr.runtime', { app_id: appId, instance, type: 'log', ver: version });
   return {
     ...logger,
     fatal: (message, fields) => {
