@@ -1,7 +1,8 @@
 /** A trace collector played by the test: OTLP over gRPC (served by `@grpc/grpc-js`), OTLP over HTTP, and Zipkin. */
 
 import { once } from 'node:events';
-import { createServer, type IncomingHttpHeaders } from 'node:http';
+import { createServer, type IncomingHttpHeaders, type RequestListener } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
 import { type DecodedSpan, decodeOtlp } from './otlp-decode.ts';
@@ -31,10 +32,16 @@ export interface TraceCollector {
 
 const EXPORT = '/opentelemetry.proto.collector.trace.v1.TraceService/Export';
 
+/** Certificate and key of a collector that speaks TLS only. */
+export interface CollectorTls {
+  readonly cert: string;
+  readonly key: string;
+}
+
 /** Starts one on free ports; it closes with the test. */
-export async function startCollector(t: Teardown): Promise<TraceCollector> {
+export async function startCollector(t: Teardown, tls?: CollectorTls): Promise<TraceCollector> {
   const exports: ReceivedExport[] = [];
-  const http = createServer((request, response) => {
+  const listener: RequestListener = (request, response) => {
     const parts: Buffer[] = [];
     request.on('data', (part: Buffer) => parts.push(part));
     request.once('end', () => {
@@ -43,7 +50,8 @@ export async function startCollector(t: Teardown): Promise<TraceCollector> {
       const { status, headers } = collector.answer(path);
       response.writeHead(status, headers).end();
     });
-  });
+  };
+  const http = tls === undefined ? createServer(listener) : createTlsServer(tls, listener);
   http.listen(0, '127.0.0.1');
   await once(http, 'listening');
 
@@ -72,7 +80,13 @@ export async function startCollector(t: Teardown): Promise<TraceCollector> {
     },
   );
   const grpcPort = await new Promise<number>((resolve, reject) => {
-    server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, port) =>
+    const credentials =
+      tls === undefined
+        ? grpc.ServerCredentials.createInsecure()
+        : grpc.ServerCredentials.createSsl(null, [
+            { cert_chain: Buffer.from(tls.cert), private_key: Buffer.from(tls.key) },
+          ]);
+    server.bindAsync('127.0.0.1:0', credentials, (error, port) =>
       error === null ? resolve(port) : reject(error),
     );
   });
