@@ -89,7 +89,7 @@ export async function readSetup(
       random: node.random,
       now: () => node.clock.now(),
       monotonicMs: () => node.clock.monotonicMs(),
-      ...(exporters === undefined ? {} : { exporter: exporters.add }),
+      ...(exporters === undefined ? {} : { exporter: exporters.add, refused: exporters.refused }),
     }),
     flushTraces: async (limitMs) => exporters?.close(limitMs),
     metrics,

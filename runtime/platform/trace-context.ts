@@ -23,6 +23,8 @@ export interface TracerOptions {
   readonly monotonicMs?: () => number;
   /** Receives sampled spans when they end; absent: nothing is exported. */
   readonly exporter?: (span: FinishedSpan) => void;
+  /** Asked when a sampled span begins: true when there is no room for it, so that nobody describes it in vain. */
+  readonly refused?: () => boolean;
 }
 
 interface Parent {
@@ -51,7 +53,24 @@ function formatTraceparent(traceId: string, spanId: string, flags: number): stri
   return `00-${traceId}-${spanId}-${flags < 16 ? '0' : ''}${flags.toString(16)}`;
 }
 
-const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+/** Hexadecimal ids of so many bytes. */
+type NextId = (bytes: number) => string;
+
+const POOL_BYTES = 1024;
+
+/** Ids cut from a pool: asking the system for every one would cost more than the span. */
+function idSource(random: Random): NextId {
+  let pool = Buffer.alloc(0);
+  let at = 0;
+  return (bytes) => {
+    if (at + bytes > pool.length) {
+      pool = Buffer.from(random.bytes(POOL_BYTES));
+      at = 0;
+    }
+    at += bytes;
+    return pool.toString('hex', at - bytes, at);
+  };
+}
 
 /** A span that only hands on what came in. */
 function passiveSpan(context: TraceContext): Span {
@@ -152,7 +171,7 @@ class RecordedSpan implements Span {
 
 /** Makes the tracer of a sidecar. */
 export function createTracer(options: TracerOptions): Tracer {
-  const { random, exporter } = options;
+  const { exporter, refused } = options;
   const given = options.samplingRate.trim();
   const parsed = given === '' ? Number.NaN : Number(given);
   const rate = Number.isFinite(parsed) ? parsed : DEFAULT_RATE;
@@ -161,23 +180,24 @@ export function createTracer(options: TracerOptions): Tracer {
     return { enabled: true, start: (_name, incoming) => startPassive(incoming) };
 
   const clock = preciseClock(options.now, options.monotonicMs ?? options.now);
+  const nextId = idSource(options.random);
   const start = (name: string, incoming: TraceContext, kind: SpanKind = 'client'): Span => {
     const parent = parseTraceparent(incoming.traceparent);
-    const ids = nextIds(parent, kind, rate, random);
+    const ids = nextIds(parent, kind, rate, nextId);
     const context = contextOf(ids, incoming, parent !== undefined);
     const child = (childName: string, childKind?: SpanKind): Span => start(childName, context, childKind);
-    return exporter === undefined || (ids.flags & SAMPLED) === 0
+    return exporter === undefined || (ids.flags & SAMPLED) === 0 || refused?.() === true
       ? { context, child, setAttribute: () => {}, end: () => {} }
       : new RecordedSpan(name, context, ids, child, clock, exporter);
   };
   return { enabled: true, start };
 }
 
-function nextIds(parent: Parent | undefined, kind: SpanKind, rate: number, random: Random): SpanIds {
-  const spanId = hex(random.bytes(8));
+function nextIds(parent: Parent | undefined, kind: SpanKind, rate: number, nextId: NextId): SpanIds {
+  const spanId = nextId(8);
   if (parent !== undefined)
     return { traceId: parent.traceId, spanId, parentSpanId: parent.spanId, flags: parent.flags, kind };
-  const traceId = hex(random.bytes(16));
+  const traceId = nextId(16);
   const flags = rate >= 1 || idBelow(traceId, rate) ? SAMPLED : 0;
   return { traceId, spanId, parentSpanId: '', flags, kind };
 }

@@ -31,6 +31,8 @@ export interface ExporterOptions {
 
 export interface Exporters {
   readonly add: (span: FinishedSpan) => void;
+  /** True, and the span counted as dropped, when no queue has room for it. */
+  readonly refused: () => boolean;
   /** Sends what waits, within `limitMs`. */
   close(limitMs: number): Promise<void>;
 }
@@ -56,6 +58,11 @@ export async function createExporters(options: ExporterOptions): Promise<Exporte
   return {
     add: (span) => {
       for (const queue of queues) queue.add(span);
+    },
+    refused: () => {
+      if (!queues.every((queue) => queue.full)) return false;
+      for (const queue of queues) queue.refuse();
+      return true;
     },
     close: async (limitMs) => {
       await Promise.all(queues.map((queue) => queue.close(limitMs)));

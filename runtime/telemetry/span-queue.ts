@@ -7,7 +7,7 @@
 import type { Clock, Timer } from '../contracts/clock.ts';
 import { errorText } from '../contracts/error.ts';
 import type { Logger } from '../contracts/logger.ts';
-import type { Metrics } from '../contracts/metrics.ts';
+import type { Labels, Metrics } from '../contracts/metrics.ts';
 import type { FinishedSpan } from '../contracts/trace.ts';
 
 /** Sends one batch; rejects with `ExportError` when the collector said so, with anything else when it was not reached. */
@@ -53,6 +53,8 @@ const RETRY_LIMIT_MS = 60_000;
 /** One collector's queue. */
 export class SpanQueue {
   readonly #options: SpanQueueOptions;
+  /** Shared, so that the registry may keep what it derived from it. */
+  readonly #labels: Labels;
   readonly #closing = new AbortController();
   #waiting: FinishedSpan[] = [];
   #timer: Timer | undefined;
@@ -62,11 +64,22 @@ export class SpanQueue {
 
   constructor(options: SpanQueueOptions) {
     this.#options = options;
+    this.#labels = Object.freeze({ exporter: options.sink.target });
+  }
+
+  /** No room: a span that begins now would be dropped at its end. */
+  get full(): boolean {
+    return this.#waiting.length >= this.#options.limits.maxSpans;
+  }
+
+  /** Counts a span that was not even recorded. */
+  refuse(): void {
+    this.#count(1);
   }
 
   add(span: FinishedSpan): void {
-    const { maxSpans, batchSpans, delayMs } = this.#options.limits;
-    if (this.#waiting.length >= maxSpans || this.#closing.signal.aborted) {
+    const { batchSpans, delayMs } = this.#options.limits;
+    if (this.full || this.#closing.signal.aborted) {
       this.#count(1);
       return;
     }
@@ -112,7 +125,7 @@ export class SpanQueue {
   }
 
   async #deliver(batch: readonly FinishedSpan[]): Promise<void> {
-    const { clock, sink } = this.#options;
+    const { clock } = this.#options;
     const started = clock.monotonicMs();
     for (let delay = FIRST_RETRY_MS; ; delay = Math.min(delay * 1.5, MAX_RETRY_MS)) {
       try {
@@ -128,7 +141,7 @@ export class SpanQueue {
       // The closing ends the wait, and the batch gets its last attempt.
       await clock.sleep(delay, this.#closing.signal).catch(() => {});
     }
-    this.#count(batch.length, sink.target);
+    this.#count(batch.length);
   }
 
   /** One attempt, within its time and the time that a close leaves. */
@@ -165,7 +178,7 @@ export class SpanQueue {
     );
   }
 
-  #count(spans: number, exporter = this.#options.sink.target): void {
-    this.#options.metrics.count('trace_dropped_spans', { exporter }, spans);
+  #count(spans: number): void {
+    this.#options.metrics.count('trace_dropped_spans', this.#labels, spans);
   }
 }

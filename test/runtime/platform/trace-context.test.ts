@@ -42,6 +42,58 @@ t.test('with a rate every span has an id of its own in the same trace', (t) => {
   t.end();
 });
 
+t.test('a span without room is not recorded, its context goes on', (t) => {
+  const spans: FinishedSpan[] = [];
+  const span = createTracer({
+    samplingRate: '1',
+    random: seededRandom(1),
+    now: () => 1000,
+    exporter: (finished) => spans.push(finished),
+    refused: () => true,
+  }).start('x', { traceparent: PARENT });
+  t.notOk(span.recording);
+  t.match(span.context.traceparent, /-01$/);
+  span.end();
+  t.strictSame(spans, []);
+  t.end();
+});
+
+t.test('what is no trace context starts a trace of its own', (t) => {
+  const parentOf = (traceparent: string): string => {
+    let parent = '';
+    const take = (span: FinishedSpan): void => {
+      parent = span.parentSpanId;
+    };
+    tracer('1', take).start('x', { traceparent, tracestate: 'a=1' }).end();
+    return parent;
+  };
+  t.equal(parentOf(PARENT), 'b7ad6b7169203331');
+  t.equal(parentOf(PARENT.replace(/^00/, '01')), 'b7ad6b7169203331', 'a later version');
+  t.equal(parentOf(`${PARENT.replace(/^00/, '01')}-more`), 'b7ad6b7169203331');
+  for (const wrong of [
+    `${PARENT}-more`,
+    PARENT.replace(/^00/, 'ff'),
+    PARENT.replace(/-0af.*9c-/, `-${'0'.repeat(32)}-`),
+    PARENT.replace(/-b7.*31-/, `-${'0'.repeat(16)}-`),
+    PARENT.toUpperCase(),
+  ])
+    t.equal(parentOf(wrong), '', wrong);
+  t.end();
+});
+
+t.test('the rate decides by the trace id, other flags stay', (t) => {
+  const spans: FinishedSpan[] = [];
+  const half = tracer('0.5', (span) => spans.push(span));
+  for (let i = 0; i < 400; i += 1) half.start('x', {}).end();
+  t.ok(spans.length > 150 && spans.length < 250, `${spans.length} of 400`);
+  t.ok(spans.every(({ traceId }) => Number.parseInt(traceId.slice(16, 18), 16) < 128));
+  const flagged = tracer('1').start('x', { traceparent: PARENT.replace(/01$/, '03') });
+  t.match(flagged.context.traceparent, /-03$/);
+  const none = tracer('-1', () => {}).start('x', {});
+  t.match(none.context.traceparent, /-00$/);
+  t.end();
+});
+
 t.test("the parent's decision is respected and sampled spans are exported once", (t) => {
   const spans: FinishedSpan[] = [];
   const exported = tracer('1', (span) => spans.push(span));
