@@ -45,9 +45,8 @@ export function eventMetadata(
   trace: TraceContext,
   token: string | undefined,
 ): HeaderList {
-  const untraced =
-    trace.traceparent === undefined || trace.traceparent === '' || trace.traceparent === ZERO_TRACEPARENT;
-  // An event without a trace tells so with zeros, as daprd does.
+  const untraced = trace.traceparent === undefined || trace.traceparent === '';
+  // An event without a span still tells with zeros that it has none, as daprd does.
   const zero: HeaderList = untraced ? [['traceparent', ZERO_TRACEPARENT]] : [];
   return withTraceAndToken([...Object.entries(entries), ...zero], untraced ? {} : trace, token);
 }

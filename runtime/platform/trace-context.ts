@@ -84,12 +84,13 @@ function startPassive(incoming: TraceContext): Span {
   const { traceparent, tracestate, baggage } = incoming;
   if (traceparent === undefined && tracestate === undefined && baggage === undefined) return ZERO_SPAN;
   const parent = parseTraceparent(traceparent);
+  if (parent === undefined) {
+    // State without a trace says nothing.
+    return passiveSpan({ traceparent: ZERO_TRACEPARENT, ...(baggage === undefined ? {} : { baggage }) });
+  }
   return passiveSpan({
     ...incoming,
-    traceparent:
-      parent === undefined
-        ? ZERO_TRACEPARENT
-        : formatTraceparent(parent.traceId, parent.spanId, parent.flags),
+    traceparent: formatTraceparent(parent.traceId, parent.spanId, parent.flags),
   });
 }
 
