@@ -17,6 +17,8 @@ export interface AppSubscriptions {
   start(): Promise<void>;
   pause(): Promise<void>;
   resume(): Promise<void>;
+  /** Brokers that can are asked to hand out nothing more, and what they had handed out is handled. */
+  drain?(): Promise<void>;
 }
 
 export interface AppLifeParts {
@@ -113,7 +115,9 @@ export function createAppLife(parts: AppLifeParts): AppLife {
       if (stopped) return;
       stopped = true;
       await turn;
-      await Promise.all([parts.subscriptions.pause(), parts.inputs.stop()]);
+      const { subscriptions } = parts;
+      const paused = (subscriptions.drain?.() ?? Promise.resolve()).then(() => subscriptions.pause());
+      await Promise.all([paused, parts.inputs.stop()]);
     },
     untilUnhealthy: () =>
       new Promise((resolve) => {

@@ -19,6 +19,7 @@ import { createGrpcClientPool } from './grpc-client/client.ts';
 import type { Node } from './node.ts';
 import { createExternalHttp } from './peer/external-http.ts';
 import { createPeers } from './peer/peer-client.ts';
+import { pluggableDefinitions } from './pluggable/sockets.ts';
 import { createPolicies } from './resiliency/policies.ts';
 import { createAppLife } from './sidecar-app.ts';
 import { buildBlocks } from './sidecar-blocks.ts';
@@ -226,7 +227,13 @@ async function openComponents(
   const attached = node.metrics.attach(metrics);
   stack.defer(() => attached.detach());
   const store = createComponentStore();
-  const registry = createRegistry(catalog);
+  const pluggable = pluggableDefinitions({
+    env: node.env,
+    clock,
+    log: log.child('pluggable-components-discovery'),
+    maxMessageBytes: options.maxBodyBytes,
+  });
+  const registry = createRegistry(catalog, pluggable);
   const deps = (componentName: string): ComponentDeps => ({
     componentName,
     appId,

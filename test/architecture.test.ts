@@ -44,6 +44,12 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   ],
   'runtime/security': ['runtime/contracts', 'runtime/grpc-client', 'runtime/generated'],
   'runtime/telemetry': ['runtime/contracts', 'runtime/http-client', 'runtime/grpc-client'],
+  'runtime/pluggable': [
+    'runtime/contracts',
+    'runtime/building-blocks',
+    'runtime/grpc-client',
+    'runtime/generated',
+  ],
   'edge-components/drivers': ['runtime/contracts'],
   'edge-components/drivers/dapr-stream': [
     'runtime/contracts',

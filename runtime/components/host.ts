@@ -104,7 +104,7 @@ export function createComponentHost(options: ComponentHostOptions): ComponentHos
   const start = async (resource: ComponentResource, signal: AbortSignal): Promise<LoadedComponent> => {
     let definition: AnyComponentDefinition;
     try {
-      definition = await options.registry.find(resource.type, resource.version);
+      definition = await options.registry.find(resource.type, resource.version, signal);
     } catch (error) {
       const phase = error instanceof IncorrectTypeError ? 'INCORRECT_TYPE' : 'CREATE_COMPONENT_FAILURE';
       throw new ComponentFailure(resource, phase, errorText(error));

@@ -22,7 +22,7 @@ export class IncorrectTypeError extends Error {
 
 export interface Registry {
   /** Loads the definition of `type` and `version`; rejects with a message that names what exists instead. */
-  find(type: string, version: string): Promise<AnyComponentDefinition>;
+  find(type: string, version: string, signal?: AbortSignal): Promise<AnyComponentDefinition>;
 }
 
 /** `v1` for empty, `v0` and `v1`, otherwise as given (Dapr's notion of an unversioned component). */
@@ -31,9 +31,14 @@ export function normaliseVersion(version: string): string {
   return lower === '' || lower === 'v0' ? 'v1' : lower;
 }
 
-export function createRegistry(catalog: Catalog): Registry {
+/** Definitions beside the catalog; `type` is lower case, of version v1. They win over built-in ones of the same type. */
+export interface MoreDefinitions {
+  find(type: string, signal?: AbortSignal): Promise<AnyComponentDefinition | undefined>;
+}
+
+export function createRegistry(catalog: Catalog, more?: MoreDefinitions): Registry {
   return {
-    find: async (type, version) => {
+    find: async (type, version, signal) => {
       const lower = type.toLowerCase();
       const category = lower.split('.', 1)[0] ?? '';
       if (!CATEGORIES.includes(category)) {
@@ -41,14 +46,15 @@ export function createRegistry(catalog: Catalog): Registry {
           `incorrect type ${type}: expected <category>.<name> with a category out of ${CATEGORIES.join(', ')}`,
         );
       }
-      const load = catalog[`${lower}/${normaliseVersion(version)}`];
+      const normalised = normaliseVersion(version);
+      const found = normalised === 'v1' ? await more?.find(lower, signal) : undefined;
+      if (found !== undefined) return found;
+      const load = catalog[`${lower}/${normalised}`];
       if (load === undefined) {
         const known = Object.keys(catalog)
           .filter((key) => key.startsWith(`${category}.`))
           .map((key) => key.replace(/\/v1$/, ''));
-        throw new Error(
-          `couldn't find ${noun(category)} ${type}/${normaliseVersion(version)} (known: ${known.join(', ')})`,
-        );
+        throw new Error(`couldn't find ${noun(category)} ${type}/${normalised} (known: ${known.join(', ')})`);
       }
       return (await load()).definition;
     },

@@ -11,7 +11,7 @@ import type { CloudEvent } from './cloud-event.ts';
 import type { ConfigurationItems } from './configuration-store.ts';
 import type { ConversationMessage, ConversationResult } from './conversation.ts';
 import type { SpoolCounts, SpoolDesk } from './spool.ts';
-import type { StateOptions, StateValue } from './state-store.ts';
+import type { StateOptions, StateQueryResult, StateValue } from './state-store.ts';
 
 export type StringMap = Readonly<Record<string, string>>;
 
@@ -75,8 +75,8 @@ export interface StateBlock {
     metadata: StringMap,
     call: CallContext,
   ): Promise<void>;
-  /** Always rejects as Dapr does for stores without query support (ours have none). */
-  query(store: string, body: Uint8Array, metadata: StringMap, call: CallContext): Promise<never>;
+  /** Rejects for stores without query support, as all built-in ones are. */
+  query(store: string, body: Uint8Array, metadata: StringMap, call: CallContext): Promise<StateQueryResult>;
 }
 
 // ---- publish and subscribe ---------------------------------------------------------------------------------------

@@ -268,6 +268,7 @@ export const ERRORS = {
     () => 'state store does not support querying',
     (f) => [stateResource(f)],
   ),
+  componentVerdict: rich('pluggable', 500, G.Unknown, undefined, '', (f) => `${f['error']}`),
   stateQuery: rich(
     'state',
     500,

@@ -1,6 +1,7 @@
 /** The one error class that reaches clients: a row of the error table plus the fields of this occurrence. */
 
 import { ERRORS, type ErrorKey, type ErrorRow } from './error-table.ts';
+import { grpcCodeName } from './grpc-code.ts';
 
 export type Fields = Readonly<Record<string, string | number>>;
 
@@ -9,6 +10,8 @@ export type ErrorDetail =
   | {
       readonly kind: 'ErrorInfo';
       readonly reason: string;
+      /** Default `dapr.io`. */
+      readonly domain?: string;
       readonly metadata: Readonly<Record<string, string>> | null;
     }
   | {
@@ -86,6 +89,33 @@ export class RuntimeError extends Error {
       metadata: this.options.info === undefined ? {} : this.options.info,
     };
     return [...(this.row.details?.(this.fields) ?? []), info];
+  }
+}
+
+/** What a component decided about its own failure. */
+export interface ComponentVerdict {
+  readonly grpcCode: number;
+  readonly httpStatus: number;
+  readonly description: string;
+  readonly tag: string;
+  readonly reason: string;
+  readonly domain: string;
+}
+
+/** A failure whose statuses, tag and reason the component chose itself (Dapr's standardised errors). */
+export class ComponentVerdictError extends Error {
+  override readonly name = 'ComponentVerdictError';
+  readonly verdict: ComponentVerdict;
+  constructor(verdict: ComponentVerdict) {
+    super(`api error: code = ${grpcCodeName(verdict.grpcCode)} desc = ${verdict.description}`);
+    this.verdict = verdict;
+  }
+
+  /** The error as clients see it where Dapr passes it on unchanged. */
+  asRuntimeError(): RuntimeError {
+    const { description, reason, domain, ...statuses } = this.verdict;
+    const details: readonly ErrorDetail[] = [{ kind: 'ErrorInfo', reason, domain, metadata: null }];
+    return runtimeError('componentVerdict', { error: description }, { ...statuses, details, cause: this });
   }
 }
 

@@ -14,7 +14,7 @@ export interface MetadataSchema<M> {
   /** Other spellings of an item: alias to canonical name. */
   readonly aliases: Readonly<Record<string, string>>;
   readonly schema: z.ZodType<M>;
-  /** True when items beyond `names` are expected (none are reported as unknown). */
+  /** True when items beyond `names` are expected: none are reported as unknown, all are given to `schema`. */
   readonly open: boolean;
 }
 
@@ -66,6 +66,8 @@ export function decodeMetadata<M>(schema: MetadataSchema<M>, items: MetadataItem
   for (const [given, value] of Object.entries(items)) {
     const name = canonical.get(given.toLowerCase());
     if (name === undefined) {
+      // For schemas that take whatever there is; others drop what they do not know.
+      if (schema.open) input[given] = value;
       if (!schema.open && !RUNTIME_ITEMS.includes(given.toLowerCase())) unknown.push(given);
       continue;
     }

@@ -30,6 +30,14 @@ export interface IncomingMessage {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
+/** The subscription is closing; the message was not handled and is neither acknowledged nor refused. */
+export class SubscriptionClosingError extends Error {
+  override readonly name = 'SubscriptionClosingError';
+  constructor() {
+    super('the subscription is closing');
+  }
+}
+
 /** Resolves: the message is acknowledged. Rejects: it is not, and the component's own redelivery applies. */
 export type MessageHandler = (message: IncomingMessage, signal: AbortSignal) => Promise<void>;
 
@@ -70,4 +78,9 @@ export interface PubSub extends ComponentInstance {
   subscribe(options: SubscribeOptions, handler: MessageHandler): Promise<ComponentSubscription>;
   /** Native batches, where the component has them; otherwise the runtime collects. */
   bulkSubscribe?(options: BulkSubscribeOptions, handler: BulkMessageHandler): Promise<ComponentSubscription>;
+  /**
+   * For good, before the subscriptions close: the broker hands out nothing more. Resolves once what it had handed out has
+   * been handled, or at once where the broker cannot pause.
+   */
+  pause?(): Promise<void>;
 }

@@ -105,10 +105,15 @@ export interface StateStore extends ComponentInstance {
     keys: readonly string[],
     metadata: Readonly<Record<string, string>>,
     signal: AbortSignal,
+    /** How many reads the caller wants side by side; 0 or absent: the store decides. */
+    parallelism?: number,
   ): Promise<readonly BulkStateRecord[]>;
   set(request: SetStateRequest, signal: AbortSignal): Promise<void>;
   delete(request: DeleteStateRequest, signal: AbortSignal): Promise<void>;
-  /** Several writes without atomicity; result per request in order, `undefined` for success. */
+  /**
+   * Several writes without atomicity; result per request in order, `undefined` for success. The same error for all: the
+   * store refused them as a whole.
+   */
   bulkWrite?(
     requests: readonly StateOperation[],
     signal: AbortSignal,
@@ -128,6 +133,33 @@ export interface StateStore extends ComponentInstance {
   deleteWithPrefix?(prefix: string, signal: AbortSignal): Promise<number>;
   /** 0 or absent: no limit. */
   readonly maxTransactionOperations?: number;
+  /** Dapr's query API; absent where the store has none. */
+  query?(
+    query: StateQuery,
+    metadata: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): Promise<StateQueryResult>;
+}
+
+/** A query whose filter has the form that Dapr documents; what it means is the store's business. */
+export interface StateQuery {
+  readonly filter: Readonly<Record<string, unknown>>;
+  readonly sort: readonly { readonly key: string; readonly order: string }[];
+  readonly page: { readonly limit: number; readonly token: string };
+}
+
+export interface StateQueryResult {
+  readonly items: readonly StateQueryItem[];
+  /** Where the next page starts; empty when this was the last. */
+  readonly token: string;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+export interface StateQueryItem {
+  readonly key: string;
+  readonly value: Uint8Array;
+  readonly etag?: string;
+  readonly error?: string;
 }
 
 /** `mismatch`: the record has another etag; `invalid`: the store cannot parse the etag given. */

@@ -22,6 +22,8 @@ export interface GrpcClientOptions {
   readonly clock: Clock;
   /** Defaults: 30 s dial, ping after 10 s with 5 s for the answer, idle close after 3 min, 2048 calls, 4 MiB. */
   readonly limits?: Partial<SessionLimits>;
+  /** The last connection is gone, or could not be made; the next call dials anew. */
+  readonly disconnected?: () => void;
 }
 
 export interface UnaryAnswer {
@@ -75,7 +77,10 @@ export function createGrpcClient(options: GrpcClientOptions): GrpcClient {
       target: options.target,
       tls: typeof options.tls === 'function' ? options.tls() : options.tls,
       clock: options.clock,
-      ended: (ended) => void sessions.delete(ended),
+      ended: (ended) => {
+        sessions.delete(ended);
+        if (sessions.size === 0) options.disconnected?.();
+      },
     });
     sessions.add(session);
     return session;

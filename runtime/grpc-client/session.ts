@@ -192,7 +192,7 @@ function dial(options: SessionOptions): ClientHttp2Session {
     strictSingleValueFields: false,
   };
   if (options.target.startsWith('unix:')) {
-    const path = options.target.replace(/^unix:(\/\/)?/, '');
+    const path = socketPath(options.target);
     return connect('http://localhost', { ...shared, createConnection: () => createConnection({ path }) });
   }
   if (options.tls === undefined) return connect(`http://${options.target}`, shared);
@@ -200,5 +200,11 @@ function dial(options: SessionOptions): ClientHttp2Session {
 }
 
 function dialError(target: string, reason: string): string {
-  return `connection error: desc = "transport: Error while dialing: dial tcp ${target}: ${reason}"`;
+  const where = target.startsWith('unix:') ? `unix ${socketPath(target)}` : `tcp ${target}`;
+  return `connection error: desc = "transport: Error while dialing: dial ${where}: ${reason}"`;
+}
+
+/** Path of a `unix:` target, with or without the two slashes. */
+function socketPath(target: string): string {
+  return target.replace(/^unix:(\/\/)?/, '');
 }

@@ -29,7 +29,7 @@ function packDetail(detail: ErrorDetail): Any {
         ErrorInfoSchema,
         create(ErrorInfoSchema, {
           reason: detail.reason,
-          domain: DOMAIN,
+          domain: detail.domain ?? DOMAIN,
           metadata: { ...detail.metadata },
         }),
       );

@@ -4,6 +4,7 @@
  */
 
 import type { Clock } from '../../contracts/clock.ts';
+import { SubscriptionClosingError } from '../../contracts/pubsub.ts';
 
 export interface Flight {
   /** Aborts when the component gives up, or when closing finds the delivery waiting. */
@@ -18,14 +19,6 @@ export interface InFlight {
   run<T>(parent: AbortSignal, work: (flight: Flight) => Promise<T>): Promise<T>;
   /** Stops accepting and resolves when nothing is under way any more. */
   close(): Promise<void>;
-}
-
-/** The subscription is closing; the message was not handled and stays unacknowledged. */
-export class SubscriptionClosingError extends Error {
-  override readonly name = 'SubscriptionClosingError';
-  constructor() {
-    super('the subscription is closing');
-  }
 }
 
 const DRAIN_LIMIT_MS = 30_000;

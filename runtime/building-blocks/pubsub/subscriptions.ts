@@ -53,6 +53,8 @@ export interface Subscriptions extends SubscriptionsBlock {
   start(): Promise<void>;
   /** The app is not healthy: its subscriptions are closed, deliveries under way end first. */
   pause(): Promise<void>;
+  /** Before the end: brokers that can pause hand out nothing more, and what they had handed out is handled. */
+  drain(): Promise<void>;
   /** The app is healthy again; the same as `start`. */
   resume(): Promise<void>;
   /** Subscription resources changed. Changes of components are noticed without being told. */
@@ -165,6 +167,9 @@ export function createSubscriptions(options: SubscriptionsOptions): Subscription
       appReady = false;
       programmatic.stop();
       await reconcile();
+    },
+    drain: async () => {
+      await Promise.all(components.list('pubsub').map(({ instance }) => instance.pause?.()));
     },
     reload: refresh,
     close: async () => {

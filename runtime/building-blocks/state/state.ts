@@ -10,7 +10,13 @@ import type {
 } from '../../contracts/blocks.ts';
 import type { CallContext } from '../../contracts/call-context.ts';
 import type { ComponentSource, LoadedComponent } from '../../contracts/component-source.ts';
-import { errorText, type RuntimeError, runtimeError } from '../../contracts/error.ts';
+import {
+  ComponentVerdictError,
+  errorText,
+  type Fields,
+  type RuntimeError,
+  runtimeError,
+} from '../../contracts/error.ts';
 import type { ErrorKey } from '../../contracts/error-table.ts';
 import { GrpcCode } from '../../contracts/grpc-code.ts';
 import {
@@ -24,6 +30,7 @@ import {
 import { type ComponentCallDeps, callComponent } from '../component-call.ts';
 import { type StateCipher, stateCipher } from './encryption.ts';
 import { type KeyPrefixer, keyPrefixer } from './key-prefix.ts';
+import { createQuery } from './query.ts';
 import { createTransaction, type Outbox } from './transaction.ts';
 
 export interface StateBlockDeps extends ComponentCallDeps {
@@ -190,7 +197,7 @@ export function createStateBlock(deps: StateBlockDeps): StateBlock {
   const readAtOnce = async (
     at: OpenStore,
     stored: readonly string[],
-    metadata: StringMap,
+    options: { readonly parallelism: number; readonly metadata: StringMap },
     call: CallContext,
   ): Promise<readonly BulkStateAnswer[]> => {
     const store = at.component.name;
@@ -202,9 +209,12 @@ export function createStateBlock(deps: StateBlockDeps): StateBlock {
         store,
         'bulk_get',
         call,
-        async (signal) => (await at.component.instance.bulkGet?.(stored, metadata, signal)) ?? [],
+        async (signal) =>
+          (await at.component.instance.bulkGet?.(stored, options.metadata, signal, options.parallelism)) ??
+          [],
       );
     } catch (error) {
+      if (error instanceof ComponentVerdictError) throw verdictError(error, 'stateBulkGet', { store }, call);
       throw runtimeError('stateBulkGet', { store, error: errorText(error) }, { cause: error });
     }
     const answers = records.map((entry) => bulkAnswer(at, entry));
@@ -220,14 +230,14 @@ export function createStateBlock(deps: StateBlockDeps): StateBlock {
         const record = await readOne(at, key, options.consistency, options.metadata, 'get', call);
         return record === undefined ? undefined : answer(record);
       } catch (error) {
-        throw translate(error, 'stateGet', { key, store });
+        throw translate(error, 'stateGet', { key, store }, call);
       }
     },
     bulkGet: async (store, keys, options, call) => {
       const at = open(store);
       const stored = keys.map((key) => at.keys.toStored(key));
       if (at.component.instance.bulkGet === undefined) return readSeveral(at, keys, options, call);
-      return readAtOnce(at, stored, options.metadata, call);
+      return readAtOnce(at, stored, options, call);
     },
     save: async (store, items, call) => {
       const at = open(store);
@@ -241,18 +251,18 @@ export function createStateBlock(deps: StateBlockDeps): StateBlock {
       const key = items[0]?.key ?? '';
       if (requests.length === 1) {
         await write(at, 'set', call, (signal) => at.component.instance.set(only, signal)).catch((error) => {
-          throw translate(error, 'stateSave', { key, store });
+          throw translate(error, 'stateSave', { key, store }, call);
         });
         return;
       }
-      refuseSeveral(await writeSeveral(at, 'set', requests, call), 'stateSave', store);
+      refuseSeveral(await writeSeveral(at, 'set', requests, call), 'stateSave', store, call);
     },
     delete: async (store, item, call) => {
       const at = open(store);
       const request = deleteRequest(at, item);
       await write(at, 'delete', call, (signal) => at.component.instance.delete(request, signal)).catch(
         (error) => {
-          throw translate(error, 'stateDelete', { key: item.key, store });
+          throw translate(error, 'stateDelete', { key: item.key, store }, call);
         },
       );
     },
@@ -260,13 +270,10 @@ export function createStateBlock(deps: StateBlockDeps): StateBlock {
       const at = open(store);
       const requests = items.map((item) => deleteRequest(at, item));
       if (requests.length > 0)
-        refuseSeveral(await writeSeveral(at, 'bulk_delete', requests, call), 'stateBulkDelete', store);
+        refuseSeveral(await writeSeveral(at, 'bulk_delete', requests, call), 'stateBulkDelete', store, call);
     },
-    transact: createTransaction({ deps, open, setRequest, deleteRequest, write, translate }),
-    query: async (store) => {
-      openFor(store, null);
-      throw runtimeError('stateQueryNotSupported', { store }, { info: null });
-    },
+    transact: createTransaction({ deps, open, setRequest, deleteRequest, write }),
+    query: createQuery(deps, (store) => openFor(store, null)),
   };
 }
 
@@ -305,8 +312,14 @@ function answer(record: StateRecord): StateAnswer {
 }
 
 /** Statuses of etag failures: 409/Aborted for a mismatch, 400/InvalidArgument for an etag that does not parse. */
-function translate(error: unknown, key: ErrorKey, fields: { key: string; store: string }): RuntimeError {
+function translate(
+  error: unknown,
+  key: ErrorKey,
+  fields: { key: string; store: string },
+  call: CallContext,
+): RuntimeError {
   if (error instanceof Error && error.name === 'RuntimeError') return error as RuntimeError;
+  if (error instanceof ComponentVerdictError) return verdictError(error, key, fields, call);
   const options =
     error instanceof EtagError
       ? error.kind === 'mismatch'
@@ -316,17 +329,35 @@ function translate(error: unknown, key: ErrorKey, fields: { key: string; store: 
   return runtimeError(key, { ...fields, error: errorText(error) }, { ...options, cause: error });
 }
 
+/** Like Dapr: gRPC callers get the component's own error, HTTP callers the operation's with the status that it chose. */
+function verdictError(
+  error: ComponentVerdictError,
+  key: ErrorKey,
+  fields: Fields,
+  { protocol }: CallContext,
+): RuntimeError {
+  if (protocol === 'grpc') return error.asRuntimeError();
+  const { httpStatus } = error.verdict;
+  return runtimeError(key, { ...fields, error: error.message }, { httpStatus, cause: error });
+}
+
 /** All failures etag failures: 400 when one is invalid, else 409; mixed failures 500 (HTTP reference, section 6.1). */
-function refuseSeveral(results: readonly (Error | undefined)[], key: ErrorKey, store: string): void {
+function refuseSeveral(
+  results: readonly (Error | undefined)[],
+  key: ErrorKey,
+  store: string,
+  call: CallContext,
+): void {
   const failures = results.filter((result) => result !== undefined);
   const [first] = failures;
   if (first === undefined) return;
+  // Refused as a whole: one failure, told once.
+  if (failures.length > 1 && failures.every((failure) => failure === first))
+    throw translate(first, key, { key: '', store }, call);
   const error = failures.map((failure) => failure.message).join('\n');
   const etagFailures = failures.filter((failure) => failure instanceof EtagError);
   if (etagFailures.length < failures.length) throw runtimeError(key, { store, error }, { cause: first });
   const invalid = etagFailures.find((failure) => failure.kind === 'invalid');
-  throw translate(new EtagError(invalid === undefined ? 'mismatch' : 'invalid', error), key, {
-    key: '',
-    store,
-  });
+  const failure = new EtagError(invalid === undefined ? 'mismatch' : 'invalid', error);
+  throw translate(failure, key, { key: '', store }, call);
 }

@@ -3,8 +3,7 @@
 import type { StateBlock, StateItem, StateKeyed, StateTransactionOperation } from '../../contracts/blocks.ts';
 import type { CallContext } from '../../contracts/call-context.ts';
 import type { LoadedComponent } from '../../contracts/component-source.ts';
-import { errorText, type RuntimeError, runtimeError } from '../../contracts/error.ts';
-import type { ErrorKey } from '../../contracts/error-table.ts';
+import { errorText, runtimeError } from '../../contracts/error.ts';
 import type { DeleteStateRequest, SetStateRequest, StateOperation } from '../../contracts/state-store.ts';
 import type { OpenStore, StateBlockDeps } from './state.ts';
 
@@ -40,7 +39,6 @@ interface TransactionParts {
     call: CallContext,
     run: (signal: AbortSignal) => Promise<void>,
   ) => Promise<void>;
-  readonly translate: (error: unknown, key: ErrorKey, fields: { key: string; store: string }) => RuntimeError;
 }
 
 export function createTransaction(parts: TransactionParts): StateBlock['transact'] {

@@ -76,9 +76,18 @@ export function stateOperations({ blocks: { state } }: ServiceDeps): Operations<
       );
       await state.transact(request.storeName, operations, request.metadata, call);
     }),
-    stateQuery: unary(QueryStateRequestSchema, QueryStateResponseSchema, (request, call) =>
-      state.query(request.storeName, Buffer.from(request.query, 'utf8'), request.metadata, call),
-    ),
+    stateQuery: unary(QueryStateRequestSchema, QueryStateResponseSchema, async (request, call) => {
+      const body = Buffer.from(request.query, 'utf8');
+      const { items, token, metadata } = await state.query(request.storeName, body, request.metadata, call);
+      if (items.length === 0) return {};
+      const results = items.map(({ key, value, etag, error }) => ({
+        key,
+        data: value,
+        etag: etag ?? '',
+        error: error ?? '',
+      }));
+      return { results, token, metadata };
+    }),
   };
 }
 

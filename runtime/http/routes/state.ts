@@ -3,6 +3,7 @@
 import type { BulkStateAnswer, StateBlock, StateItem, StringMap } from '../../contracts/blocks.ts';
 import { errorText, runtimeError } from '../../contracts/error.ts';
 import { goJson, jsonText } from '../../contracts/go-json.ts';
+import type { StateQueryItem, StateQueryResult } from '../../contracts/state-store.ts';
 import type { ApiRequest } from '../api-request.ts';
 import { asInteger, asList, asText, asTextMap, parseJson, pickMembers } from '../json-fields.ts';
 import { headerText, JSON_TYPE, jsonReply, metadataHeaders, NO_CONTENT, type Reply } from '../respond.ts';
@@ -72,7 +73,7 @@ export function stateHandlers(state: StateBlock): StateHandlers {
     },
     stateQuery: async (request) => {
       const body = await request.body.bytes().catch(() => NO_BYTES);
-      return state.query(request.param(0), body, request.metadata(), request.call);
+      return queryReply(await state.query(request.param(0), body, request.metadata(), request.call));
     },
   };
 }
@@ -128,6 +129,30 @@ function bulkEntry(answer: BulkStateAnswer): string {
   if (answer.metadata !== undefined && Object.keys(answer.metadata).length > 0)
     text += `,"metadata":${goJson(answer.metadata)}`;
   return `${text}${error === '' ? '' : `,"error":${jsonText(error)}`}}`;
+}
+
+function queryReply({ items, token, metadata }: StateQueryResult): Reply {
+  if (items.length === 0) return NO_CONTENT;
+  const more = [
+    ...(token === '' ? [] : [`"token":${jsonText(token)}`]),
+    ...(Object.keys(metadata).length === 0 ? [] : [`"metadata":${goJson(metadata)}`]),
+  ];
+  const results = `"results":[${items.map(queryEntry).join(',')}]`;
+  return jsonReply(200, `{${[results, ...more].join(',')}}`);
+}
+
+function queryEntry({ key, value, etag = '', error: given = '' }: StateQueryItem): string {
+  const data = value.byteLength === 0 ? 'null' : Buffer.from(value).toString('utf8');
+  const shown = isJson(data);
+  const error = shown || given !== '' ? given : 'the stored value is not JSON';
+  return [
+    `{"key":${jsonText(key)},"data":${shown ? data : 'null'}`,
+    ...(etag === '' ? [] : [`"etag":${jsonText(etag)}`]),
+    `${error === '' ? '' : `"error":${jsonText(error)}`}`,
+  ]
+    .filter((part) => part !== '')
+    .join(',')
+    .concat('}');
 }
 
 function isJson(text: string): boolean {
