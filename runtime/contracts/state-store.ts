@@ -131,8 +131,8 @@ export interface StateStore extends ComponentInstance {
    * `DELETE_WITH_PREFIX`.
    */
   deleteWithPrefix?(prefix: string, signal: AbortSignal): Promise<number>;
-  /** 0 or absent: no limit. */
-  readonly maxTransactionOperations?: number;
+  /** 0, less, or absent: no limit. A promise where the store has to ask; read when a transaction comes. */
+  readonly maxTransactionOperations?: number | Promise<number>;
   /** Dapr's query API; absent where the store has none. */
   query?(
     query: StateQuery,

@@ -29,6 +29,9 @@ const { transact } = TransactionalStateStore.method;
 const { query } = QueriableStateStore.method;
 const { multiMaxSize } = TransactionalStoreMultiMaxSize.method;
 
+/** Dapr's limit for the question after the size of transactions. */
+const MAX_SIZE_LIMIT_MS = 5000;
+
 const CONCURRENCY: Readonly<Record<string, Concurrency>> = {
   'first-write': Concurrency.CONCURRENCY_FIRST_WRITE,
   'last-write': Concurrency.CONCURRENCY_LAST_WRITE,
@@ -45,34 +48,43 @@ export function pluggableStateStore(
   services: ReadonlySet<string>,
 ): StateStore {
   let known: readonly string[] = [];
-  let maxOperations = 0;
+  let maxOperations: Promise<number> | undefined;
   const connection = createConnection(options, async (caller, signal) => {
     await caller.call(init, { metadata: { properties } }, signal);
     known = (await caller.call(features, {}, signal)).features;
-    if (!services.has(TransactionalStoreMultiMaxSize.typeName)) return;
-    try {
-      maxOperations = Number((await caller.call(multiMaxSize, {}, signal)).maxSize);
-    } catch (error) {
-      maxOperations = 0;
-      const { message } = remoteError(error);
-      options.log.error(`the store does not tell how many operations a transaction may have: ${message}`);
-    }
+    maxOperations = undefined;
   });
 
+  /** Asked once of every process, when its first transaction comes. */
+  const askMaxOperations = async (): Promise<number> => {
+    try {
+      const limit = AbortSignal.timeout(MAX_SIZE_LIMIT_MS);
+      return Number((await connection.call(multiMaxSize, {}, limit)).maxSize);
+    } catch (error) {
+      const { message } = remoteError(error);
+      options.log.error(`failed to get multi max size from state store ${options.componentName}: ${message}`);
+      return 0;
+    }
+  };
+
+  const write = async (request: StateOperation, signal: AbortSignal): Promise<void> => {
+    await (request.kind === 'upsert'
+      ? connection.call(set, setMessage(request), signal)
+      : connection.call(remove, deleteMessage(request), signal)
+    ).catch(failed(writeError));
+  };
+  /** One request goes by itself, as in daprd; more go together by kind. */
   const writeAll = async (requests: readonly StateOperation[], signal: AbortSignal): Promise<void> => {
+    const [only] = requests;
+    if (only !== undefined && requests.length === 1) return write(only, signal);
     const sets = requests.filter((request) => request.kind === 'upsert').map(setMessage);
     const deletes = requests.filter((request) => request.kind === 'delete').map(deleteMessage);
-    const parallelism = { parallelism: 0n };
-    if (sets.length > 0) {
-      await connection.call(bulkSet, { items: sets, options: parallelism }, signal).catch((error) => {
-        throw writeError(error);
-      });
-    }
-    if (deletes.length > 0) {
-      await connection.call(bulkDelete, { items: deletes, options: parallelism }, signal).catch((error) => {
-        throw bulkDeleteError(error);
-      });
-    }
+    if (sets.length > 0)
+      await connection.call(bulkSet, { items: sets, options: {} }, signal).catch(failed(writeError));
+    if (deletes.length > 0)
+      await connection
+        .call(bulkDelete, { items: deletes, options: {} }, signal)
+        .catch(failed(bulkDeleteError));
   };
 
   return {
@@ -80,6 +92,8 @@ export function pluggableStateStore(
       return known;
     },
     get maxTransactionOperations() {
+      if (!services.has(TransactionalStoreMultiMaxSize.typeName)) return 0;
+      maxOperations ??= askMaxOperations();
       return maxOperations;
     },
     init: (signal) => connection.init(signal).catch(failed(remoteError)),
@@ -98,10 +112,8 @@ export function pluggableStateStore(
         return found === undefined ? { key: item.key } : { key: item.key, record: found };
       });
     },
-    set: async (request, signal) =>
-      void (await connection.call(set, setMessage(request), signal).catch(failed(writeError))),
-    delete: async (request, signal) =>
-      void (await connection.call(remove, deleteMessage(request), signal).catch(failed(writeError))),
+    set: write,
+    delete: write,
     bulkWrite: (requests, signal) =>
       writeAll(requests, signal).then(
         () => requests.map(() => undefined),

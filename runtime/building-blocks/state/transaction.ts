@@ -46,10 +46,10 @@ export function createTransaction(parts: TransactionParts): StateBlock['transact
   const check = (
     at: OpenStore,
     given: readonly StateTransactionOperation[],
+    max: number,
     protocol: CallContext['protocol'],
   ): void => {
     const store = at.component.name;
-    const max = at.component.instance.maxTransactionOperations ?? 0;
     if (max > 0 && given.length > max) {
       const info = { currentOpsTransaction: String(given.length), maxOpsPerTransaction: String(max) };
       throw runtimeError('stateTooManyTransactions', { store, count: given.length, max }, { info });
@@ -68,7 +68,7 @@ export function createTransaction(parts: TransactionParts): StateBlock['transact
       throw runtimeError('stateTransactionsNotSupported', { store }, { info: {} });
     }
     if (given.length === 0) return;
-    check(at, given, call.protocol);
+    check(at, given, (await instance.maxTransactionOperations) ?? 0, call.protocol);
     const { outbox } = parts.deps;
     const announced =
       outbox?.enabled(component) === true
