@@ -6,25 +6,16 @@
 import { fromBinary, type MessageShape } from '@bufbuild/protobuf';
 import { anyUnpack } from '@bufbuild/protobuf/wkt';
 import { ComponentVerdictError } from '../contracts/error.ts';
-import { GrpcCode, grpcCodeName } from '../contracts/grpc-code.ts';
+import { GrpcCode } from '../contracts/grpc-code.ts';
 import { GrpcStatusError } from '../contracts/grpc-wire/status.ts';
+import { RemoteError } from '../contracts/remote-error.ts';
 import { EtagError } from '../contracts/state-store.ts';
 import { BadRequestSchema, ErrorInfoSchema } from '../generated/google/rpc/error_details_pb.ts';
 import { StatusSchema } from '../generated/google/rpc/status_pb.ts';
 
-/** A status that a component answered with. */
-export class RemoteError extends Error {
-  override readonly name = 'RemoteError';
-  readonly code: number;
-  constructor(status: GrpcStatusError) {
-    super(`rpc error: code = ${grpcCodeName(status.code)} desc = ${status.message}`, { cause: status });
-    this.code = status.code;
-  }
-}
-
 /** What any component call may fail with. */
 export function remoteError(error: unknown): Error {
-  if (error instanceof GrpcStatusError) return new RemoteError(error);
+  if (error instanceof GrpcStatusError) return new RemoteError(error.code, error.message, { cause: error });
   return error instanceof Error ? error : new Error(String(error));
 }
 

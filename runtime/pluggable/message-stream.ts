@@ -67,6 +67,7 @@ export async function openMessageStream<I extends DescMessage, O extends DescMes
   const open = async (): Promise<OpenStream<I, O>> => {
     const stream = await connection.open(method, ending.signal);
     current = stream;
+    log.debug(`the stream of ${label} is open`);
     ({ generation } = connection);
     if (options.first !== undefined) void stream.send(options.first);
     return stream;
@@ -144,10 +145,11 @@ export async function openMessageStream<I extends DescMessage, O extends DescMes
   let following: Promise<void>;
   const close = async (): Promise<void> => {
     closing = true;
+    log.debug(`the stream of ${label} is closing`);
     const busy = running.size > 0;
     await Promise.all(running);
-    // What comes meanwhile is refused: the component learns that it is not wanted any more.
-    if (busy && options.refuse !== undefined) await clock.sleep(SETTLE_MS);
+    // What the component hands over meanwhile is refused, or left unanswered where that would cost the message.
+    if (busy) await clock.sleep(SETTLE_MS);
     const cancel = (): void => ending.abort(new Error('the stream is closed'));
     if (clock.monotonicMs() - lastMessageMs > 2 * SETTLE_MS) {
       cancel();

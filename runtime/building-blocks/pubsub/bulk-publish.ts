@@ -11,6 +11,7 @@ import { CLOUD_EVENTS_JSON } from '../../contracts/cloud-event.ts';
 import { errorText, runtimeError } from '../../contracts/error.ts';
 import type { Metrics } from '../../contracts/metrics.ts';
 import type { BulkEntry, BulkFailure, PubSub } from '../../contracts/pubsub.ts';
+import { remoteStatus } from '../../contracts/remote-error.ts';
 import type { Policies } from '../../contracts/resiliency.ts';
 import type { Span } from '../../contracts/trace.ts';
 import { mapConcurrently } from './map-concurrently.ts';
@@ -41,7 +42,7 @@ export function createBulkPublish(options: BulkPublishOptions): PublishBlock['bu
     topic: string,
     entries: readonly BulkEntry[],
     metadata: StringMap,
-    signal: AbortSignal,
+    { signal, protocol }: CallContext,
   ): Promise<readonly BulkFailure[]> => {
     let remaining = entries;
     const attempt = async (inner: AbortSignal): Promise<readonly BulkFailure[]> => {
@@ -55,7 +56,9 @@ export function createBulkPublish(options: BulkPublishOptions): PublishBlock['bu
       if (!policy.active) return await attempt(signal);
       return await policy.run(attempt, {
         signal,
-        failed: (failures) => (failures.length > 0 ? {} : undefined),
+        failed: (failures) =>
+          failures.length > 0 ? (remoteStatus(failures[0]?.error, protocol) ?? {}) : undefined,
+        status: (error) => remoteStatus(error, protocol),
       });
     } catch (error) {
       const cause = error instanceof Error ? error : new Error(String(error));
@@ -84,7 +87,7 @@ export function createBulkPublish(options: BulkPublishOptions): PublishBlock['bu
       const failures =
         ready.length === 0
           ? []
-          : await send(pubsubName, target.instance, scopes.brokerTopic(topic), ready, metadata, call.signal);
+          : await send(pubsubName, target.instance, scopes.brokerTopic(topic), ready, metadata, call);
       const labels = { component: pubsubName, namespace, success: String(failures.length === 0), topic };
       metrics.count('component_pubsub_egress_bulk_count', labels);
       metrics.observe('component_pubsub_egress_bulk_latencies', labels, clock.monotonicMs() - started);

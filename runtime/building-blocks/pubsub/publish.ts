@@ -86,7 +86,7 @@ export function createPublishBlock(options: PublishOptions): Publishing {
     const started = clock.monotonicMs();
     let success = 'false';
     try {
-      await publisher.publishRaw(pubsubName, message, call.signal);
+      await publisher.publishRaw(pubsubName, message, call.signal, call.protocol);
       success = 'true';
     } catch (error) {
       throw publishError(pubsubName, topic, error);

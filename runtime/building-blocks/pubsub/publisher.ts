@@ -3,9 +3,11 @@
  * the namespace, run the outbound policy. Dead letters and the outbox use it directly with bytes that are ready.
  */
 
+import type { CallContext } from '../../contracts/call-context.ts';
 import type { ComponentSource, LoadedComponent } from '../../contracts/component-source.ts';
 import { runtimeError } from '../../contracts/error.ts';
 import type { PublishMessage } from '../../contracts/pubsub.ts';
+import { remoteStatus } from '../../contracts/remote-error.ts';
 import type { Policies } from '../../contracts/resiliency.ts';
 import type { TopicScopes, TopicScopesOf } from './topic-scopes.ts';
 
@@ -17,7 +19,13 @@ export interface PublisherOptions {
 }
 
 /** Sends bytes as they are. Rejects with a `RuntimeError` for scopes and missing components, else with the cause. */
-export type PublishRaw = (pubsubName: string, message: PublishMessage, signal: AbortSignal) => Promise<void>;
+export type PublishRaw = (
+  pubsubName: string,
+  message: PublishMessage,
+  signal: AbortSignal,
+  /** Whose list of retried statuses counts; default: that of gRPC. */
+  protocol?: CallContext['protocol'],
+) => Promise<void>;
 
 export interface Publisher {
   readonly publishRaw: PublishRaw;
@@ -46,13 +54,16 @@ export function createPublisher(options: PublisherOptions): Publisher {
       { info: { topic, error } },
     );
   };
-  const publishRaw: PublishRaw = async (pubsubName, message, signal) => {
+  const publishRaw: PublishRaw = async (pubsubName, message, signal, protocol = 'grpc') => {
     const { component, scopes } = target(pubsubName, message.topic);
     const topic = scopes.brokerTopic(message.topic);
     const sent = topic === message.topic ? message : { ...message, topic };
     const policy = options.policies.componentOutbound(pubsubName, 'Pubsub');
     if (!policy.active) return component.instance.publish(sent, signal);
-    return policy.run((inner) => component.instance.publish(sent, inner), { signal });
+    return policy.run((inner) => component.instance.publish(sent, inner), {
+      signal,
+      status: (error) => remoteStatus(error, protocol),
+    });
   };
   return { publishRaw, target };
 }
