@@ -204,12 +204,12 @@ export async function startPluggable(given: PluggableRequest): Promise<Pluggable
       unary(SecretStore.method.init, () => ({})),
       unary(SecretStore.method.features, () => ({ features: ['MULTIPLE_KEY_VALUES_PER_SECRET'] })),
       unary(SecretStore.method.ping, () => ({})),
-      unary(SecretStore.method.get, ({ key }, { instance }) => {
+      unary(SecretStore.method.get, ({ key }) => {
         if (key === 'missing') throw new GrpcStatusError(GrpcCode.NotFound, 'no such secret');
         if (key === 'empty') return {};
-        return {
-          data: key === 'items' ? (initialised.get(`SecretStore ${instance}`) ?? {}) : { [key]: `${key}!` },
-        };
+        // `items StateStore orders`: what that instance of that service was initialised with.
+        if (key.startsWith('items ')) return { data: initialised.get(key.slice(6)) ?? {} };
+        return { data: { [key]: `${key}!` } };
       }),
       unary(SecretStore.method.bulkGet, () => ({
         data: { one: { secrets: { one: '1' } }, two: { secrets: { a: 'x', b: 'y' } } },

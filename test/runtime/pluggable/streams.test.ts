@@ -210,7 +210,7 @@ t.test('secrets', async (t) => {
   await secrets.ping?.(signal);
   t.same(await secrets.get('password', { version: '2' }, signal), { password: 'password!' });
   t.match(component.to('SecretStore/Get')[0]?.request, { metadata: { version: '2' } });
-  t.same(await secrets.get('items', {}, signal), { url: 'x' });
+  t.same(await secrets.get('items SecretStore vault', {}, signal), { url: 'x' });
   t.equal(await secrets.get('empty', {}, signal), undefined);
   t.same(await secrets.bulkGet({}, signal), { one: { one: '1' }, two: { a: 'x', b: 'y' } });
   await t.rejects(secrets.get('missing', {}, signal), {
