@@ -48,7 +48,12 @@ function detailMessage(detail: ErrorDetail): Readonly<Record<string, unknown>> {
   const type = `${TYPE_URL}${detail.kind}`;
   switch (detail.kind) {
     case 'ErrorInfo':
-      return { '@type': type, domain: detail.domain ?? 'dapr.io', metadata: detail.metadata, reason: detail.reason };
+      return {
+        '@type': type,
+        domain: detail.domain ?? 'dapr.io',
+        metadata: detail.metadata,
+        reason: detail.reason,
+      };
     case 'ResourceInfo':
       return {
         '@type': type,
