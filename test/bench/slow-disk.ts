@@ -218,6 +218,8 @@ async function bytesPerMessage(): Promise<void> {
     }
     return count;
   });
+  // What was written last is still on its way to the device.
+  await sleep(8000);
   const before = node.written();
   await sleep(SECONDS * 1000);
   const perDay = ((node.written() - before) / SECONDS) * 86_400;
