@@ -8,7 +8,7 @@ import { type DamageCase, damageAll } from './damage.ts';
 import { workFolder } from './package-copy.ts';
 import { buildShim, record } from './record.ts';
 
-t.setTimeout(60_000);
+t.setTimeout(180_000);
 const folder = workFolder();
 t.teardown(() => rmSync(folder, { recursive: true, force: true }));
 const shim = buildShim(folder);

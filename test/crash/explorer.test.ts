@@ -8,7 +8,7 @@ import { type ExploreOptions, explore } from './explore.ts';
 import { breakPackage, workFolder } from './package-copy.ts';
 import { buildShim } from './record.ts';
 
-t.setTimeout(120_000);
+t.setTimeout(300_000);
 const folder = workFolder();
 t.teardown(() => rmSync(folder, { recursive: true, force: true }));
 const shim = buildShim(folder);
