@@ -7,11 +7,11 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { freePorts } from '../integration/support/node-process.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import type { Claim } from './claims.ts';
 import { type LoadOptions, openLateSession, portOf, runLoad, startTarget } from './load.ts';
 import type { Places } from './places.ts';
+import { ownPorts } from './ports.ts';
 import { RawHttp } from './raw-http.ts';
 import { MarkWriter } from './trace.ts';
 
@@ -87,7 +87,7 @@ export async function record(options: RecordOptions, shim: string): Promise<Reco
   resourceTexts(portOf(target)).forEach((text, index) => {
     writeFileSync(join(resources, `${index}.yaml`), text);
   });
-  const ports = await freePorts();
+  const ports = await ownPorts();
   const faults: string[] = [];
   const shared = {
     httpPort: ports.http,
@@ -171,7 +171,11 @@ async function untilHealthy(
     const client = await RawHttp.open(port, places).catch(() => undefined);
     const answer = await client?.send('GET', '/v1.0/healthz', '').catch(() => undefined);
     client?.close();
-    if (answer?.status === 204) return;
+    if (answer?.status === 204) {
+      // Had another process taken the ports, ours would end now.
+      await sleep(50);
+      if (child.exitCode === null) return;
+    }
     await sleep(20);
   }
   throw new Error(`it never became healthy: ${output()}`);
