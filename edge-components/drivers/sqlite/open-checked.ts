@@ -3,8 +3,8 @@
  * it is salvaged; nobody has to come for that.
  */
 
-import { existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { pageSizeOf, scanWal } from './damaged-wal.ts';
+import { closeSync, existsSync, fsyncSync, openSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { scanWal } from './damaged-wal.ts';
 import { failureRecord } from './database-errors.ts';
 import { readAt, withFile } from './read-file.ts';
 import { finishSalvage, type SalvageReport, salvage } from './salvage.ts';
@@ -31,6 +31,7 @@ export function openChecked(options: WriteConnectionOptions): {
 } {
   const { path } = options;
   finishSalvage(path);
+  syncWal(path);
   const before = damageBefore(options);
   if (before === undefined) {
     let connection: WriteConnection | undefined;
@@ -77,7 +78,9 @@ function damageBefore(options: WriteConnectionOptions): string | undefined {
     return 'the file is empty or gone';
   }
   if (!mayReplace(options)) return undefined;
-  if (!beginsLikeDatabase(path)) return 'the file does not begin like a database';
+  // With a rollback journal the beginning may be half written: SQLite puts it back.
+  if (!beginsLikeDatabase(path) && !existsSync(`${path}-journal`))
+    return 'the file does not begin like a database';
   const lostFrames = scanWal(`${path}-wal`)?.damagedFrames ?? 0;
   if (lostFrames > 0) return `${lostFrames} frames of the write-ahead log are damaged`;
   return undefined;
@@ -96,13 +99,28 @@ function checked(connection: WriteConnection, path: string): string | undefined 
 function shortOf(path: string, connection: WriteConnection): string | undefined {
   const pages = connection.pageCount();
   const inWal = scanWal(`${path}-wal`);
-  const pageSize = pageSizeIn(path);
+  // Not read from the file: closing it here would drop the locks that SQLite holds on it.
+  const pageSize = connection.pageSize();
   for (let page = Math.floor(statSync(path).size / pageSize) + 1; page <= pages; page += 1) {
     if (inWal?.pages.has(page) !== true) return `the file ends before page ${page} of ${pages}`;
   }
   return undefined;
 }
 
-function pageSizeIn(path: string): number {
-  return withFile(path, (file) => pageSizeOf(readAt(file, 16, 2).readUInt16BE(0))) ?? 4096;
+/**
+ * A process that was killed may have left a transaction in the WAL that nobody synced. SQLite goes on behind it, so it is
+ * synced first: then a transaction with another behind it is always one that had been synced (see `damaged-wal.ts`).
+ */
+function syncWal(path: string): void {
+  if (!existsSync(`${path}-wal`)) return;
+  try {
+    const file = openSync(`${path}-wal`, 'r+');
+    try {
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+  } catch {
+    // A read-only disk has nothing to sync; what else is wrong shows when SQLite opens the file.
+  }
 }

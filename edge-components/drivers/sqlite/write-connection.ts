@@ -101,6 +101,10 @@ export class WriteConnection {
     return result === 'ok' ? undefined : String(result);
   }
 
+  pageSize(): number {
+    return Number(this.#connection.pragma('page_size', { simple: true }));
+  }
+
   /** Pages that the database has, those in the WAL included. */
   pageCount(): number {
     return Number(this.#connection.pragma('page_count', { simple: true }));
