@@ -3,13 +3,27 @@
 import { catalog } from '../../edge-components/catalog.ts';
 import { createRegistry } from '../components/registry.ts';
 import { validateComponent } from '../components/validate.ts';
+import type { Logger } from '../contracts/logger.ts';
 import type { ComponentResource } from '../contracts/resource.ts';
 import type { SidecarOptions } from '../flags.ts';
+import { systemClock } from '../platform/system-clock.ts';
+import { pluggableDefinitions } from '../pluggable/sockets.ts';
 import { loadConfiguration } from '../resources/configuration.ts';
 import { faultText } from '../resources/documents.ts';
 import { loadResources } from '../resources/load.ts';
 import { securityFaults } from '../sidecar-security.ts';
 import { print } from './output.ts';
+
+const nothing = (): void => {};
+/** What is wrong is printed by the caller. */
+const SILENT: Logger = {
+  debug: nothing,
+  info: nothing,
+  warn: nothing,
+  error: nothing,
+  fatal: nothing,
+  child: () => SILENT,
+};
 
 /** True when nothing is wrong. `launched`: by one of our own commands, not as daprd. */
 export async function validate(
@@ -17,7 +31,14 @@ export async function validate(
   env: Readonly<Record<string, string | undefined>>,
   launched: boolean,
 ): Promise<boolean> {
-  const registry = createRegistry(catalog);
+  const pluggable = pluggableDefinitions({
+    env,
+    clock: systemClock(),
+    log: SILENT,
+    maxMessageBytes: 4 * 1024 * 1024,
+    patienceMs: 0,
+  });
+  const registry = createRegistry(catalog, pluggable);
   const found: string[] = [];
   for (const options of sidecars) {
     const configuration = await loadConfiguration(options.configFiles, env);

@@ -109,7 +109,7 @@ async function servicesOf(
 ): Promise<ReadonlySet<string>> {
   const { clock, log, maxMessageBytes } = options;
   const client = createGrpcClient({ target: `unix:${socket}`, clock, limits: { maxMessageBytes } });
-  const until = clock.monotonicMs() + PATIENCE_MS;
+  const until = clock.monotonicMs() + (options.patienceMs ?? PATIENCE_MS);
   try {
     for (let attempt = 1; ; attempt += 1) {
       try {

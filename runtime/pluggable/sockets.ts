@@ -21,6 +21,8 @@ export interface PluggableOptions {
   readonly log: Logger;
   /** Bytes of one message from a component. */
   readonly maxMessageBytes: number;
+  /** How long a socket may be there before somebody listens; default 30 s. */
+  readonly patienceMs?: number;
 }
 
 /** Definitions of components that live in other processes. */
