@@ -9,7 +9,7 @@ import { splitCommaList } from '../contracts/metadata.ts';
 import { InputBinding, OutputBinding } from '../generated/dapr/proto/components/v1/bindings_pb.ts';
 import { type Connection, type ConnectionOptions, createConnection } from './connection.ts';
 import { remoteError } from './errors.ts';
-import { openMessageStream } from './message-stream.ts';
+import { type MessageStream, openMessageStream } from './message-stream.ts';
 
 const input = InputBinding.method;
 const output = OutputBinding.method;
@@ -25,6 +25,7 @@ export function pluggableBinding(
   const directions = directionsOf(properties);
   const reads = services.has(InputBinding.typeName) && directions('input');
   const writes = services.has(OutputBinding.typeName) && directions('output');
+  const streams = new Set<MessageStream>();
   let operations: readonly string[] = [];
   const connection = createConnection(options, async (caller, signal) => {
     const request = { metadata: { properties } };
@@ -50,8 +51,24 @@ export function pluggableBinding(
       if (writes) await connection.call(output.ping, {}, signal).catch(rethrow);
     },
     ...(writes ? { invoke } : {}),
-    ...(reads ? { read: (handler: BindingHandler) => read(options, connection, handler) } : {}),
-    close: () => connection.close(),
+    ...(reads
+      ? {
+          read: async (handler: BindingHandler) => {
+            const stream = await read(options, connection, handler);
+            streams.add(stream);
+            return {
+              close: async () => {
+                await stream.close();
+                streams.delete(stream);
+              },
+            };
+          },
+        }
+      : {}),
+    close: async () => {
+      await Promise.all([...streams].map((stream) => stream.close()));
+      await connection.close();
+    },
   };
 }
 
@@ -59,7 +76,7 @@ function read(
   { clock, log, componentName }: ConnectionOptions,
   connection: Connection,
   handler: BindingHandler,
-): Promise<{ close(): Promise<void> }> {
+): Promise<MessageStream> {
   return openMessageStream({
     connection,
     method: input.read,

@@ -16,6 +16,7 @@ import {
 import type { Clock } from '../contracts/clock.ts';
 import { errorText } from '../contracts/error.ts';
 import type { Logger } from '../contracts/logger.ts';
+import { abortStatus } from '../grpc-client/abort-status.ts';
 import type { GrpcStream } from '../grpc-client/call.ts';
 import { createGrpcClient } from '../grpc-client/client.ts';
 
@@ -131,8 +132,19 @@ export function createConnection(options: ConnectionOptions, initialise: Initial
       });
     return pending;
   };
-  const available = (): Promise<void> =>
-    started ? again() : Promise.reject(new Error(`component ${componentName} is not initialised`));
+  /** The caller's patience may be shorter than that of the attempt. */
+  const available = async (signal: AbortSignal): Promise<void> => {
+    if (!started) throw new Error(`component ${componentName} is not initialised`);
+    const { promise: aborted, reject } = Promise.withResolvers<never>();
+    const abort = (): void => reject(abortStatus(signal.reason));
+    signal.addEventListener('abort', abort, { once: true });
+    if (signal.aborted) abort();
+    try {
+      await Promise.race([again(), aborted]);
+    } finally {
+      signal.removeEventListener('abort', abort);
+    }
+  };
 
   return {
     init: async (signal) => {
@@ -140,11 +152,11 @@ export function createConnection(options: ConnectionOptions, initialise: Initial
       started = true;
     },
     call: async (method, message, signal) => {
-      if (!ready) await available();
+      if (!ready) await available(signal);
       return raw.call(method, message, signal);
     },
     open: async (method, signal) => {
-      if (!ready) await available();
+      if (!ready) await available(signal);
       return typed(method, await client.bidi(pathOf(method), { metadata, signal }));
     },
     get generation() {
@@ -164,6 +176,8 @@ export function createConnection(options: ConnectionOptions, initialise: Initial
     },
     close: () => {
       closed = true;
+      // A component that does not answer must not hold up the end.
+      client.reset();
       return client.close();
     },
   };

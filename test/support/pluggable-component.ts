@@ -80,6 +80,8 @@ export interface PluggableRequest {
   readonly reflection?: 'v1' | 'v1alpha';
   /** Fails calls on purpose. */
   readonly failure?: Failure;
+  /** Calls that are never answered. */
+  readonly hangs?: (call: SeenCall) => boolean;
 }
 
 interface Pull {
@@ -114,9 +116,11 @@ export async function startPluggable(given: PluggableRequest): Promise<Pluggable
     handle: (request: MessageShape<I>, call: SeenCall) => MessageInitShape<O>,
   ): [string, AnyGrpcMethod] => [
     method.name,
-    unaryMethod(codec(method.input), answerCodec(method.output), async (request, call: GrpcCall) =>
-      handle(request, seen(method.parent, method.name, call, request)),
-    ),
+    unaryMethod(codec(method.input), answerCodec(method.output), async (request, call: GrpcCall) => {
+      const entry = seen(method.parent, method.name, call, request);
+      if (given.hangs?.(entry) === true) await new Promise(() => {});
+      return handle(request, entry);
+    }),
   ];
   const serve = async (
     stream: DuplexStream<unknown, MessageInitShape<DescMessage>>,

@@ -69,3 +69,36 @@ t.test('a subscription closes while the component is away', async (t) => {
     },
   );
 });
+
+t.test('a component that does not answer holds up nobody', async (t) => {
+  const { start, open } = socketFolder(t);
+  const component = await start('vault.sock', { hangs: ({ request }) => isFor(request, 'never') });
+  const secrets = await open('secretstores.vault', 'vault');
+  const limit = new AbortController();
+  const waiting = secrets.get('never', {}, limit.signal);
+  await until('the call', () => component.to('SecretStore/Get').length === 1);
+  limit.abort(new Error('enough'));
+  await t.rejects(waiting, { message: 'rpc error: code = Canceled desc = context canceled' });
+  const left = secrets.get('never', {}, signal);
+  left.catch(() => {});
+  await until('the other call', () => component.to('SecretStore/Get').length === 2);
+  await secrets.close();
+  await t.rejects(left, { message: /code = Unavailable/ });
+});
+
+t.test('the patience of a caller counts while the component is initialised again', async (t) => {
+  const { start, open } = socketFolder(t);
+  const before = await start('vault.sock');
+  const secrets = await open('secretstores.vault', 'vault');
+  await before.close();
+  const after = await start('vault.sock', { hangs: ({ method }) => method.endsWith('/Init') });
+  const limit = new AbortController();
+  const waiting = secrets.get('a', {}, limit.signal);
+  await until('the initialisation', () => after.to('SecretStore/Init').length === 1);
+  limit.abort(new Error('enough'));
+  await t.rejects(waiting, { message: 'rpc error: code = Canceled desc = context canceled' });
+});
+
+function isFor(request: unknown, key: string): boolean {
+  return (request as { key?: string }).key === key;
+}

@@ -1,5 +1,7 @@
 import t from 'tap';
 import type { RuntimeError } from '../../../../runtime/contracts/error.ts';
+import { GrpcCode } from '../../../../runtime/contracts/grpc-code.ts';
+import { RemoteError } from '../../../../runtime/contracts/remote-error.ts';
 import { ZERO_TRACEPARENT } from '../../../../runtime/contracts/trace.ts';
 import { bench, fakeSpan, json, passiveTracer } from './fixtures.ts';
 
@@ -289,6 +291,31 @@ t.test('a component failure, retried as the policy says', async (t) => {
     metrics.records.find((r) => r.name === 'component_pubsub_egress_count'),
     { labels: { component: 'ps', namespace: 'default', success: 'false', topic: 't' } },
   );
+});
+
+t.test('a status of the component is retried when the list of the caller has it', async (t) => {
+  const matching = { httpStatusCodes: '503', gRPCStatusCodes: '8' };
+  const resiliency = {
+    policies: { retries: { once: { policy: 'constant', duration: '10ms', maxRetries: 1, matching } } },
+    targets: { components: { ps: { outbound: { retry: 'once' } } } },
+  };
+  const { publish, broker, call, clock } = bench({ resiliency });
+  const attempts = async (code: number, protocol: 'http' | 'grpc'): Promise<number> => {
+    let calls = 0;
+    broker.failPublish = () => {
+      calls += 1;
+      return new RemoteError(code, 'no');
+    };
+    const message = { pubsubName: 'ps', topic: 't', data: new Uint8Array(), contentType: '', metadata: {} };
+    const running = failure(() => publish.publish(message, { ...call, protocol }));
+    await clock.advance(100);
+    await running;
+    return calls;
+  };
+  t.equal(await attempts(GrpcCode.Unavailable, 'http'), 2, 'as 503');
+  t.equal(await attempts(GrpcCode.Unavailable, 'grpc'), 1);
+  t.equal(await attempts(GrpcCode.ResourceExhausted, 'grpc'), 2);
+  t.equal(await attempts(GrpcCode.ResourceExhausted, 'http'), 1, 'as 429');
 });
 
 t.test('publishRaw sends bytes as they are, under scopes', async (t) => {

@@ -334,3 +334,17 @@ t.test('a topic is opened again only after the attempt before has ended', async 
   t.same(order, ['opening', 'closed', 'opening']);
   t.same(broker.topics(), ['t']);
 });
+
+t.test('draining pauses the brokers that can, and leaves the subscriptions open', async (t) => {
+  const { subscriptions, broker, app, send } = bench({ subscribed: [subscription('one')] });
+  await subscriptions.start();
+  await subscriptions.drain();
+  let paused = 0;
+  broker.pause = async () => {
+    paused += 1;
+  };
+  await subscriptions.drain();
+  t.equal(paused, 1);
+  await send('one', 1);
+  t.equal(app.events.length, 1);
+});
