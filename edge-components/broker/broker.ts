@@ -1,30 +1,46 @@
 /**
- * The MQTT broker inside the node: aedes for the protocol, our own acceptance, sessions and fan-out behind it.
+ * The MQTT broker inside the node: aedes for who is connected, our own acceptance, sessions and delivery for what flows.
  *
- * Invariants: PUBACK and PUBREC leave after the message is on disk for every session that must get it (aedes answers
- * before it stores, so the storing happens in its authorization hook, which runs first); what one client does, sends
- * or does not read costs the others nothing; nothing is held without a bound.
+ * Invariants: PUBACK and PUBREC leave after the message is on disk for every session that must get it; what one client
+ * does, sends or does not read costs the others nothing; nothing is held without a bound.
  */
 
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
 import type { EmbeddedBroker } from '../../runtime/contracts/broker.ts';
 import type { Clock } from '../../runtime/contracts/clock.ts';
 import type { Database, DatabasePool } from '../../runtime/contracts/database.ts';
 import type { Ids } from '../../runtime/contracts/ids.ts';
 import type { Logger } from '../../runtime/contracts/logger.ts';
 import type { Metrics } from '../../runtime/contracts/metrics.ts';
-import { FanOut } from './fan-out.ts';
-import { brokerHooks } from './hooks.ts';
+import { Acceptance } from './acceptance.ts';
+import { Access } from './access.ts';
+import type { AccessList } from './acl-file.ts';
+import { Connection, type ConnectionSource } from './connection.ts';
+import type { ConnectionHost } from './connection-host.ts';
+import { ElapsedTime } from './elapsed-time.ts';
+import { startAedes } from './lifecycle.ts';
 import { type Listener, openListeners } from './listeners.ts';
 import { memoryPair } from './memory-pair.ts';
-import { type BrokerLimits, type BrokerOptions, brokerLimits, checkExposure } from './options.ts';
+import {
+  type BrokerLimits,
+  type BrokerOptions,
+  type BrokerUser,
+  brokerLimits,
+  checkExposure,
+} from './options.ts';
+import { FlushScheduler } from './outbox.ts';
 import { ownsUrl } from './own-address.ts';
-import { aedesPersistence } from './persistence.ts';
-import { ReceivedIds } from './received.ts';
+import { RetainedMessages } from './retained.ts';
+import { Router } from './router.ts';
 import { BROKER_MIGRATION } from './schema.ts';
+import type { Session } from './session.ts';
 import { SessionStore } from './session-store.ts';
+import { Statistics } from './statistics.ts';
+import { SysTopics } from './sys-topics.ts';
 import { type TrackedDatabase, trackWrites } from './tracked-database.ts';
+import { watchConnections } from './watch-connections.ts';
 import { Wills } from './wills.ts';
 
 export interface BrokerDeps {
@@ -42,6 +58,8 @@ export interface RunningBroker extends EmbeddedBroker {
   start(): Promise<void>;
   /** Disconnects everybody and waits for what is on its way to disk. */
   close(): Promise<void>;
+  /** Takes new users and a new access list; refuses users that would leave a listener open to the network. */
+  replaceAccess(users: readonly BrokerUser[], list: AccessList | undefined): void;
 }
 
 /** Refuses options that are no sense or unsafe; starts nothing. */
@@ -79,8 +97,12 @@ export function createBroker(deps: BrokerDeps): RunningBroker {
       connectedClients: core?.connectedClients() ?? 0,
       sessions: core?.sessions.sessionCount ?? 0,
       queuedMessages: core?.sessions.queuedMessages ?? 0,
-      retainedMessages: core?.sessions.retained.count ?? 0,
+      retainedMessages: core?.retained.count ?? 0,
     }),
+    replaceAccess: (users, list) => {
+      checkExposure({ ...deps.options, users });
+      core?.replaceAccess(users, list);
+    },
     close: async () => {
       if (closed) return;
       closed = true;
@@ -92,8 +114,10 @@ export function createBroker(deps: BrokerDeps): RunningBroker {
 interface Core {
   readonly listeners: readonly Listener[];
   readonly sessions: SessionStore;
+  readonly retained: RetainedMessages;
   connectedClients(): number;
   connect(): Duplex;
+  replaceAccess(users: readonly BrokerUser[], list: AccessList | undefined): void;
   close(): Promise<void>;
 }
 
@@ -109,52 +133,38 @@ async function startCore(deps: BrokerDeps, limits: BrokerLimits): Promise<Core> 
 }
 
 async function startOn(database: TrackedDatabase, deps: BrokerDeps, limits: BrokerLimits): Promise<Core> {
-  const { clock, log, metrics, options } = deps;
-  const fanOut = new FanOut(clock);
-  const sessions = new SessionStore({ database, fanOut, limits, clock, log, metrics });
-  const received = new ReceivedIds(database);
-  const wills = new Wills(database);
-  const trusted = new WeakSet<Duplex>();
-  const peers = new WeakMap<Duplex, string>();
-  const hooks = brokerHooks({ sessions, received, fanOut, limits, log, options, trusted, peers });
-  // Loaded here: a node without MQTT never pays for it.
-  const { Aedes } = await import('aedes');
-  const aedes = new Aedes({
+  const { clock, log, options } = deps;
+  const host = await openHost(database, deps, limits);
+  const aedes = await startAedes({
     id: deps.ids.uuid(),
-    mq: fanOut,
-    persistence: aedesPersistence({ sessions, received, wills, log }),
-    maximumPacketSize: limits.maxPacketBytes,
-    receiveMaximum: 1024,
-    pendingSessionsLimit: limits.maxSessions,
-    ...hooks.options,
+    maxSessions: limits.maxSessions,
+    access: host.access,
+    acceptance: host.acceptance,
+    time: host.time,
+    log,
   });
-  hooks.listen(aedes);
-  await aedes.listen();
+  host.adopt = (control) => void aedes.handle(control);
+  host.wills.resume((clientId, message, done) => {
+    host.acceptance.publish(message, { clientId, pending: 0 }, () => done());
+  });
+  const watch = watchConnections(host, clock);
 
-  for (const { clientId, packet } of wills.leftBehind()) {
-    await sessions.accept(packet, undefined);
-    await new Promise<void>((resolve) =>
-      aedes.publish({ ...packet, cmd: 'publish', dup: false } as never, () => resolve()),
-    );
-    await wills.discard(clientId);
-  }
-
-  const streams = new Set<Duplex>();
-  const accept = (stream: Duplex, request?: Parameters<typeof aedes.handle>[1]): void => {
-    streams.add(stream);
-    readWhole(stream);
-    const { remoteAddress, remotePort } = request?.socket ?? (stream as Partial<Socket>);
-    if (remoteAddress !== undefined) peers.set(stream, `${remoteAddress}:${remotePort}`);
-    stream.once('close', () => streams.delete(stream));
-    aedes.handle(stream, request);
+  const accept = (source: ConnectionSource): void => {
+    new Connection(host, source);
+    watch.start();
   };
   const stop = async (): Promise<void> => {
     await new Promise<void>((resolve) => aedes.close(() => resolve()));
-    for (const stream of streams) stream.destroy();
+    for (const connection of host.connections) connection.finish();
+    await host.acceptance.settled();
+    watch.stop();
+    for (const connection of host.connections) connection.source.stream.destroy();
   };
   let listeners: readonly Listener[];
   try {
-    listeners = await openListeners(options, limits.maxConnections, accept);
+    listeners = await openListeners(options, limits.maxConnections, (stream, socket) =>
+      accept({ stream, trusted: false, peer: peerOf(socket), certificateUser: certificateUser(socket) }),
+    );
   } catch (error) {
     await stop();
     throw error;
@@ -163,30 +173,131 @@ async function startOn(database: TrackedDatabase, deps: BrokerDeps, limits: Brok
 
   return {
     listeners,
-    sessions,
-    connectedClients: () => aedes.connectedClients,
+    sessions: host.store,
+    retained: host.retained,
+    connectedClients: () => openConnections(host),
     connect: () => {
       const [ours, theirs] = memoryPair();
-      trusted.add(theirs);
-      accept(theirs);
+      accept({ stream: theirs, trusted: true, peer: 'in-process', certificateUser: undefined });
       return ours;
     },
+    replaceAccess: (users, list) => replaceAccess(host, users, list),
     close: async () => {
       const closing = listeners.map((listener) => listener.close());
       await stop();
       await Promise.all(closing);
-      await sessions.flush();
+      await host.store.flush();
+      await host.time.close(database).catch((error: unknown) => host.store.failed(error));
       await database.settled();
       await database.close();
     },
   };
 }
 
-/**
- * aedes reads once per `readable` event and counts on getting all that is buffered; Node 26 gives `read()` one chunk. The
- * rest would lie there until the client sends more.
- */
-function readWhole(stream: Duplex): void {
-  const read = stream.read.bind(stream);
-  stream.read = (size?: number | null) => read(size ?? (stream.readableLength || undefined));
+type Host = { -readonly [K in keyof ConnectionHost]: ConnectionHost[K] };
+
+async function openHost(database: TrackedDatabase, deps: BrokerDeps, limits: BrokerLimits): Promise<Host> {
+  const { clock, log, metrics, options } = deps;
+  const statistics = new Statistics(metrics);
+  const time = new ElapsedTime(clock, database);
+  const router = new Router();
+  const access = new Access(options.users ?? [], options.allowAnonymous, options.accessList);
+  const store = new SessionStore({
+    database,
+    router,
+    limits,
+    time,
+    log,
+    count: (reason) => statistics.drop(reason),
+  });
+  const retained = new RetainedMessages(database, {
+    maxMessages: limits.maxRetainedMessages,
+    maxBytes: limits.maxRetainedBytes,
+  });
+  const acceptance = new Acceptance({
+    database,
+    store,
+    router,
+    retained,
+    time,
+    mayRead: (session, topic) => access.mayRead(session.user, session.clientId, topic),
+  });
+  const started = clock.monotonicMs();
+  const connections = new Set<Connection>();
+  const values = (): Readonly<Record<string, string>> => {
+    const connected = openConnections({ connections });
+    const durable = store.sessionCount;
+    let away = 0;
+    for (const session of store) if (session.outlet === undefined) away += 1;
+    const numbers: Readonly<Record<string, number>> = {
+      'clients/connected': connected,
+      'clients/total': connected + away,
+      'clients/disconnected': away,
+      'subscriptions/count': router.subscriptionCount,
+      'retained messages/count': retained.count,
+      'store/messages/count': durable === 0 ? 0 : store.queuedMessages,
+      'messages/received': statistics.messagesReceived,
+      'messages/sent': statistics.messagesSent,
+      'publish/messages/received': statistics.publishesReceived,
+      'publish/messages/sent': statistics.publishesSent,
+      'publish/messages/dropped': statistics.droppedTotal,
+      'bytes/received': statistics.bytesReceived,
+      'bytes/sent': statistics.bytesSent,
+    };
+    const uptime = `${Math.floor((clock.monotonicMs() - started) / 1000)} seconds`;
+    const texts = Object.entries(numbers).map(([name, value]) => [name, String(value)] as const);
+    return { version: 'skerry', uptime, ...Object.fromEntries(texts) };
+  };
+  const sys = new SysTopics(router, values, (message) => acceptance.publish(message, undefined, () => {}));
+  return {
+    limits,
+    clock,
+    time,
+    log,
+    acceptance,
+    store,
+    retained,
+    wills: new Wills(database, time),
+    access,
+    statistics,
+    sys,
+    flushes: new FlushScheduler(),
+    enhancedAuth: options.enhancedAuth,
+    connections,
+    pressured: undefined,
+    adopt: () => {},
+    clientIdOf: ({ control }) => (control as unknown as { client: { id: string } }).client.id,
+    write: (steps) => database.write(steps),
+  };
+}
+
+/** The connections whose CONNECT was accepted. */
+function openConnections({ connections }: Pick<Host, 'connections'>): number {
+  let open = 0;
+  for (const { state } of connections) if (state === 'open') open += 1;
+  return open;
+}
+
+/** New rules hold for subscriptions that exist: from now on each of their messages is checked. */
+function replaceAccess(host: Host, users: readonly BrokerUser[], list: AccessList | undefined): void {
+  host.access.replace(users, list);
+  const guard = ({ subscriptions }: Session): void => {
+    for (const subscription of subscriptions.values()) subscription.guarded = list !== undefined;
+  };
+  for (const session of host.store) guard(session);
+  for (const { session, source } of host.connections) {
+    if (session !== undefined && !source.trusted) guard(session);
+  }
+}
+
+function peerOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress}:${remotePort}`;
+}
+
+/** The common name of a certificate that was verified. */
+function certificateUser(socket: Socket): string | undefined {
+  const { authorized, getPeerCertificate } = socket as Partial<TLSSocket>;
+  if (authorized !== true || getPeerCertificate === undefined) return undefined;
+  const name = (socket as TLSSocket).getPeerCertificate().subject?.CN;
+  return (Array.isArray(name) ? name[0] : name) || undefined;
 }

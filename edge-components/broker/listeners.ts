@@ -1,10 +1,17 @@
-/** The broker's sockets: TCP, TLS and WebSocket. Each hands its connections over as streams. */
+/** The broker's sockets: TCP, TLS, WebSocket and secure WebSocket. Each hands its connections over as streams. */
 
-import type { Server as HttpServer, IncomingMessage } from 'node:http';
-import type { AddressInfo, Server as NetServer } from 'node:net';
+import type { Server as HttpServer, RequestListener } from 'node:http';
+import type { AddressInfo, Server as NetServer, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { TlsOptions } from 'node:tls';
 import { errorText } from '../../runtime/contracts/error.ts';
-import { type BrokerOptions, LISTENER_OPTION, type ListenerKind, type ListenOptions } from './options.ts';
+import {
+  type BrokerOptions,
+  LISTENER_OPTION,
+  type ListenerKind,
+  type ListenOptions,
+  type TlsListenOptions,
+} from './options.ts';
 
 export interface Listener {
   readonly kind: ListenerKind;
@@ -15,9 +22,10 @@ export interface Listener {
   close(): Promise<void>;
 }
 
-type Accept = (stream: Duplex, request?: IncomingMessage) => void;
+/** `socket` is the TCP or TLS socket below a WebSocket. */
+export type Accept = (stream: Duplex, socket: Socket) => void;
 
-const SCHEME: Readonly<Record<ListenerKind, string>> = { tcp: 'mqtt', tls: 'mqtts', ws: 'ws' };
+const SCHEME: Readonly<Record<ListenerKind, string>> = { tcp: 'mqtt', tls: 'mqtts', ws: 'ws', wss: 'wss' };
 
 /** Opens every configured listener; when one fails, those that are open are closed again. */
 export async function openListeners(
@@ -29,7 +37,8 @@ export async function openListeners(
   try {
     if (options.tcp !== undefined) open.push(await openTcp(options.tcp, maxConnections, accept));
     if (options.tls !== undefined) open.push(await openTls(options.tls, maxConnections, accept));
-    if (options.ws !== undefined) open.push(await openWs(options.ws, maxConnections, accept));
+    if (options.ws !== undefined) open.push(await openWs('ws', options.ws, maxConnections, accept));
+    if (options.wss !== undefined) open.push(await openWs('wss', options.wss, maxConnections, accept));
     return open;
   } catch (error) {
     await Promise.all(open.map((listener) => listener.close()));
@@ -39,7 +48,7 @@ export async function openListeners(
 
 async function openTcp(options: ListenOptions, maxConnections: number, accept: Accept): Promise<Listener> {
   const { createServer } = await import('node:net');
-  const server = createServer({ noDelay: true, keepAlive: true }, (socket) => accept(socket));
+  const server = createServer({ noDelay: true, keepAlive: true }, (socket) => accept(socket, socket));
   server.maxConnections = maxConnections;
   return listen('tcp', server, options, () => {});
 }
@@ -50,15 +59,8 @@ async function openTls(
   accept: Accept,
 ): Promise<Listener> {
   const { createServer } = await import('node:tls');
-  const { cert, key, ca } = options;
-  const server = createServer(
-    {
-      cert,
-      key,
-      noDelay: true,
-      ...(ca === undefined ? {} : { ca, requestCert: true, rejectUnauthorized: true }),
-    },
-    (socket) => accept(socket),
+  const server = createServer({ ...tlsOptions(options), noDelay: true, keepAlive: true }, (socket) =>
+    accept(socket, socket),
   );
   // A failed handshake concerns that one connection.
   server.on('tlsClientError', (_error, socket) => socket.destroy());
@@ -66,29 +68,41 @@ async function openTls(
   return listen('tls', server, options, () => {});
 }
 
+function tlsOptions({ cert, key, ca }: TlsListenOptions): TlsOptions {
+  return { cert, key, ...(ca === undefined ? {} : { ca, requestCert: true, rejectUnauthorized: true }) };
+}
+
 async function openWs(
-  options: NonNullable<BrokerOptions['ws']>,
+  kind: 'ws' | 'wss',
+  options: NonNullable<BrokerOptions['ws']> | NonNullable<BrokerOptions['wss']>,
   maxConnections: number,
   accept: Accept,
 ): Promise<Listener> {
-  const [{ createServer }, { createWebSocketStream, WebSocketServer }] = await Promise.all([
+  const [http, https, { createWebSocketStream, WebSocketServer }] = await Promise.all([
     import('node:http'),
+    import('node:https'),
     import('ws'),
   ]);
-  const server = createServer((_request, response) => {
+  const answer: RequestListener = (_request, response) => {
     response.writeHead(426, { 'content-type': 'text/plain' }).end('This port speaks MQTT over WebSocket.\n');
-  });
+  };
+  const server =
+    'cert' in options ? https.createServer(tlsOptions(options), answer) : http.createServer(answer);
+  server.on('tlsClientError', (_error, socket) => socket.destroy());
   server.maxConnections = maxConnections;
   const sockets = new WebSocketServer({
     server,
+    // A packet that is too large is refused by its length; this only bounds one frame.
+    maxPayload: 16 * 1024 * 1024,
+    perMessageDeflate: false,
     ...(options.path === undefined ? {} : { path: options.path }),
     // [MQTT-6.0.0-3]: the client must offer the sub-protocol `mqtt` and is answered with it
     handleProtocols: (offered) =>
       offered.has('mqtt') ? 'mqtt' : offered.has('mqttv3.1') ? 'mqttv3.1' : false,
   });
-  sockets.on('connection', (socket, request) => accept(createWebSocketStream(socket), request));
+  sockets.on('connection', (socket, request) => accept(createWebSocketStream(socket), request.socket));
   sockets.on('error', () => {}); // the same error reaches the listen promise through `server`
-  return listen('ws', server, options, () => {
+  return listen(kind, server, options, () => {
     for (const socket of sockets.clients) socket.terminate();
     sockets.close();
   });

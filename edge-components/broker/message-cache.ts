@@ -1,16 +1,15 @@
 /** Messages of queues on their way to a client: from memory when they just came in, otherwise from disk. */
 
 import type { Database } from '../../runtime/contracts/database.ts';
-import type { BrokerPacket } from './packet.ts';
-import { bufferOf, decodeProperties } from './schema.ts';
-import type { StoredMessage } from './session.ts';
+import { type Message, messageOf } from './message.ts';
+import { bufferOf } from './schema.ts';
 
 const MAX_BYTES = 4 * 1024 * 1024;
-const MAX_MESSAGES = 4096;
+const MAX_MESSAGES = 8192;
 
 export class MessageCache {
   readonly #database: Database;
-  readonly #recent = new Map<number, StoredMessage>();
+  readonly #recent = new Map<number, Message>();
   #bytes = 0;
 
   constructor(database: Database) {
@@ -18,19 +17,18 @@ export class MessageCache {
   }
 
   /** Keeps a message that is about to be sent; the oldest make room. */
-  remember(id: number, packet: BrokerPacket): void {
-    const { topic, payload, properties, messageExpiry } = packet;
-    this.#recent.set(id, { topic, payload, properties, expiresAt: messageExpiry });
-    this.#bytes += payload.length;
-    for (const [oldest, message] of this.#recent) {
+  remember(message: Message): void {
+    this.#recent.set(message.id, message);
+    this.#bytes += message.size;
+    for (const [oldest, old] of this.#recent) {
       if (this.#bytes <= MAX_BYTES && this.#recent.size <= MAX_MESSAGES) break;
       this.#recent.delete(oldest);
-      this.#bytes -= message.payload.length;
+      this.#bytes -= old.size;
     }
   }
 
-  load(ids: readonly number[]): Map<number, StoredMessage> {
-    const found = new Map<number, StoredMessage>();
+  load(ids: readonly number[]): Map<number, Message> {
+    const found = new Map<number, Message>();
     const missing: number[] = [];
     for (const id of ids) {
       const recent = this.#recent.get(id);
@@ -41,19 +39,26 @@ export class MessageCache {
     return found;
   }
 
-  #read(ids: readonly number[], found: Map<number, StoredMessage>): void {
+  #read(ids: readonly number[], found: Map<number, Message>): void {
     const rows = this.#database.read(
       `SELECT id, topic, payload, properties, expires_at FROM mqtt_message
        WHERE id IN (SELECT value FROM json_each(?))`,
       [JSON.stringify(ids)],
     );
     for (const row of rows) {
-      found.set(Number(row['id']), {
-        topic: String(row['topic']),
-        payload: bufferOf(row['payload']),
-        properties: decodeProperties(row['properties']),
-        expiresAt: row['expires_at'] === null ? undefined : Number(row['expires_at']),
-      });
+      const id = Number(row['id']);
+      const expires = row['expires_at'] === null ? undefined : Number(row['expires_at']);
+      const properties = bufferOf(row['properties']);
+      const message = messageOf(
+        String(row['topic']),
+        bufferOf(row['payload']),
+        1,
+        false,
+        properties,
+        expires,
+      );
+      message.id = id;
+      found.set(id, message);
     }
   }
 }

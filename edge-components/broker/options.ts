@@ -1,6 +1,27 @@
 /** Options of the embedded broker: what may be set, the defaults, and the checks made before anything starts. */
 
 import { isIP } from 'node:net';
+import type { AccessList } from './acl-file.ts';
+
+/** What happens to a message for a client whose queue is full. */
+export type WhenQueueFull = 'drop-oldest' | 'drop-newest' | 'disconnect';
+
+/** One client's way through enhanced authentication. */
+export interface AuthenticationExchange {
+  /** Takes what the client sent; `undefined` when it sent no data. */
+  next(
+    data: Uint8Array | undefined,
+  ): Promise<
+    | { readonly continueWith: Buffer | undefined }
+    | { readonly user: string; readonly data: Buffer | undefined }
+    | { readonly refused: string }
+  >;
+}
+
+export interface EnhancedAuthentication {
+  /** An exchange by `method`, or `undefined` when that is not known. */
+  begin(method: string, clientId: string): AuthenticationExchange | undefined;
+}
 
 /** A TCP address to listen at; port 0 takes a free one. */
 export interface ListenOptions {
@@ -9,7 +30,7 @@ export interface ListenOptions {
 }
 
 export interface TlsListenOptions extends ListenOptions {
-  /** PEM texts. With `ca`, devices must show a certificate signed by it. */
+  /** PEM texts. With `ca`, devices must show a certificate signed by it; its common name is their user name. */
   readonly cert: string;
   readonly key: string;
   readonly ca?: string;
@@ -26,15 +47,20 @@ export interface BrokerOptions {
   readonly tcp?: ListenOptions;
   readonly tls?: TlsListenOptions;
   readonly ws?: ListenOptions & { readonly path?: string };
+  readonly wss?: TlsListenOptions & { readonly path?: string };
   readonly users?: readonly BrokerUser[];
   /** Default: true without users, false with users. Must be said to be allowed beyond loopback. */
   readonly allowAnonymous?: boolean;
+  /** What clients may read and write; without it, everything. */
+  readonly accessList?: AccessList;
+  /** Authentication by AUTH packets (MQTT 5, section 4.12). */
+  readonly enhancedAuth?: EnhancedAuthentication;
   /** Largest accepted packet (default 1 MiB). */
   readonly maxPacketBytes?: number;
   /** Queue bound of one persistent session (defaults 10,000 messages, 16 MiB). */
   readonly maxQueuedPerClient?: { readonly messages?: number; readonly bytes?: number };
   /** What happens at that bound (default `drop-oldest`). */
-  readonly whenQueueFull?: 'drop-oldest' | 'drop-newest';
+  readonly whenQueueFull?: WhenQueueFull;
   /** QoS 1 and 2 messages sent to one client and not yet acknowledged (default 64). */
   readonly maxInflightPerClient?: number;
   /** Bytes that may wait for a slow client's socket before live messages to it are dropped (default 8 MiB). */
@@ -43,6 +69,14 @@ export interface BrokerOptions {
   readonly maxSessions?: number;
   /** Connections per listener (default 2,000). */
   readonly maxConnections?: number;
+  /** Publishes of QoS 1 and 2 an MQTT 5 client may have unanswered (default 1,024). */
+  readonly receiveMaximum?: number;
+  /** Topic aliases per connection and direction (default 64). */
+  readonly topicAliasMaximum?: number;
+  /** Longest keep alive in seconds, as Server Keep Alive of MQTT 5 (default 0: as the client likes). */
+  readonly maxKeepAlive?: number;
+  /** Subscriptions of one client (default 10,000). */
+  readonly maxSubscriptionsPerClient?: number;
   /** Retained messages (defaults 10,000 topics, 64 MiB). */
   readonly maxRetained?: { readonly messages?: number; readonly bytes?: number };
 }
@@ -52,7 +86,11 @@ export interface BrokerLimits {
   readonly maxPacketBytes: number;
   readonly maxQueuedMessages: number;
   readonly maxQueuedBytes: number;
-  readonly whenFull: 'drop-oldest' | 'drop-newest';
+  readonly whenFull: WhenQueueFull;
+  readonly receiveMaximum: number;
+  readonly topicAliasMaximum: number;
+  readonly maxKeepAlive: number;
+  readonly maxSubscriptionsPerClient: number;
   readonly maxInflightPerClient: number;
   readonly maxBufferedPerClient: number;
   readonly maxSessions: number;
@@ -63,47 +101,78 @@ export interface BrokerLimits {
 
 const MIB = 1024 * 1024;
 
+const DEFAULTS = {
+  maxPacketBytes: MIB,
+  maxQueuedMessages: 10_000,
+  maxQueuedBytes: 16 * MIB,
+  maxInflightPerClient: 64,
+  maxBufferedPerClient: 8 * MIB,
+  maxSessions: 5000,
+  maxConnections: 2000,
+  maxRetainedMessages: 10_000,
+  maxRetainedBytes: 64 * MIB,
+  receiveMaximum: 1024,
+  topicAliasMaximum: 64,
+  maxSubscriptionsPerClient: 10_000,
+};
+
+function withoutUndefined(
+  values: Readonly<Record<keyof typeof DEFAULTS, number | undefined>>,
+): Partial<typeof DEFAULTS> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
+}
+
 /** Defaults filled in; refuses numbers that are no bound. */
 export function brokerLimits(options: BrokerOptions): BrokerLimits {
-  const limits = {
-    maxPacketBytes: options.maxPacketBytes ?? MIB,
-    maxQueuedMessages: options.maxQueuedPerClient?.messages ?? 10_000,
-    maxQueuedBytes: options.maxQueuedPerClient?.bytes ?? 16 * MIB,
-    maxInflightPerClient: options.maxInflightPerClient ?? 64,
-    maxBufferedPerClient: options.maxBufferedPerClient ?? 8 * MIB,
-    maxSessions: options.maxSessions ?? 5000,
-    maxConnections: options.maxConnections ?? 2000,
-    maxRetainedMessages: options.maxRetained?.messages ?? 10_000,
-    maxRetainedBytes: options.maxRetained?.bytes ?? 64 * MIB,
-  };
+  const given = withoutUndefined({
+    maxPacketBytes: options.maxPacketBytes,
+    maxQueuedMessages: options.maxQueuedPerClient?.messages,
+    maxQueuedBytes: options.maxQueuedPerClient?.bytes,
+    maxInflightPerClient: options.maxInflightPerClient,
+    maxSessions: options.maxSessions,
+    maxConnections: options.maxConnections,
+    maxBufferedPerClient: options.maxBufferedPerClient,
+    maxRetainedMessages: options.maxRetained?.messages,
+    maxRetainedBytes: options.maxRetained?.bytes,
+    receiveMaximum: options.receiveMaximum,
+    topicAliasMaximum: options.topicAliasMaximum,
+    maxSubscriptionsPerClient: options.maxSubscriptionsPerClient,
+  });
+  const limits = { ...DEFAULTS, ...given };
   for (const [name, value] of Object.entries(limits)) {
     if (!Number.isSafeInteger(value) || value < 1) {
       throw new Error(`MQTT broker: option ${name} must be a positive integer, got ${value}`);
     }
   }
-  if (limits.maxInflightPerClient > 65_535) {
-    throw new Error('MQTT broker: option maxInflightPerClient must be at most 65535 ([MQTT-2.3.1-1])');
+  for (const name of ['maxInflightPerClient', 'receiveMaximum', 'topicAliasMaximum'] as const) {
+    if (limits[name] > 65_535) {
+      throw new Error(`MQTT broker: option ${name} must be at most 65535, got ${limits[name]}`);
+    }
   }
-  return { ...limits, whenFull: options.whenQueueFull ?? 'drop-oldest' };
-}
-
-/** Whether connections without a user name are let in. */
-export function anonymousAllowed(options: BrokerOptions): boolean {
-  return options.allowAnonymous ?? (options.users ?? []).length === 0;
+  const maxKeepAlive = options.maxKeepAlive ?? 0;
+  if (!Number.isSafeInteger(maxKeepAlive) || maxKeepAlive < 0 || maxKeepAlive > 65_535) {
+    throw new Error(`MQTT broker: option maxKeepAlive must be 0 to 65535 seconds, got ${maxKeepAlive}`);
+  }
+  return { ...limits, maxKeepAlive, whenFull: options.whenQueueFull ?? 'drop-oldest' };
 }
 
 /** Names the command line uses for the listeners, for messages people can act on. */
-export const LISTENER_OPTION = { tcp: '--mqtt-port', tls: '--mqtt-tls-port', ws: '--mqtt-ws-port' } as const;
+export const LISTENER_OPTION = {
+  tcp: '--mqtt-port',
+  tls: '--mqtt-tls-port',
+  ws: '--mqtt-ws-port',
+  wss: '--mqtt-wss-port',
+} as const;
 
 export type ListenerKind = keyof typeof LISTENER_OPTION;
 
 /** Refuses a broker that would be open to the network by accident. */
 export function checkExposure(options: BrokerOptions): void {
   const protectedByUsers = (options.users ?? []).length > 0;
-  for (const kind of ['tcp', 'tls', 'ws'] as const) {
+  for (const kind of ['tcp', 'tls', 'ws', 'wss'] as const) {
     const listener = options[kind];
     if (listener === undefined || isLoopback(listener.host)) continue;
-    const certificates = kind === 'tls' && options.tls?.ca !== undefined;
+    const certificates = 'ca' in listener && listener.ca !== undefined;
     if (protectedByUsers || certificates || options.allowAnonymous === true) continue;
     throw new Error(
       `MQTT broker: ${LISTENER_OPTION[kind]} would listen at ${listener.host}, which other machines can reach, ` +

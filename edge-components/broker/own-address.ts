@@ -11,8 +11,9 @@ const KIND: Readonly<Record<string, ListenerKind>> = {
   'tls:': 'tls',
   'ssl:': 'tls',
   'ws:': 'ws',
+  'wss:': 'wss',
 };
-const DEFAULT_PORT: Readonly<Record<ListenerKind, number>> = { tcp: 1883, tls: 8883, ws: 80 };
+const DEFAULT_PORT: Readonly<Record<ListenerKind, number>> = { tcp: 1883, tls: 8883, ws: 80, wss: 443 };
 const ANY_HOST = new Set(['0.0.0.0', '::', '']);
 
 /** True for `embedded:` and for the address of one of the broker's listeners, open or still to be opened. */

@@ -1,6 +1,6 @@
 /** Passwords of broker users: scrypt hashes for the configuration file, and a check that reconnect storms can afford. */
 
-import { createHmac, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
+import { createHash, createHmac, pbkdf2, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import type { BrokerUser } from './options.ts';
 
 const COST = { N: 16_384, r: 8, p: 1 };
@@ -45,20 +45,40 @@ export function passwordCheck(users: readonly BrokerUser[]): PasswordCheck {
   };
 }
 
+/** Forms of a hash: ours (scrypt), and those of mosquitto_passwd: $7$ (PBKDF2) and $6$ (one SHA-512). */
 async function verify(password: Uint8Array, user: BrokerUser): Promise<boolean> {
-  const [scheme, n, r, p, salt, key] = (user.passwordHash ?? '').split('$');
-  if (scheme !== 'scrypt' || salt === undefined || key === undefined) {
+  const hash = user.passwordHash ?? '';
+  const parts = hash.split('$');
+  const [salt = '', key = ''] = parts.slice(-2);
+  const wanted = Buffer.from(key, 'base64');
+  const salted = Buffer.from(salt, 'base64');
+  let given: Buffer;
+  if (parts[0] === 'scrypt' && parts.length === 6) {
+    const [, n, r, p] = parts;
+    given = await derive(password, salted, { N: Number(n), r: Number(r), p: Number(p) });
+  } else if (hash.startsWith('$7$') && parts.length === 5) {
+    given = await pbkdf(password, salted, Number(parts[2]), wanted.length);
+  } else if (hash.startsWith('$6$') && parts.length === 4) {
+    given = createHash('sha512').update(password).update(salted).digest();
+  } else {
     throw new Error(
-      `MQTT broker: passwordHash of user ${user.name} is not of the form scrypt$N$r$p$salt$key`,
+      `MQTT broker: passwordHash of user ${user.name} is not of the form scrypt$N$r$p$salt$key, $7$ or $6$`,
     );
   }
-  const wanted = Buffer.from(key, 'base64');
-  const given = await derive(password, Buffer.from(salt, 'base64'), {
-    N: Number(n),
-    r: Number(r),
-    p: Number(p),
-  });
   return wanted.length === given.length && timingSafeEqual(wanted, given);
+}
+
+/** Whether a text of the users file is a hash and not a password. */
+export function isPasswordHash(text: string): boolean {
+  return /^(scrypt\$\d+\$\d+\$\d+|\$7\$\d+|\$6)\$[A-Za-z0-9+/=]+\$[A-Za-z0-9+/=]+$/.test(text);
+}
+
+function pbkdf(password: Uint8Array, salt: Uint8Array, rounds: number, length: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    pbkdf2(password, salt, rounds, length, 'sha512', (error, key) =>
+      error === null ? resolve(key) : reject(error),
+    );
+  });
 }
 
 function derive(password: Uint8Array | string, salt: Uint8Array, cost: typeof COST): Promise<Buffer> {

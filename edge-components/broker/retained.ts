@@ -4,11 +4,12 @@
  */
 
 import type { Database, SqlStep } from '../../runtime/contracts/database.ts';
-import { hasWildcard, matcher, sharedFilter } from '../drivers/mqtt/topic.ts';
-import type { BrokerPacket } from './packet.ts';
-import { bufferOf, decodeProperties, encodeProperties, step } from './schema.ts';
+import { hasWildcard, matcher } from '../drivers/mqtt/topic.ts';
+import { type Message, messageOf } from './message.ts';
+import { bufferOf, step } from './schema.ts';
 
-const PAGE = 64;
+/** Messages read at a time. */
+export const RETAINED_PAGE = 64;
 
 export interface RetainedLimits {
   readonly maxMessages: number;
@@ -39,9 +40,9 @@ export class RetainedMessages {
     return this.#sizes.size;
   }
 
-  /** What keeping `packet` takes ([MQTT-3.3.1-5], [MQTT-3.3.1-10]); `undefined` when there is no room for it. */
-  change(packet: BrokerPacket): RetainedChange | undefined {
-    const { topic, payload } = packet;
+  /** What keeping `message` takes ([MQTT-3.3.1-5], [MQTT-3.3.1-10]); `undefined` when there is no room for it. */
+  change(message: Message): RetainedChange | undefined {
+    const { topic, payload, qos, properties, expiresAt } = message;
     if (payload.length === 0) return this.removal(topic);
     const known = this.#sizes.get(topic);
     const full =
@@ -50,9 +51,8 @@ export class RetainedMessages {
     if (full) return undefined;
     const sql =
       'INSERT OR REPLACE INTO mqtt_retained (topic, payload, qos, properties, expires_at) VALUES (?, ?, ?, ?, ?)';
-    const { qos, messageExpiry } = packet;
     return {
-      steps: [step(sql, topic, payload, qos, encodeProperties(packet.properties), messageExpiry ?? null)],
+      steps: [step(sql, topic, payload, qos, properties.length === 0 ? null : properties, expiresAt ?? null)],
       committed: () => this.#note(topic, payload.length),
     };
   }
@@ -64,40 +64,42 @@ export class RetainedMessages {
     };
   }
 
-  /** Retained messages under any of `filters`; none for shared subscriptions ([MQTT-4.8.2-27]). */
-  async *matching(filters: readonly string[]): AsyncGenerator<BrokerPacket> {
-    const topics = new Set<string>();
-    for (const filter of filters) {
-      if (sharedFilter(filter) !== undefined) continue;
-      if (!hasWildcard(filter)) {
-        if (this.#sizes.has(filter)) topics.add(filter);
-        continue;
-      }
-      const matches = matcher(filter);
-      for (const topic of this.#sizes.keys()) if (matches(topic)) topics.add(topic);
-    }
-    const all = [...topics];
-    for (let start = 0; start < all.length; start += PAGE) yield* this.#page(all.slice(start, start + PAGE));
+  /** Topics with a retained message under `filter`. */
+  topics(filter: string): readonly string[] {
+    if (!hasWildcard(filter)) return this.#sizes.has(filter) ? [filter] : [];
+    const matches = matcher(filter);
+    const found: string[] = [];
+    for (const topic of this.#sizes.keys()) if (matches(topic)) found.push(topic);
+    return found;
   }
 
-  #page(topics: readonly string[]): BrokerPacket[] {
+  /** The messages of up to `RETAINED_PAGE` topics; what expired is removed. */
+  read(topics: readonly string[], now: number): Message[] {
     const rows = this.#database.read(
       `SELECT topic, payload, qos, properties, expires_at FROM mqtt_retained
        WHERE topic IN (SELECT value FROM json_each(?)) ORDER BY rowid`,
       [JSON.stringify(topics)],
     );
-    return rows.map((row) => {
-      const properties = decodeProperties(row['properties']);
-      return {
-        cmd: 'publish',
-        topic: String(row['topic']),
-        payload: bufferOf(row['payload']),
-        qos: Number(row['qos']),
-        retain: true,
-        ...(properties === undefined ? {} : { properties }),
-        ...(row['expires_at'] === null ? {} : { messageExpiry: Number(row['expires_at']) }),
-      };
-    });
+    const found: Message[] = [];
+    for (const row of rows) {
+      const topic = String(row['topic']);
+      const expiresAt = row['expires_at'] === null ? undefined : Number(row['expires_at']);
+      if (expiresAt !== undefined && expiresAt <= now) {
+        this.#expired(topic, expiresAt);
+        continue;
+      }
+      const properties = bufferOf(row['properties']);
+      found.push(messageOf(topic, bufferOf(row['payload']), Number(row['qos']), true, properties, expiresAt));
+    }
+    return found;
+  }
+
+  #expired(topic: string, expiresAt: number): void {
+    const sql = 'DELETE FROM mqtt_retained WHERE topic = ? AND expires_at = ?';
+    this.#database.write([{ ...step(sql, topic, expiresAt), atLeast: 1 }]).then(
+      () => this.#drop(topic),
+      () => {}, // a newer message took its place
+    );
   }
 
   #note(topic: string, size: number): void {

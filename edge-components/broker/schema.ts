@@ -18,7 +18,7 @@ const TABLES = [
   `CREATE TABLE mqtt_message (
      id INTEGER PRIMARY KEY, topic TEXT NOT NULL, payload BLOB NOT NULL, properties BLOB, expires_at INTEGER,
      refs INTEGER NOT NULL)`,
-  // qos: as granted to the session; state 0 waits, 1 sent with packet_id (QoS 2 only), 2 PUBREC seen
+  // qos: as granted to the session; state 0 waits or was sent, 2 PUBREC seen
   `CREATE TABLE mqtt_delivery (
      session INTEGER NOT NULL, message INTEGER NOT NULL, qos INTEGER NOT NULL, retain INTEGER NOT NULL,
      size INTEGER NOT NULL, state INTEGER NOT NULL DEFAULT 0, packet_id INTEGER,
@@ -37,11 +37,29 @@ const TABLES = [
      retain INTEGER NOT NULL, properties BLOB)`,
 ];
 
+/**
+ * Level 2: times count elapsed milliseconds (`mqtt_clock`), properties are bytes of the protocol, packet ids are given at
+ * acceptance, sessions know their user and since when they are alone, wills their delay.
+ */
+const ELAPSED_TIME = [
+  'ALTER TABLE mqtt_session ADD COLUMN ended_at INTEGER',
+  'ALTER TABLE mqtt_session ADD COLUMN sent_to INTEGER',
+  'ALTER TABLE mqtt_session ADD COLUMN user TEXT',
+  'ALTER TABLE mqtt_will ADD COLUMN expiry INTEGER',
+  'ALTER TABLE mqtt_will ADD COLUMN delay INTEGER NOT NULL DEFAULT 0',
+  'ALTER TABLE mqtt_will ADD COLUMN due INTEGER',
+  'UPDATE mqtt_message SET properties = NULL, expires_at = NULL',
+  'UPDATE mqtt_retained SET properties = NULL, expires_at = NULL',
+  'UPDATE mqtt_will SET properties = NULL',
+  'CREATE TABLE mqtt_clock (id INTEGER PRIMARY KEY CHECK (id = 1), elapsed_ms INTEGER NOT NULL)',
+  'INSERT INTO mqtt_clock (id, elapsed_ms) VALUES (1, 0)',
+];
+
 /** The broker's part of the node's schema. */
 export const BROKER_MIGRATION: Migration = {
   metadataTable: 'skerry_schema',
   key: 'mqtt-broker',
-  levels: [TABLES],
+  levels: [TABLES, ELAPSED_TIME],
   // After damage: no delivery without its message and session, no message without a delivery, counts as they are.
   repair: [
     'DELETE FROM mqtt_subscription WHERE session NOT IN (SELECT id FROM mqtt_session)',
@@ -49,18 +67,17 @@ export const BROKER_MIGRATION: Migration = {
       OR session NOT IN (SELECT id FROM mqtt_session)`,
     'DELETE FROM mqtt_message WHERE id NOT IN (SELECT message FROM mqtt_delivery)',
     'UPDATE mqtt_message SET refs = (SELECT count(*) FROM mqtt_delivery WHERE message = mqtt_message.id)',
+    'INSERT OR IGNORE INTO mqtt_clock (id, elapsed_ms) VALUES (1, 0)',
   ],
 };
 
-/** Bytes of MQTT 5 properties (they may hold buffers), or null when there are none. */
-export function encodeProperties(
-  properties: Readonly<Record<string, unknown>> | undefined,
-): Uint8Array | null {
-  return properties === undefined || Object.keys(properties).length === 0 ? null : serialize(properties);
+/** Subscription options as a blob, or null when there are none. */
+export function encodeOptions(options: Readonly<Record<string, unknown>>): Uint8Array | null {
+  return Object.keys(options).length === 0 ? null : serialize(options);
 }
 
-export function decodeProperties(value: SqlValue | undefined): Record<string, unknown> | undefined {
-  return value instanceof Uint8Array ? (deserialize(value) as Record<string, unknown>) : undefined;
+export function decodeOptions(value: SqlValue | undefined): Record<string, unknown> {
+  return value instanceof Uint8Array ? (deserialize(value) as Record<string, unknown>) : {};
 }
 
 /** A step with its parameters. */
@@ -72,9 +89,4 @@ export function step(sql: string, ...params: SqlValue[]): SqlStep {
 export function bufferOf(value: SqlValue | undefined): Buffer {
   if (!(value instanceof Uint8Array)) return Buffer.alloc(0);
   return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-}
-
-/** Text as a blob without copying when it is a Buffer already. */
-export function bytesOf(payload: Buffer | string): Uint8Array {
-  return typeof payload === 'string' ? Buffer.from(payload) : payload;
 }

@@ -1,399 +1,305 @@
-/**
- * All persistent sessions and the acceptance of publishes: one write per publish puts the message, the reference of
- * each session that must get it and the retained copy on disk together. Whoever waits for that write may acknowledge.
- */
+/** All durable sessions: made, ended, resumed, their subscriptions and what their clients acknowledged, on disk. */
 
-import type { Clock } from '../../runtime/contracts/clock.ts';
+import type { Timer } from '../../runtime/contracts/clock.ts';
 import type { Database, SqlStep } from '../../runtime/contracts/database.ts';
 import { errorText } from '../../runtime/contracts/error.ts';
 import type { Logger } from '../../runtime/contracts/logger.ts';
-import type { Metrics } from '../../runtime/contracts/metrics.ts';
-import type { FanOut } from './fan-out.ts';
+import { filterMatches, sharedFilter } from '../drivers/mqtt/topic.ts';
+import type { ElapsedTime } from './elapsed-time.ts';
+import type { Message } from './message.ts';
 import { MessageCache } from './message-cache.ts';
 import type { BrokerLimits } from './options.ts';
-import {
-  type Acceptance,
-  type BrokerClient,
-  type BrokerPacket,
-  FOR_NOBODY,
-  noteExpiry,
-  type StoredSubscription,
-} from './packet.ts';
-import { RecipientIndex } from './recipient-index.ts';
-import { RetainedMessages } from './retained.ts';
-import { decodeProperties, encodeProperties, step } from './schema.ts';
-import { type Outgoing, Session, type SessionHost, type StoredMessage } from './session.ts';
+import type { Router, Subscription } from './router.ts';
+import { encodeOptions, step } from './schema.ts';
+import { type Outlet, Session, type SessionHost } from './session.ts';
+import { loadSessions } from './session-loader.ts';
+import type { RequestedSubscription } from './wire/packets.ts';
 
 export interface SessionStoreDeps {
   readonly database: Database;
-  readonly fanOut: FanOut;
+  readonly router: Router;
   readonly limits: BrokerLimits;
-  readonly clock: Clock;
+  readonly time: ElapsedTime;
   readonly log: Logger;
-  readonly metrics: Metrics;
+  /** Counts a dropped message. */
+  readonly count: (reason: string) => void;
 }
 
-const NEVER_EXPIRES = 0xffffffff;
+const NEVER = 0xffffffff;
 
 export class SessionStore implements SessionHost {
   readonly maxInflight: number;
-  readonly retained: RetainedMessages;
+  readonly maxQueuedMessages: number;
+  readonly maxQueuedBytes: number;
+  readonly whenFull: BrokerLimits['whenFull'];
+  readonly messages: MessageCache;
   readonly #deps: SessionStoreDeps;
   readonly #sessions = new Map<string, Session>();
-  readonly #index: RecipientIndex;
-  readonly #messages: MessageCache;
-  #lastMessage = 0;
+  readonly #expiring = new Map<Session, Timer>();
   #lastSession = 0;
-  #forgotten: [session: number, message: number][] = [];
-  #forgetting: Promise<void> | undefined;
+  #lastMessage: number;
+  #forgotten: number[][] = [];
+  #released: number[][] = [];
+  #noting: Promise<void> | undefined;
 
   /** Reads what an earlier run left behind. */
   constructor(deps: SessionStoreDeps) {
     this.#deps = deps;
-    this.#messages = new MessageCache(deps.database);
-    this.maxInflight = deps.limits.maxInflightPerClient;
-    this.#index = new RecipientIndex((group) => deps.fanOut.hasLiveMember(group));
-    this.retained = new RetainedMessages(deps.database, {
-      maxMessages: deps.limits.maxRetainedMessages,
-      maxBytes: deps.limits.maxRetainedBytes,
-    });
-    this.#load();
+    const { limits, database } = deps;
+    this.maxInflight = limits.maxInflightPerClient;
+    this.maxQueuedMessages = limits.maxQueuedMessages;
+    this.maxQueuedBytes = limits.maxQueuedBytes;
+    this.whenFull = limits.whenFull;
+    this.messages = new MessageCache(database);
+    const loaded = loadSessions(database, this);
+    this.#lastMessage = loaded.lastMessage;
+    for (const { session, endedAt } of loaded.sessions) {
+      this.#sessions.set(session.clientId, session);
+      this.#lastSession = Math.max(this.#lastSession, session.key);
+      for (const subscription of session.subscriptions.values()) deps.router.add(subscription);
+      // Whoever was connected when the process ended is alone from now on.
+      this.#expireLater(session, endedAt ?? deps.time.now());
+    }
   }
 
   get sessionCount(): number {
     return this.#sessions.size;
   }
 
+  get full(): (session: Session) => void {
+    return (session) => this.#warnFull(session);
+  }
+
   get queuedMessages(): number {
     let queued = 0;
-    for (const session of this.#sessions.values()) queued += session.waiting + session.inflight.size;
+    for (const session of this.#sessions.values()) queued += session.queue.length + session.inflight.size;
     return queued;
   }
 
-  session(clientId: string): Session | undefined {
+  get(clientId: string): Session | undefined {
     return this.#sessions.get(clientId);
   }
 
-  /** Whether a message of `topic` with QoS 1 or 2 would be kept for this client now. */
-  keepsFor(clientId: string, topic: string): boolean {
-    return this.#index.covers(clientId, topic);
+  [Symbol.iterator](): IterableIterator<Session> {
+    return this.#sessions.values();
   }
 
-  /**
-   * Decides who must be given `packet` and starts to write that, with `extra` steps, in one piece. `undefined` means
-   * that there is nothing to keep. The packet carries the decision to its emission.
-   */
-  accept(
-    packet: BrokerPacket,
-    publisher: string | undefined,
-    extra: readonly SqlStep[] = [],
-  ): Promise<void> | undefined {
-    noteExpiry(packet, this.now());
-    const { sessions, groups } = packet.qos > 0 ? this.#index.recipients(packet, publisher) : NOBODY;
-    const retained = packet.retain ? this.retained.change(packet) : undefined;
-    if (packet.retain && retained === undefined) this.count('retained-full');
-    if (sessions.size === 0 && retained === undefined && extra.length === 0) {
-      packet.nl = FOR_NOBODY;
-      return undefined;
-    }
-    const size = packet.topic.length + packet.payload.length;
-    const steps: SqlStep[] = [...extra];
-    const dropped: [Session, Outgoing][] = [];
-    for (const session of sessions.keys()) {
-      if (!this.#makeRoom(session, size, steps, dropped)) sessions.delete(session);
-    }
-    const message = sessions.size === 0 ? 0 : this.#insertSteps(packet, sessions, size, steps);
-    if (retained !== undefined) steps.push(...retained.steps);
-    const keptFor = new Set<string>();
-    for (const session of sessions.keys()) {
-      keptFor.add(session.clientId);
-      session.committing.messages += 1;
-      session.committing.bytes += size;
-    }
-    packet.nl = { sessions: keptFor, groups } satisfies Acceptance;
-    if (steps.length === 0) return undefined;
-    return this.write(steps).then(
-      () => {
-        retained?.committed();
-        if (message !== 0 && anyReady(sessions)) this.#messages.remember(message, packet);
-        for (const [session, grant] of sessions) {
-          settle(session, size);
-          if (this.#sessions.get(session.clientId) !== session) continue;
-          session.push(message, size, grant.qos, grant.retain);
-          session.pump();
-        }
-      },
-      (error: unknown) => {
-        for (const session of sessions.keys()) settle(session, size);
-        for (const [session, outgoing] of dropped.reverse()) session.unshift([outgoing]);
-        throw error;
-      },
-    );
+  /** A new durable session; `undefined` when there are as many as are allowed. */
+  create(clientId: string, user: string | undefined, expirySeconds: number): Session | undefined {
+    if (this.#sessions.size >= this.#deps.limits.maxSessions) return undefined;
+    this.#lastSession += 1;
+    const session = new Session(clientId, this.#lastSession, this);
+    this.#sessions.set(clientId, session);
+    session.user = user;
+    session.expirySeconds = expirySeconds >= NEVER ? undefined : expirySeconds;
+    const sql = 'INSERT INTO mqtt_session (id, client, expiry_seconds, user) VALUES (?, ?, ?, ?)';
+    this.#write([step(sql, session.key, clientId, session.expirySeconds ?? null, user ?? null)]);
+    return session;
   }
 
-  /** Stores subscriptions of a persistent session, creating the session with the first. */
-  subscribe(client: BrokerClient, subscriptions: readonly StoredSubscription[]): Promise<unknown> {
-    const steps: SqlStep[] = [];
-    const { maxSessions } = this.#deps.limits;
-    const session = this.#sessions.get(client.id) ?? this.#create(client, steps);
-    if (session === undefined) {
-      return Promise.reject(new Error(`the broker keeps at most ${maxSessions} sessions (maxSessions)`));
-    }
-    for (const subscription of subscriptions) {
-      const known = session.subscriptions.get(subscription.topic);
-      if (known !== undefined && sameSubscription(known, subscription)) continue;
-      const record = recordOf(subscription);
-      const { topic, qos } = record;
-      this.#index.remove(session, topic);
-      session.subscriptions.set(topic, record);
-      if (qos > 0) this.#index.add(session, record);
-      const sql =
-        'INSERT OR REPLACE INTO mqtt_subscription (session, filter, qos, options) VALUES (?, ?, ?, ?)';
-      steps.push(step(sql, session.key, topic, qos, encodeProperties(optionsOf(record))));
-    }
-    // aedes asks once per subscription with the whole list: the later calls wait for the write of the first.
-    if (steps.length > 0) session.stored = this.write(steps);
-    return session.stored;
+  /** A session that ends with its connection. */
+  temporary(clientId: string, user: string | undefined): Session {
+    const session = new Session(clientId, 0, this);
+    session.user = user;
+    session.expirySeconds = 0;
+    return session;
   }
 
-  unsubscribe(clientId: string, filters: readonly string[]): Promise<unknown> {
-    const session = this.#sessions.get(clientId);
-    if (session === undefined) return Promise.resolve();
-    const steps: SqlStep[] = [];
-    for (const filter of filters) {
-      if (!session.subscriptions.delete(filter)) continue;
-      this.#index.remove(session, filter);
-      steps.push(step('DELETE FROM mqtt_subscription WHERE session = ? AND filter = ?', session.key, filter));
+  /** A client is back in its session. */
+  resume(session: Session, user: string | undefined, expirySeconds: number): void {
+    this.#expiring.get(session)?.cancel();
+    this.#expiring.delete(session);
+    session.user = user;
+    session.expirySeconds = expirySeconds >= NEVER ? undefined : expirySeconds;
+    const sql =
+      'UPDATE mqtt_session SET expiry_seconds = ?, user = ?, ended_at = NULL, sent_to = NULL WHERE id = ?';
+    this.#write([step(sql, session.expirySeconds ?? null, user ?? null, session.key)]);
+  }
+
+  /** The connection of a session is gone: it waits for the next one, or ends. */
+  async leave(session: Session, outlet: Outlet): Promise<void> {
+    if (session.outlet !== outlet) return;
+    session.detach(outlet);
+    if (session.expirySeconds === 0) {
+      await this.end(session);
+      return;
     }
-    return steps.length === 0 ? session.stored : this.write(steps);
+    const now = this.#deps.time.now();
+    const sql = 'UPDATE mqtt_session SET expiry_seconds = ?, ended_at = ?, sent_to = ? WHERE id = ?';
+    this.#write([step(sql, session.expirySeconds ?? null, now, session.sentTo, session.key)]);
+    this.#expireLater(session, now);
   }
 
   /** Forgets a session and everything kept for it ([MQTT-3.1.2-6]). */
-  async end(clientId: string): Promise<void> {
-    const session = this.#sessions.get(clientId);
-    if (session === undefined) return;
-    this.#sessions.delete(clientId);
-    for (const filter of session.subscriptions.keys()) this.#index.remove(session, filter);
-    session.client = undefined;
-    await this.write([
+  async end(session: Session): Promise<void> {
+    if (session.ended) return;
+    session.ended = true;
+    session.outlet = undefined;
+    this.#expiring.get(session)?.cancel();
+    this.#expiring.delete(session);
+    for (const subscription of session.subscriptions.values()) this.#deps.router.remove(subscription);
+    if (!session.durable) return;
+    this.#sessions.delete(session.clientId);
+    await this.#deps.database.write([
       step('DELETE FROM mqtt_delivery WHERE session = ?', session.key),
       step('DELETE FROM mqtt_subscription WHERE session = ?', session.key),
+      step('DELETE FROM mqtt_received WHERE client = ?', session.clientId),
       step('DELETE FROM mqtt_session WHERE id = ?', session.key),
     ]);
   }
 
-  load(ids: readonly number[]): Map<number, StoredMessage> {
-    return this.#messages.load(ids);
+  /** Adds or replaces one subscription; true when there was none under this filter. */
+  subscribe(
+    session: Session,
+    request: RequestedSubscription,
+    qos: number,
+    identifier: number | undefined,
+    guarded: boolean,
+    steps: SqlStep[],
+  ): boolean {
+    const earlier = session.subscriptions.get(request.filter);
+    if (earlier !== undefined) this.#deps.router.remove(earlier);
+    const subscription: Subscription = { ...request, session, qos, identifier, guarded };
+    session.subscriptions.set(request.filter, subscription);
+    if (identifier !== undefined) session.hasIdentifiers = true;
+    this.#deps.router.add(subscription);
+    if (session.durable && !sameSubscription(earlier, subscription)) steps.push(storeStep(subscription));
+    return earlier === undefined;
   }
 
-  write(steps: readonly SqlStep[]): Promise<unknown> {
-    return this.#deps.database.write(steps);
+  /** Removes one subscription; false when there was none. */
+  unsubscribe(session: Session, filter: string, steps: SqlStep[]): boolean {
+    const subscription = session.subscriptions.get(filter);
+    if (subscription === undefined) return false;
+    session.subscriptions.delete(filter);
+    this.#deps.router.remove(subscription);
+    const sql = 'DELETE FROM mqtt_subscription WHERE session = ? AND filter = ?';
+    if (session.durable) steps.push(step(sql, session.key, filter));
+    return true;
   }
 
-  /** Acknowledged deliveries are deleted in batches: one write at a time, with all that came meanwhile in the next. */
+  /** The row of the next message; they grow in the order of acceptance. */
+  nextMessageId(): number {
+    this.#lastMessage += 1;
+    return this.#lastMessage;
+  }
+
+  load(ids: readonly number[]): Map<number, Message> {
+    return this.messages.load(ids);
+  }
+
+  identifiers(session: Session, topic: string): readonly number[] | undefined {
+    let ids: number[] | undefined;
+    for (const { filter, identifier } of session.subscriptions.values()) {
+      if (identifier === undefined) continue;
+      if (!filterMatches(sharedFilter(filter)?.filter ?? filter, topic)) continue;
+      ids ??= [];
+      ids.push(identifier);
+    }
+    return ids;
+  }
+
   forget(session: number, message: number): void {
     this.#forgotten.push([session, message]);
-    this.#forgetting ??= this.#flushForgotten();
+    this.#noting ??= this.#noteAll();
+  }
+
+  release(session: number, message: number): Promise<unknown> {
+    this.#released.push([session, message]);
+    this.#noting ??= this.#noteAll();
+    return this.#noting;
+  }
+
+  /** A QoS 2 packet id of a client is free again; off the disk before PUBCOMP, or a later message would pass for a repetition. */
+  received(session: Session, packetId: number): Promise<unknown> | undefined {
+    if (!session.durable) return undefined;
+    const sql = 'DELETE FROM mqtt_received WHERE client = ? AND packet_id = ?';
+    return this.#deps.database.write([step(sql, session.clientId, packetId)]);
   }
 
   count(reason: string): void {
-    this.#deps.metrics.count('broker_messages_dropped_total', { reason });
+    this.#deps.count(reason);
   }
 
   failed(error: unknown): void {
-    this.#deps.log.error('broker: the database refused a write, messages stay queued', {
-      error: errorText(error),
-    });
+    this.#deps.log.error('broker: the database refused a write', { error: errorText(error) });
   }
 
-  now(): number {
-    return this.#deps.clock.now();
-  }
-
-  /** Resolves when nothing waits to be deleted. */
+  /** Resolves when nothing waits to be noted. */
   async flush(): Promise<void> {
-    await this.#forgetting;
+    while (this.#noting !== undefined) await this.#noting;
   }
 
-  async #flushForgotten(): Promise<void> {
-    while (this.#forgotten.length > 0) {
-      const batch = this.#forgotten;
+  /** What clients acknowledged is noted in batches: one write at a time, with all that came meanwhile in the next. */
+  async #noteAll(): Promise<void> {
+    // What is acknowledged in this turn of the event loop belongs to the first batch.
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    while (this.#forgotten.length > 0 || this.#released.length > 0) {
+      const steps: SqlStep[] = [];
+      const time = this.#deps.time.note();
+      if (time !== undefined) steps.push(time);
+      if (this.#released.length > 0) steps.push(step(RELEASE, JSON.stringify(this.#released)));
+      if (this.#forgotten.length > 0) steps.push(step(FORGET, JSON.stringify(this.#forgotten)));
+      this.#released = [];
       this.#forgotten = [];
-      const sql = `DELETE FROM mqtt_delivery WHERE (session, message) IN
-        (SELECT value ->> 0, value ->> 1 FROM json_each(?))`;
       try {
-        await this.write([step(sql, JSON.stringify(batch))]);
+        await this.#deps.database.write(steps);
       } catch (error) {
         // The rows stay: after a restart these messages are sent once more, which QoS 1 allows.
         this.failed(error);
       }
     }
-    this.#forgetting = undefined;
+    this.#noting = undefined;
   }
 
-  #create(client: BrokerClient, steps: SqlStep[]): Session | undefined {
-    if (this.#sessions.size >= this.#deps.limits.maxSessions) return undefined;
-    this.#lastSession += 1;
-    const session = new Session(this.#lastSession, client.id, this);
-    this.#sessions.set(client.id, session);
-    if (!client.closed) session.client = client;
-    const expiry = client.sessionExpiryInterval >= NEVER_EXPIRES ? null : client.sessionExpiryInterval;
-    const sql = 'INSERT INTO mqtt_session (id, client, expiry_seconds) VALUES (?, ?, ?)';
-    steps.push(step(sql, session.key, client.id, expiry));
-    return session;
+  #write(steps: readonly SqlStep[]): void {
+    this.#deps.database.write(steps).catch((error) => this.failed(error));
   }
 
-  #insertSteps(packet: BrokerPacket, sessions: Grants, size: number, steps: SqlStep[]): number {
-    this.#lastMessage += 1;
-    const message = this.#lastMessage;
-    steps.push(
-      step(
-        'INSERT INTO mqtt_message (id, topic, payload, properties, expires_at, refs) VALUES (?, ?, ?, ?, ?, ?)',
-        message,
-        packet.topic,
-        packet.payload,
-        encodeProperties(packet.properties),
-        packet.messageExpiry ?? null,
-        sessions.size,
-      ),
-    );
-    const rows = [...sessions].map(
-      ([session, grant]) => [session.key, grant.qos, grant.retain ? 1 : 0] as const,
-    );
-    const [first] = rows;
-    if (rows.length === 1 && first !== undefined) {
-      const sql = 'INSERT INTO mqtt_delivery (session, message, qos, retain, size) VALUES (?, ?, ?, ?, ?)';
-      steps.push(step(sql, first[0], message, first[1], first[2], size));
-    } else {
-      const sql = `INSERT INTO mqtt_delivery (session, message, qos, retain, size)
-        SELECT value ->> 0, ?, value ->> 1, value ->> 2, ? FROM json_each(?)`;
-      steps.push(step(sql, message, size, JSON.stringify(rows)));
-    }
-    return message;
-  }
-
-  /** Applies the queue bound of one session; false when the new message is the one that is dropped. */
-  #makeRoom(session: Session, size: number, steps: SqlStep[], dropped: [Session, Outgoing][]): boolean {
-    const { maxQueuedMessages, maxQueuedBytes, whenFull } = this.#deps.limits;
-    const full = (): boolean =>
-      session.waiting + session.committing.messages >= maxQueuedMessages ||
-      session.bytes + session.committing.bytes + size > maxQueuedBytes;
-    const mayDropOldest = whenFull === 'drop-oldest' && size <= maxQueuedBytes;
-    while (full()) {
-      const oldest = mayDropOldest ? session.shift() : undefined;
-      // Everything ahead is still being written: let this one through, the next finds something to drop.
-      if (oldest === undefined && mayDropOldest && session.committing.messages > 0) return true;
-      this.count('queue-full');
-      this.#warnFull(session);
-      if (oldest === undefined) return false;
-      dropped.push([session, oldest]);
-      const sql = 'DELETE FROM mqtt_delivery WHERE session = ? AND message = ?';
-      steps.push(step(sql, session.key, oldest.message));
-    }
-    return true;
+  #expireLater(session: Session, since: number): void {
+    const seconds = session.expirySeconds;
+    if (seconds === undefined) return;
+    const timer = this.#deps.time.after(since + seconds * 1000 - this.#deps.time.now(), () => {
+      if (session.outlet === undefined) this.end(session).catch((error) => this.failed(error));
+    });
+    this.#expiring.set(session, timer);
   }
 
   #warnFull(session: Session): void {
-    const now = this.#deps.clock.monotonicMs();
+    const now = this.#deps.time.now();
     if (now - session.warnedAt < 60_000) return;
     session.warnedAt = now;
     const { maxQueuedMessages, maxQueuedBytes, whenFull } = this.#deps.limits;
     const fields = { client: session.clientId, maxQueuedMessages, maxQueuedBytes, whenFull };
     this.#deps.log.warn('broker: the queue of a client is full, messages are dropped', fields);
   }
-
-  #load(): void {
-    const { database } = this.#deps;
-    const byKey = new Map<number, Session>();
-    for (const row of database.read('SELECT id, client, expiry_seconds FROM mqtt_session ORDER BY id')) {
-      const session = new Session(Number(row['id']), String(row['client']), this);
-      this.#sessions.set(session.clientId, session);
-      byKey.set(session.key, session);
-      this.#lastSession = session.key;
-      if (row['expiry_seconds'] !== null) this.#expireLater(session, Number(row['expiry_seconds']));
-    }
-    for (const row of database.read('SELECT session, filter, qos, options FROM mqtt_subscription')) {
-      const session = byKey.get(Number(row['session']));
-      const options = decodeProperties(row['options']);
-      const record: StoredSubscription = {
-        ...options,
-        topic: String(row['filter']),
-        qos: Number(row['qos']),
-      };
-      session?.subscriptions.set(record.topic, record);
-      if (session !== undefined && record.qos > 0) this.#index.add(session, record);
-    }
-    const deliveries =
-      'SELECT session, message, qos, retain, size, state, packet_id FROM mqtt_delivery ORDER BY session, message';
-    for (const row of database.read(deliveries)) {
-      const [message, size, qos] = [Number(row['message']), Number(row['size']), Number(row['qos'])];
-      const session = byKey.get(Number(row['session']));
-      const retain = row['retain'] === 1;
-      this.#lastMessage = Math.max(this.#lastMessage, message);
-      if (row['packet_id'] === null) session?.push(message, size, qos, retain);
-      else
-        session?.inflight.set(Number(row['packet_id']), {
-          message,
-          size,
-          qos,
-          retain,
-          released: row['state'] === 2,
-        });
-    }
-  }
-
-  /** MQTT 5: a session whose client does not come back after a restart ends after its expiry interval. */
-  #expireLater(session: Session, seconds: number): void {
-    this.#deps.clock.startTimer(
-      seconds * 1000,
-      () => {
-        const current = this.#sessions.get(session.clientId);
-        if (current === session && session.client === undefined)
-          this.end(session.clientId).catch((e) => this.failed(e));
-      },
-      true,
-    );
-  }
 }
 
-/** What each session was granted for one message. */
-export type Grants = Map<Session, { readonly qos: number; readonly retain: boolean }>;
+/** Deletes deliveries given as a list of [session, message]. */
+export const FORGET = `DELETE FROM mqtt_delivery WHERE (session, message) IN
+  (SELECT value ->> 0, value ->> 1 FROM json_each(?))`;
+const RELEASE = `UPDATE mqtt_delivery SET state = 2 WHERE (session, message) IN
+  (SELECT value ->> 0, value ->> 1 FROM json_each(?))`;
 
-const NOBODY: { readonly sessions: Grants; readonly groups: ReadonlySet<string> } = {
-  sessions: new Map(),
-  groups: new Set(),
-};
-
-/** Whether a session is about to send the message: its payload need not come back from disk. */
-function anyReady(sessions: Grants): boolean {
-  for (const session of sessions.keys())
-    if (session.client !== undefined && session.waiting < 64) return true;
-  return false;
+function storeStep(subscription: Subscription): SqlStep {
+  const { session, filter, qos, retainHandling, retainAsPublished, noLocal, identifier } = subscription;
+  const options = {
+    ...(retainHandling === 0 ? {} : { rh: retainHandling }),
+    ...(retainAsPublished ? { rap: true } : {}),
+    ...(noLocal ? { nl: true } : {}),
+    ...(identifier === undefined ? {} : { subscriptionIdentifier: identifier }),
+  };
+  const sql = 'INSERT OR REPLACE INTO mqtt_subscription (session, filter, qos, options) VALUES (?, ?, ?, ?)';
+  return step(sql, session.key, filter, qos, encodeOptions(options));
 }
 
-function settle(session: Session, size: number): void {
-  session.committing.messages -= 1;
-  session.committing.bytes -= size;
-}
-
-function recordOf(subscription: StoredSubscription): StoredSubscription {
-  const { topic, qos, rh, rap, nl, subscriptionIdentifier } = subscription;
-  return { topic, qos, ...(rh === undefined ? {} : { rh }), rap, nl, subscriptionIdentifier };
-}
-
-function optionsOf(record: StoredSubscription): Record<string, unknown> {
-  const { rh, rap, nl, subscriptionIdentifier } = record;
-  return Object.fromEntries(
-    Object.entries({ rh, rap, nl, subscriptionIdentifier }).filter(([, value]) => value !== undefined),
-  );
-}
-
-function sameSubscription(a: StoredSubscription, b: StoredSubscription): boolean {
+function sameSubscription(a: Subscription | undefined, b: Subscription): boolean {
   return (
+    a !== undefined &&
     a.qos === b.qos &&
-    a.rh === b.rh &&
-    a.rap === b.rap &&
-    a.nl === b.nl &&
-    a.subscriptionIdentifier === b.subscriptionIdentifier
+    a.retainHandling === b.retainHandling &&
+    a.retainAsPublished === b.retainAsPublished &&
+    a.noLocal === b.noLocal &&
+    a.identifier === b.identifier
   );
 }

@@ -1,249 +1,247 @@
 /**
- * The outgoing side of one persistent session: the queue of what waits, the window of what was sent and not yet
- * acknowledged, and the pump between them. Messages leave in the order of their acceptance ([MQTT-4.6.0-6]); a message
- * is forgotten only when the client acknowledged it. Payloads stay on disk; memory holds numbers.
+ * One client's session: its subscriptions, the queue of what waits for it, the window of what was sent and not yet
+ * acknowledged, and the pump between them. A durable session is on disk and outlives its connection and the process;
+ * any other lives in memory as long as its connection. Messages leave in the order of their acceptance
+ * ([MQTT-4.6.0-6]); one is forgotten only when the client acknowledged it.
  */
 
-import type { SqlStep } from '../../runtime/contracts/database.ts';
-import type { BrokerClient, StoredSubscription } from './packet.ts';
-import { step } from './schema.ts';
+import type { Message } from './message.ts';
+import { MessageQueue, type Outgoing, type OutgoingQueue, StoredQueue } from './queues.ts';
+import type { Subscription } from './router.ts';
 
-/** A queued message as loaded for sending. */
-export interface StoredMessage {
-  readonly topic: string;
-  readonly payload: Buffer;
-  readonly properties: Readonly<Record<string, unknown>> | undefined;
-  readonly expiresAt: number | undefined;
+/** The connection of a session as its sending side sees it. */
+export interface Outlet {
+  /** QoS 1 and 2 messages the client takes at a time. */
+  readonly receiveMaximum: number;
+  /** False while the client does not keep up reading. */
+  readonly hasRoom: boolean;
+  /** Writes a PUBLISH; tells when it was not sent for good. */
+  publish(
+    message: Message,
+    outgoing: Outgoing,
+    ids: readonly number[] | undefined,
+  ): 'sent' | 'expired' | 'too-large';
+  /** Writes a PUBLISH of QoS 0, or drops it when the client is too far behind. */
+  publishLive(message: Message, retain: boolean, ids: readonly number[] | undefined): void;
+  pubrel(packetId: number): void;
+  /** The queue is full and the policy says that the client has to go. */
+  overrun(): void;
 }
 
-/** One message between this session and its client. */
-export interface Outgoing {
-  /** 0: sent without a queue row (a retained message handed over at subscribe). */
-  readonly message: number;
-  readonly size: number;
-  readonly qos: number;
-  readonly retain: boolean;
-  /** QoS 2: PUBREC was seen, what is left is PUBREL and PUBCOMP. */
-  released: boolean;
-}
-
-/** What a session uses of the store that owns it. */
+/** What sessions use of the store that owns them. */
 export interface SessionHost {
   readonly maxInflight: number;
-  load(ids: readonly number[]): Map<number, StoredMessage>;
-  write(steps: readonly SqlStep[]): Promise<unknown>;
-  /** Deletes a delivery row soon, together with others. */
+  readonly maxQueuedMessages: number;
+  readonly maxQueuedBytes: number;
+  readonly whenFull: 'drop-oldest' | 'drop-newest' | 'disconnect';
+  load(ids: readonly number[]): Map<number, Message>;
+  /** Deletes a delivery soon, together with others. */
   forget(session: number, message: number): void;
+  /** Notes on disk that PUBREC was seen. */
+  release(session: number, message: number): Promise<unknown>;
+  /** Subscription identifiers that apply to a message now. */
+  identifiers(session: Session, topic: string): readonly number[] | undefined;
   count(reason: string): void;
-  failed(error: unknown): void;
-  now(): number;
+  full(session: Session): void;
 }
 
-/** Bytes handed to the client's socket and not yet taken by it. */
-const MAX_UNFLUSHED = 1024 * 1024;
 const BATCH = 32;
-const COMPACT_AT = 1024;
 const LAST_PACKET_ID = 65_535;
 
 export class Session {
-  readonly key: number;
   readonly clientId: string;
-  readonly subscriptions = new Map<string, StoredSubscription>();
+  /** Row in the database, 0 for a session in memory. */
+  readonly key: number;
+  readonly subscriptions = new Map<string, Subscription>();
+  /** QoS 2 packet ids between PUBLISH and PUBREL ([MQTT-4.3.3-2]); the promise settles once the message is kept. */
+  readonly received = new Map<number, Promise<unknown> | undefined>();
   /** Sent and not acknowledged, by packet id, in the order of sending. */
   readonly inflight = new Map<number, Outgoing>();
+  readonly queue: OutgoingQueue;
+  /** Accepted and on the way to disk. */
+  readonly committing = { messages: 0, bytes: 0 };
+  outlet: Outlet | undefined;
+  /** Who it belongs to, for the access list. */
+  user: string | undefined;
+  /** Seconds it is kept after its connection; `undefined`: for ever. */
+  expirySeconds: number | undefined;
+  hasIdentifiers = false;
+  ended = false;
   /** When the last warning about a full queue was logged. */
   warnedAt = Number.NEGATIVE_INFINITY;
-  /** Accepted for this session and not yet on disk. */
-  readonly committing = { messages: 0, bytes: 0 };
-  /** The last change of the subscriptions; settles when it is on disk. */
-  stored: Promise<unknown> = Promise.resolve();
-  client: BrokerClient | undefined;
-  bytes = 0;
-
+  /** Row of the newest message sent, kept over disconnects to know what is a duplicate. */
+  sentTo = 0;
   readonly #host: SessionHost;
-  #ids: number[] = [];
-  /** size * 8 + qos * 2 + retain: two plain number arrays cost 16 bytes a message. */
-  #packed: number[] = [];
-  #head = 0;
   #packetId = 0;
-  #unflushed = 0;
   #pumping = false;
 
-  constructor(key: number, clientId: string, host: SessionHost) {
-    this.key = key;
+  constructor(clientId: string, key: number, host: SessionHost) {
     this.clientId = clientId;
+    this.key = key;
     this.#host = host;
+    this.queue = key === 0 ? new MessageQueue() : new StoredQueue();
   }
 
-  /** Messages that wait to be sent. */
-  get waiting(): number {
-    return this.#ids.length - this.#head;
+  get durable(): boolean {
+    return this.key !== 0;
   }
 
-  push(message: number, size: number, qos: number, retain: boolean): void {
-    this.#ids.push(message);
-    this.#packed.push(size * 8 + qos * 2 + (retain ? 1 : 0));
-    this.bytes += size;
-  }
-
-  /** Takes the oldest waiting message out. */
-  shift(): (Outgoing & { readonly message: number }) | undefined {
-    const message = this.#ids[this.#head];
-    const packed = this.#packed[this.#head];
-    if (message === undefined || packed === undefined) return undefined;
-    this.#head += 1;
-    if (this.#head >= COMPACT_AT && this.#head * 2 >= this.#ids.length) {
-      this.#ids = this.#ids.slice(this.#head);
-      this.#packed = this.#packed.slice(this.#head);
-      this.#head = 0;
-    }
-    const size = Math.floor(packed / 8);
-    this.bytes -= size;
-    return { message, size, qos: (packed >> 1) & 3, retain: (packed & 1) === 1, released: false };
-  }
-
-  /** Puts messages taken by `shift` back in front, oldest first. */
-  unshift(messages: readonly Outgoing[]): void {
-    this.#ids = [...messages.map((one) => one.message), ...this.#ids.slice(this.#head)];
-    this.#packed = [
-      ...messages.map((one) => one.size * 8 + one.qos * 2 + (one.retain ? 1 : 0)),
-      ...this.#packed.slice(this.#head),
-    ];
-    this.#head = 0;
-    for (const one of messages) this.bytes += one.size;
-  }
-
-  /** A packet id that is free in this session, marked as in flight. */
-  reserve(outgoing: Outgoing): number {
+  /** The next packet id; one that is in flight is passed over. */
+  nextPacketId(): number {
     do this.#packetId = this.#packetId >= LAST_PACKET_ID ? 1 : this.#packetId + 1;
     while (this.inflight.has(this.#packetId));
-    this.inflight.set(this.#packetId, outgoing);
     return this.#packetId;
   }
 
-  attach(client: BrokerClient): void {
-    this.client = client;
-    this.#unflushed = 0;
+  /** After a restart the ids go on behind the newest one in the queue. */
+  resumePacketIds(last: number): void {
+    this.#packetId = last;
+  }
+
+  /** Makes room for `size` bytes more; false when the new message is the one that is dropped. */
+  makeRoom(size: number, dropped: (outgoing: Outgoing) => void): boolean {
+    const { maxQueuedMessages, maxQueuedBytes, whenFull } = this.#host;
+    const { queue, committing } = this;
+    const mayDrop = whenFull === 'drop-oldest' && size <= maxQueuedBytes;
+    while (
+      queue.length + committing.messages >= maxQueuedMessages ||
+      queue.bytes + committing.bytes + size > maxQueuedBytes
+    ) {
+      const oldest = mayDrop ? queue.shift() : undefined;
+      // Everything ahead is still being written: this one passes, the next finds something to drop.
+      if (oldest === undefined && mayDrop && committing.messages > 0) return true;
+      this.#host.count('queue-full');
+      this.#host.full(this);
+      if (oldest === undefined) {
+        if (whenFull === 'disconnect') this.outlet?.overrun();
+        return false;
+      }
+      dropped(oldest);
+    }
+    return true;
+  }
+
+  /** Hands over a message of QoS 1 or 2 that is not on disk. */
+  deliver(message: Message, qos: number, retain: boolean, ids: readonly number[] | undefined): void {
+    if (this.ended || !this.makeRoom(message.size, () => {})) return;
+    this.queue.push({
+      id: 0,
+      message: this.#canSend() ? message : message.compact(),
+      size: message.size,
+      qos,
+      retain,
+      packetId: 0,
+      duplicate: false,
+      released: false,
+      subscriptionIds: ids,
+    });
     this.pump();
   }
 
-  detach(client: BrokerClient): void {
-    if (this.client === client) this.client = undefined;
-  }
-
-  /** PUBACK or PUBCOMP arrived. */
-  acknowledge(packetId: number): void {
-    const outgoing = this.inflight.get(packetId);
-    if (outgoing === undefined) return;
-    this.#done(packetId, outgoing);
+  /** A new connection has this session: what waits is sent. */
+  resume(): void {
+    const { outlet } = this;
+    if (outlet === undefined) return;
+    for (const [packetId, outgoing] of this.inflight) if (outgoing.released) outlet.pubrel(packetId);
     this.pump();
   }
 
-  /** PUBREC arrived: from here on only PUBREL may be sent again ([MQTT-4.3.3-1]). */
-  async release(packetId: number): Promise<void> {
+  /** What was sent and not acknowledged waits again, in its order and under its packet ids ([MQTT-4.4.0-1]). */
+  detach(outlet: Outlet): void {
+    if (this.outlet !== outlet) return;
+    this.outlet = undefined;
+    const again: Outgoing[] = [];
+    for (const [packetId, outgoing] of this.inflight) {
+      if (outgoing.released) continue;
+      outgoing.duplicate = true;
+      again.push(outgoing);
+      this.inflight.delete(packetId);
+    }
+    if (again.length > 0) this.queue.unshift(again);
+  }
+
+  /** PUBACK, PUBCOMP or a refusing PUBREC arrived; false for an id that is not in flight. */
+  acknowledge(packetId: number): boolean {
     const outgoing = this.inflight.get(packetId);
-    if (outgoing === undefined || outgoing.released) return;
+    if (outgoing === undefined) return false;
+    this.#done(outgoing);
+    this.pump();
+    return true;
+  }
+
+  /** PUBREC arrived: from here on only PUBREL may be sent again ([MQTT-4.3.3-1]); `undefined`: unknown id. */
+  release(packetId: number): Promise<unknown> | undefined {
+    const outgoing = this.inflight.get(packetId);
+    if (outgoing === undefined || outgoing.qos !== 2) return undefined;
+    const again = outgoing.released;
     outgoing.released = true;
-    if (outgoing.message === 0) return;
-    const sql = 'UPDATE mqtt_delivery SET state = 2 WHERE session = ? AND message = ?';
-    await this.#host.write([step(sql, this.key, outgoing.message)]);
+    outgoing.message = undefined;
+    return again || outgoing.id === 0 ? Promise.resolve() : this.#host.release(this.key, outgoing.id);
   }
 
   /** Sends what the window and the socket allow. */
   pump(): void {
-    if (this.#pumping || this.client === undefined) return;
+    if (this.#pumping) return;
     this.#pumping = true;
-    const client = this.client;
-    for (;;) {
-      const batch = this.#take(client);
-      if (batch.length === 0) break;
-      const exact = batch.filter(([, outgoing]) => outgoing.qos === 2);
-      if (exact.length > 0) {
-        this.#sendExact(client, batch, exact);
-        return;
-      }
-      this.#send(client, batch);
+    while (this.#canSend() && this.queue.length > 0) {
+      if (!this.#sendBatch()) break;
     }
     this.#pumping = false;
   }
 
-  /** A QoS 2 packet id is on disk before its first use: after a crash the message goes out under the same id. */
-  #sendExact(client: BrokerClient, batch: Batch, exact: Batch): void {
-    const sql = 'UPDATE mqtt_delivery SET state = 1, packet_id = ? WHERE session = ? AND message = ?';
-    const steps = exact.map(([packetId, outgoing]) => step(sql, packetId, this.key, outgoing.message));
-    this.#host.write(steps).then(
-      () => {
-        this.#pumping = false;
-        if (this.client === client) this.#send(client, batch);
-        this.pump();
-      },
-      (error: unknown) => {
-        this.#pumping = false;
-        for (const [packetId] of batch) this.inflight.delete(packetId);
-        this.unshift(batch.map(([, outgoing]) => outgoing));
-        this.#host.failed(error);
-      },
+  #canSend(): boolean {
+    const { outlet } = this;
+    return (
+      outlet?.hasRoom === true && this.inflight.size < Math.min(this.#host.maxInflight, outlet.receiveMaximum)
     );
   }
 
-  #take(client: BrokerClient): [number, Outgoing][] {
-    const window = Math.min(this.#host.maxInflight, client.receiveMaximum ?? this.#host.maxInflight);
-    const batch: [number, Outgoing][] = [];
-    let bytes = this.#unflushed;
-    while (batch.length < BATCH && this.inflight.size < window && bytes < MAX_UNFLUSHED) {
-      const outgoing = this.shift();
+  /** False when the first in line has to wait for its packet id. */
+  #sendBatch(): boolean {
+    const outlet = this.outlet as Outlet;
+    const room = Math.min(this.#host.maxInflight, outlet.receiveMaximum) - this.inflight.size;
+    const batch: Outgoing[] = [];
+    const missing: number[] = [];
+    while (batch.length < Math.min(room, BATCH)) {
+      const outgoing = this.queue.shift();
       if (outgoing === undefined) break;
-      bytes += outgoing.size;
-      batch.push([this.reserve(outgoing), outgoing]);
-    }
-    return batch;
-  }
-
-  #send(client: BrokerClient, batch: Batch): void {
-    const messages = this.#host.load(batch.map(([, outgoing]) => outgoing.message));
-    for (const [packetId, outgoing] of batch) {
-      const message = messages.get(outgoing.message);
-      const properties = message === undefined ? undefined : liveProperties(message, this.#host.now());
-      if (message === undefined || properties === 'expired') {
-        this.#host.count(message === undefined ? 'lost' : 'expired');
-        this.#done(packetId, outgoing);
-        continue;
+      if (this.inflight.has(outgoing.packetId)) {
+        this.queue.unshift([outgoing]);
+        break;
       }
-      this.#unflushed += outgoing.size;
-      client.deliverQoS(
-        {
-          cmd: 'publish',
-          topic: message.topic,
-          payload: message.payload,
-          qos: outgoing.qos,
-          retain: outgoing.retain,
-          messageId: packetId,
-          brokerId: null,
-          ...(properties === undefined ? {} : { properties }),
-        },
-        () => {
-          if (this.client !== client) return;
-          this.#unflushed -= outgoing.size;
-          this.pump();
-        },
-      );
+      if (outgoing.message === undefined) missing.push(outgoing.id);
+      batch.push(outgoing);
     }
+    if (missing.length > 0) {
+      const loaded = this.#host.load(missing);
+      for (const outgoing of batch) outgoing.message ??= loaded.get(outgoing.id);
+    }
+    for (const outgoing of batch) this.#send(outlet, outgoing);
+    return batch.length > 0;
   }
 
-  #done(packetId: number, outgoing: Outgoing): void {
-    this.inflight.delete(packetId);
-    if (outgoing.message !== 0) this.#host.forget(this.key, outgoing.message);
+  #send(outlet: Outlet, outgoing: Outgoing): void {
+    const { message } = outgoing;
+    if (outgoing.packetId === 0) outgoing.packetId = this.nextPacketId();
+    this.inflight.set(outgoing.packetId, outgoing);
+    const ids =
+      outgoing.subscriptionIds ??
+      (this.hasIdentifiers && message !== undefined
+        ? this.#host.identifiers(this, message.topic)
+        : undefined);
+    const result = message === undefined ? 'lost' : outlet.publish(message, outgoing, ids);
+    if (result === 'sent') {
+      if (outgoing.id > this.sentTo) this.sentTo = outgoing.id;
+      // It is on disk: memory need not hold it until the client answers.
+      if (outgoing.id !== 0) outgoing.message = undefined;
+      return;
+    }
+    this.#host.count(result);
+    this.#done(outgoing);
   }
-}
 
-type Batch = readonly (readonly [packetId: number, outgoing: Outgoing])[];
-
-/** Properties with the lifetime that is left ([MQTT-3.3.2-6]), or `expired` ([MQTT-3.3.2-5]). */
-export function liveProperties(
-  message: StoredMessage,
-  now: number,
-): Readonly<Record<string, unknown>> | undefined | 'expired' {
-  if (message.expiresAt === undefined) return message.properties;
-  if (message.expiresAt <= now) return 'expired';
-  return { ...message.properties, messageExpiryInterval: Math.ceil((message.expiresAt - now) / 1000) };
+  #done(outgoing: Outgoing): void {
+    this.inflight.delete(outgoing.packetId);
+    if (outgoing.id !== 0) this.#host.forget(this.key, outgoing.id);
+  }
 }

@@ -1,8 +1,12 @@
-/** The file of broker users: `name:password` per line, the password as text or as made by `hashPassword`. */
+/**
+ * The file of broker users: `name:password` per line, the password as text, as made by `hashPassword` or as
+ * made by mosquitto_passwd.
+ */
 
 import { readFile } from 'node:fs/promises';
 import { errorText } from '../../runtime/contracts/error.ts';
 import type { BrokerUser } from './options.ts';
+import { isPasswordHash } from './passwords.ts';
 
 /** Reads `path`; empty lines and lines that start with # are skipped. */
 export async function readUsersFile(path: string): Promise<BrokerUser[]> {
@@ -24,7 +28,7 @@ export async function readUsersFile(path: string): Promise<BrokerUser[]> {
     if (users.some((user) => user.name === name)) {
       throw new Error(`--mqtt-users-file: line ${index + 1} of '${path}' repeats user '${name}'`);
     }
-    users.push({ name, ...(secret.startsWith('scrypt$') ? { passwordHash: secret } : { password: secret }) });
+    users.push({ name, ...(isPasswordHash(secret) ? { passwordHash: secret } : { password: secret }) });
   }
   if (users.length === 0)
     throw new Error(`--mqtt-users-file: '${path}' has no user (name:password per line)`);

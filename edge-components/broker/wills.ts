@@ -1,85 +1,107 @@
-/** Will messages of connected clients, on disk while the connection lasts: a crash of the broker does not silence them. */
+/**
+ * Will messages, on disk while their connection lasts and while their delay runs: neither a crash of the broker nor a
+ * restart silences them ([MQTT-3.1.2-8], [MQTT-3.1.3-9]).
+ */
 
+import type { Timer } from '../../runtime/contracts/clock.ts';
 import type { Database } from '../../runtime/contracts/database.ts';
-import type { BrokerPacket } from './packet.ts';
-import { bufferOf, bytesOf, decodeProperties, encodeProperties, step } from './schema.ts';
+import type { ElapsedTime } from './elapsed-time.ts';
+import { type Message, messageOf } from './message.ts';
+import { bufferOf, step } from './schema.ts';
+import type { WillRequest } from './wire/connect.ts';
 
-export interface Will {
-  topic: string;
-  payload: Buffer | string;
-  qos: number;
-  retain: boolean;
-  properties?: Readonly<Record<string, unknown>>;
-  clientId?: string;
-  brokerId?: string;
+export interface StoredWill {
+  readonly clientId: string;
+  readonly will: WillRequest;
+  /** Elapsed time at which it has to go out; `undefined`: its connection lasted until the broker ended. */
+  readonly due: number | undefined;
 }
 
 export class Wills {
   readonly #database: Database;
-  readonly #wills = new Map<string, Will>();
-  /** Connections with a will per client: one that is taken over ends after its successor began. */
-  readonly #owed = new Map<string, number>();
+  readonly #time: ElapsedTime;
+  readonly #delayed = new Map<string, Timer>();
+  /** Clients with a will on disk. */
+  readonly #known = new Set<string>();
 
-  constructor(database: Database) {
+  constructor(database: Database, time: ElapsedTime) {
     this.#database = database;
+    this.#time = time;
   }
 
-  get(clientId: string): Will | undefined {
-    return this.#wills.get(clientId);
-  }
-
-  async put(clientId: string, will: Will): Promise<void> {
-    this.#wills.set(clientId, will);
-    this.#owed.set(clientId, (this.#owed.get(clientId) ?? 0) + 1);
-    const { topic, payload, qos, retain, properties } = will;
-    const sql = `INSERT OR REPLACE INTO mqtt_will (client, topic, payload, qos, retain, properties)
-      VALUES (?, ?, ?, ?, ?, ?)`;
-    const params = [
-      clientId,
-      topic,
-      bytesOf(payload),
-      qos,
-      retain ? 1 : 0,
-      encodeProperties(properties),
-    ] as const;
+  /** Keeps the will of a connection that is being made; one that an earlier connection left is not sent any more. */
+  async put(clientId: string, will: WillRequest): Promise<void> {
+    this.#cancel(clientId);
+    this.#known.add(clientId);
+    const { topic, payload, qos, retain, properties, expiry, delay } = will;
+    const sql = `INSERT OR REPLACE INTO mqtt_will (client, topic, payload, qos, retain, properties, expiry, delay)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?)`;
+    const bytes = properties.length === 0 ? null : properties;
+    const params = [clientId, topic, payload, qos, retain ? 1 : 0, bytes, expiry ?? null, delay] as const;
     await this.#database.write([step(sql, ...params)]);
   }
 
-  async delete(clientId: string): Promise<Will | undefined> {
-    const will = this.#wills.get(clientId);
-    if (will === undefined) return undefined;
-    const owed = (this.#owed.get(clientId) ?? 1) - 1;
-    if (owed > 0) {
-      this.#owed.set(clientId, owed);
-      return will;
+  /** A connection without a will takes the place of one that left a delayed will. */
+  replaced(clientId: string): void {
+    if (this.#known.has(clientId)) this.remove(clientId).catch(() => {}); // sent once more after the next start
+  }
+
+  /** Forgets what is kept for a client. */
+  async remove(clientId: string): Promise<void> {
+    this.#cancel(clientId);
+    this.#known.delete(clientId);
+    await this.#database.write([step('DELETE FROM mqtt_will WHERE client = ?', clientId)]);
+  }
+
+  /** The delay of a will begins: noted, so that it goes on after a restart. */
+  async delay(clientId: string, seconds: number): Promise<void> {
+    const due = this.#time.now() + seconds * 1000;
+    await this.#database.write([step('UPDATE mqtt_will SET due = ? WHERE client = ?', due, clientId)]);
+  }
+
+  /** Publishes what an earlier run left, each when its delay is over. */
+  resume(publish: (clientId: string, message: Message, done: () => void) => void): void {
+    const now = this.#time.now();
+    for (const { clientId, will, due } of this.#stored()) {
+      this.#known.add(clientId);
+      const send = (): void => {
+        this.#delayed.delete(clientId);
+        publish(clientId, willMessage(will, this.#time.now()), () => {
+          this.remove(clientId).catch(() => {}); // it would be sent once more after the next start
+        });
+      };
+      const wait = (due ?? now + will.delay * 1000) - now;
+      if (wait <= 0) send();
+      else this.#delayed.set(clientId, this.#time.after(wait, send));
     }
-    this.#owed.delete(clientId);
-    this.#wills.delete(clientId);
-    await this.#database.write([step('DELETE FROM mqtt_will WHERE client = ?', clientId)]);
-    return will;
   }
 
-  /** Wills of connections that an earlier run of the broker lost ([MQTT-3.1.2-8]). */
-  leftBehind(): readonly { readonly clientId: string; readonly packet: BrokerPacket }[] {
-    return this.#database
-      .read('SELECT client, topic, payload, qos, retain, properties FROM mqtt_will')
-      .map((row) => {
-        const properties = decodeProperties(row['properties']);
-        return {
-          clientId: String(row['client']),
-          packet: {
-            cmd: 'publish',
-            topic: String(row['topic']),
-            payload: bufferOf(row['payload']),
-            qos: Number(row['qos']),
-            retain: row['retain'] === 1,
-            ...(properties === undefined ? {} : { properties }),
-          },
-        };
-      });
+  #cancel(clientId: string): void {
+    this.#delayed.get(clientId)?.cancel();
+    this.#delayed.delete(clientId);
   }
 
-  async discard(clientId: string): Promise<void> {
-    await this.#database.write([step('DELETE FROM mqtt_will WHERE client = ?', clientId)]);
+  #stored(): StoredWill[] {
+    const sql = 'SELECT client, topic, payload, qos, retain, properties, expiry, delay, due FROM mqtt_will';
+    return this.#database.read(sql).map((row) => ({
+      clientId: String(row['client']),
+      due: row['due'] === null ? undefined : Number(row['due']),
+      will: {
+        topic: String(row['topic']),
+        payload: bufferOf(row['payload']),
+        qos: Number(row['qos']),
+        retain: row['retain'] === 1,
+        properties: bufferOf(row['properties']),
+        expiry: row['expiry'] === null ? undefined : Number(row['expiry']),
+        delay: Number(row['delay']),
+      },
+    }));
   }
+}
+
+/** A will as it is published. */
+export function willMessage(will: WillRequest, now: number): Message {
+  const { topic, payload, qos, retain, properties, expiry } = will;
+  const expiresAt = expiry === undefined ? undefined : now + expiry * 1000;
+  return messageOf(topic, payload, qos, retain, properties, expiresAt);
 }
