@@ -110,6 +110,26 @@ export interface SidecarOptions {
   };
 }
 
+/** What the MQTT broker needs beyond its plain listeners. */
+export interface MqttOptions {
+  readonly tlsPort: number | undefined;
+  readonly wssPort: number | undefined;
+  readonly certFile: string | undefined;
+  readonly keyFile: string | undefined;
+  readonly caFile: string | undefined;
+  readonly aclFile: string | undefined;
+  readonly allowAnonymous: boolean;
+  readonly maxConnections: number;
+  readonly maxSessions: number;
+  readonly maxPacketBytes: number;
+  readonly maxQueuedMessages: number;
+  readonly maxQueuedBytes: number;
+  readonly whenQueueFull: 'drop-oldest' | 'drop-newest' | 'disconnect';
+  readonly maxInflight: number;
+  readonly receiveMaximum: number;
+  readonly maxKeepAlive: number;
+}
+
 /** Options of the node (the process). */
 export interface NodeOptions {
   readonly logLevel: string;
@@ -120,6 +140,8 @@ export interface NodeOptions {
   readonly mqttAddress: string;
   readonly mqttWsPort: number | undefined;
   readonly mqttUsersFile: string | undefined;
+  /** TLS listeners, access list and limits of the broker. */
+  readonly mqtt: MqttOptions;
   /** Flags that were given and have no effect. */
   readonly inert: readonly string[];
 }
@@ -302,10 +324,53 @@ export function nodeOptions(given: GivenFlags): NodeOptions {
     mqttAddress: flags.text('mqtt-listen-address'),
     mqttWsPort: flags.port('mqtt-ws-port') === 0 ? undefined : flags.port('mqtt-ws-port'),
     mqttUsersFile: optional('mqtt-users-file'),
+    mqtt: mqttOptions(flags),
     inert: FLAGS.filter((flag) => flag.noEffect === true && isMeaningful(flag, given)).map(
       (flag) => `--${flag.name}`,
     ),
   });
+}
+
+const QUEUE_POLICIES = ['drop-oldest', 'drop-newest', 'disconnect'] as const;
+
+function mqttOptions(flags: Reader): MqttOptions {
+  const optional = (name: string): string | undefined =>
+    flags.text(name) === '' ? undefined : flags.text(name);
+  const port = (name: string): number | undefined => {
+    const given = flags.port(name);
+    return given === 0 ? undefined : given;
+  };
+  const policy = flags.text('mqtt-queue-policy');
+  const whenQueueFull = QUEUE_POLICIES.find((one) => one === policy);
+  if (whenQueueFull === undefined) {
+    const expected = QUEUE_POLICIES.join(', ');
+    throw new FlagError(`invalid argument "${policy}" for --mqtt-queue-policy: expected ${expected}`);
+  }
+  const options = {
+    tlsPort: port('mqtt-tls-port'),
+    wssPort: port('mqtt-wss-port'),
+    certFile: optional('mqtt-tls-cert-file'),
+    keyFile: optional('mqtt-tls-key-file'),
+    caFile: optional('mqtt-tls-ca-file'),
+    aclFile: optional('mqtt-acl-file'),
+    allowAnonymous: flags.bool('mqtt-allow-anonymous'),
+    maxConnections: flags.int('mqtt-max-connections'),
+    maxSessions: flags.int('mqtt-max-sessions'),
+    maxPacketBytes: flags.int('mqtt-max-packet-size'),
+    maxQueuedMessages: flags.int('mqtt-max-queued-messages'),
+    maxQueuedBytes: flags.int('mqtt-max-queued-bytes'),
+    whenQueueFull,
+    maxInflight: flags.int('mqtt-max-inflight'),
+    receiveMaximum: flags.int('mqtt-receive-maximum'),
+    maxKeepAlive: flags.int('mqtt-max-keep-alive'),
+  };
+  const tls = options.tlsPort ?? options.wssPort;
+  if (tls !== undefined && (options.certFile === undefined || options.keyFile === undefined)) {
+    throw new FlagError(
+      '--mqtt-tls-port and --mqtt-wss-port need --mqtt-tls-cert-file and --mqtt-tls-key-file',
+    );
+  }
+  return options;
 }
 
 /** A flag given with its default or an empty value (as launchers do) asks for nothing. */

@@ -6,6 +6,7 @@
 import { existsSync } from 'node:fs';
 import { homedir, hostname } from 'node:os';
 import { join } from 'node:path';
+import type { RunningBroker } from '../edge-components/broker/broker.ts';
 import type { BrokerStatus, EmbeddedBroker } from './contracts/broker.ts';
 import type { Clock } from './contracts/clock.ts';
 import type { DatabasePool } from './contracts/database.ts';
@@ -57,10 +58,10 @@ export interface Node {
   readonly shared: UsagePool;
   /** Opens the broker's listeners when the options ask for some. */
   startBroker(): Promise<void>;
+  /** Reads the broker's users and access list again. */
+  reloadBroker(): Promise<void>;
   close(): Promise<void>;
 }
-
-type StartedBroker = EmbeddedBroker & { start(): Promise<void>; close(): Promise<void> };
 
 const STOPPED: BrokerStatus = {
   running: false,
@@ -188,27 +189,10 @@ export function createNode(setup: NodeSetup): Node {
     return readNodeKey(dataDir, random);
   });
 
-  const lazyBroker = once(async (): Promise<StartedBroker> => {
-    const { createBroker } = await import('../edge-components/broker/broker.ts');
-    const { readUsersFile } = await import('../edge-components/broker/users-file.ts');
-    const broker: StartedBroker = createBroker({
-      databases,
-      clock,
-      ids,
-      log: log.child('skerry.broker'),
-      metrics,
-      options: {
-        ...(options.mqttPort === undefined
-          ? {}
-          : { tcp: { host: options.mqttAddress, port: options.mqttPort } }),
-        ...(options.mqttWsPort === undefined
-          ? {}
-          : { ws: { host: options.mqttAddress, port: options.mqttWsPort, path: '/' } }),
-        ...(options.mqttUsersFile === undefined ? {} : { users: await readUsersFile(options.mqttUsersFile) }),
-      },
-    });
-    await broker.start();
-    return broker;
+  const brokerLog = log.child('skerry.broker');
+  const lazyBroker = once(async (): Promise<RunningBroker> => {
+    const { startNodeBroker } = await import('./node-broker.ts');
+    return startNodeBroker({ options, databases, clock, ids, log: brokerLog, metrics });
   });
   const broker: EmbeddedBroker = {
     owns: (url) => ownsUrl(url, options),
@@ -234,7 +218,14 @@ export function createNode(setup: NodeSetup): Node {
     cardWear: () => cardCare?.wear(),
     shared: createUsagePool(),
     startBroker: async () => {
-      if (options.mqttPort !== undefined || options.mqttWsPort !== undefined) await lazyBroker.get();
+      const { mqttPort, mqttWsPort, mqtt } = options;
+      const ports = [mqttPort, mqttWsPort, mqtt.tlsPort, mqtt.wssPort];
+      if (ports.some((port) => port !== undefined)) await lazyBroker.get();
+    },
+    reloadBroker: async () => {
+      if (lazyBroker.made === undefined) return;
+      const { reloadBrokerAccess } = await import('./node-broker.ts');
+      await reloadBrokerAccess(lazyBroker.made, { options, log: brokerLog });
     },
     close: async () => {
       await lazyBroker.made?.close();

@@ -124,6 +124,7 @@ export async function runProcess(setup: ProcessSetup): Promise<void> {
   process.on('SIGINT', () => stop("Received signal 'interrupt'; beginning shutdown"));
   process.on('SIGHUP', () => {
     node.log.info("Received signal 'hangup'; restarting");
+    node.reloadBroker().catch(fail);
     restart(setup.sidecars);
   });
 
