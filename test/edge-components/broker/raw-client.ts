@@ -43,7 +43,7 @@ export interface ConnectOptions {
 /** CONNECT; MQTT 5 unless said otherwise. */
 export function connect(clientId: string, options: ConnectOptions = {}): Buffer {
   const { version = 5, clean = true, keepAlive = 0, will } = options;
-  const flags = options.flags ?? (clean ? 2 : 0) | (will === undefined ? 0 : 4);
+  const flags = options.flags ?? (clean ? 2 : 0) | (will === undefined ? 0 : 4 | 8);
   const five = version === 5;
   return packet(
     0x10,
