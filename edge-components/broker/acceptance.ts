@@ -261,7 +261,8 @@ export class Acceptance {
     const batch = this.#open;
     if (batch === undefined) return;
     this.#open = undefined;
-    const steps = this.#steps(batch);
+    const forgotten = batch.entries.length > 0 ? this.#parts.store.takeForgotten() : [];
+    const steps = this.#steps(batch, forgotten);
     if (steps.length === 0) {
       // Only messages that follow an earlier one: they wait for it as well.
       this.#writing = this.#writing.then(() => this.#committed(batch));
@@ -269,21 +270,23 @@ export class Acceptance {
     }
     const written = this.#parts.database.write(steps).then(
       () => this.#committed(batch),
-      (error: unknown) => this.#failed(batch, error instanceof Error ? error : new Error(String(error))),
+      (error: unknown) => {
+        this.#parts.store.giveBackForgotten(forgotten);
+        this.#failed(batch, error instanceof Error ? error : new Error(String(error)));
+      },
     );
     this.#writing = Promise.all([this.#writing, written]);
   }
 
-  #steps({ entries, dropped, received, bytes }: Batch): SqlStep[] {
+  #steps({ entries, dropped, received, bytes }: Batch, forgotten: readonly number[][]): SqlStep[] {
     const steps: SqlStep[] = [];
     const time = this.#parts.time.note();
     if (time !== undefined) steps.push(time);
     for (const { retained } of entries) if (retained !== undefined) steps.push(...retained.steps);
     this.#insert(entries, bytes, steps);
     if (received.length > 0) steps.push(step(INSERT_RECEIVED, JSON.stringify(received)));
-    if (dropped.length > 0) {
-      steps.push(step(FORGET, JSON.stringify(dropped.map(([session, { id }]) => [session.key, id]))));
-    }
+    const gone = [...forgotten, ...dropped.map(([session, { id }]) => [session.key, id])];
+    if (gone.length > 0) steps.push(step(FORGET, JSON.stringify(gone)));
     return steps;
   }
 

@@ -26,6 +26,9 @@ export interface SessionStoreDeps {
 }
 
 const NEVER = 0xffffffff;
+/** Acknowledgements wait this long for a write they can go with, and this many. */
+const LINGER_MS = 50;
+const MAX_FORGOTTEN = 4096;
 
 export class SessionStore implements SessionHost {
   readonly maxInflight: number;
@@ -41,6 +44,7 @@ export class SessionStore implements SessionHost {
   #forgotten: number[][] = [];
   #released: number[][] = [];
   #noting: Promise<void> | undefined;
+  #lingering: Timer | undefined;
 
   /** Reads what an earlier run left behind. */
   constructor(deps: SessionStoreDeps) {
@@ -199,9 +203,31 @@ export class SessionStore implements SessionHost {
     return ids;
   }
 
+  /**
+   * What clients acknowledged is deleted with the next publishes, or by itself a moment later: a delivery that comes
+   * once more after a crash is what QoS 1 allows, a sync of its own for it would halve the rate.
+   */
   forget(session: number, message: number): void {
     this.#forgotten.push([session, message]);
-    this.#noting ??= this.#noteAll();
+    if (this.#forgotten.length >= MAX_FORGOTTEN) this.#noting ??= this.#noteAll();
+    else {
+      this.#lingering ??= this.#deps.time.after(LINGER_MS, () => {
+        this.#lingering = undefined;
+        if (this.#forgotten.length > 0) this.#noting ??= this.#noteAll();
+      });
+    }
+  }
+
+  /** What was acknowledged and not deleted yet, for a write that is made anyway. */
+  takeForgotten(): readonly number[][] {
+    const forgotten = this.#forgotten;
+    this.#forgotten = [];
+    return forgotten;
+  }
+
+  /** That write failed. */
+  giveBackForgotten(forgotten: readonly number[][]): void {
+    for (const one of forgotten) this.#forgotten.push([...one]);
   }
 
   release(session: number, message: number): Promise<unknown> {
@@ -227,10 +253,12 @@ export class SessionStore implements SessionHost {
 
   /** Resolves when nothing waits to be noted. */
   async flush(): Promise<void> {
+    this.#lingering?.cancel();
+    if (this.#forgotten.length > 0) this.#noting ??= this.#noteAll();
     while (this.#noting !== undefined) await this.#noting;
   }
 
-  /** What clients acknowledged is noted in batches: one write at a time, with all that came meanwhile in the next. */
+  /** One write at a time, with all that came meanwhile in the next. */
   async #noteAll(): Promise<void> {
     // What is acknowledged in this turn of the event loop belongs to the first batch.
     await new Promise<void>((resolve) => setImmediate(resolve));
