@@ -2,7 +2,7 @@
  * aedes' part in the broker: it reads CONNECT and DISCONNECT, applies the rules of who may have a connection under which
  * id (versions, empty ids, takeover, wills and their delay) and tells clients when the broker goes down. It is used
  * through its public surface only: streams, hooks, persistence and emitter. It never sees a PUBLISH or a SUBSCRIBE;
- * decision 0009 says why.
+ * decision 0014 says why.
  */
 
 import { Readable } from 'node:stream';
