@@ -26,6 +26,9 @@ interface Rules {
   covers(filter: string): 'all' | 'some' | 'none';
 }
 
+/** User of the node's own connections: everything is theirs. No client can have this name. */
+const NODE = '\u0001node';
+
 /** Identities whose rules are kept ready. */
 const MAX_KNOWN = 4096;
 const MAX_TOPICS = 512;
@@ -62,8 +65,9 @@ export class Access {
     name,
     password,
   }: Credentials): Promise<Admission> {
-    if (trusted) return { user: name };
+    if (trusted) return { user: NODE };
     const proven = authenticatedUser ?? certificateUser;
+    if ((proven ?? name)?.startsWith('\u0001') === true) return { refused: 4, why: 'no such user' };
     if (proven !== undefined) return { user: proven };
     const withUsers = this.#users.length > 0;
     const anonymous = this.#anonymous ?? !withUsers;
@@ -89,7 +93,7 @@ export class Access {
 
   #rules(user: string | undefined, clientId: string): Rules {
     const list = this.#list;
-    if (list === undefined) return EVERYTHING;
+    if (list === undefined || user === NODE) return EVERYTHING;
     const key = `${user ?? ''}\0${clientId}`;
     let rules = this.#known.get(key);
     if (rules === undefined) {

@@ -285,9 +285,7 @@ function replaceAccess(host: Host, users: readonly BrokerUser[], list: AccessLis
     for (const subscription of subscriptions.values()) subscription.guarded = list !== undefined;
   };
   for (const session of host.store) guard(session);
-  for (const { session, source } of host.connections) {
-    if (session !== undefined && !source.trusted) guard(session);
-  }
+  for (const { session } of host.connections) if (session !== undefined) guard(session);
 }
 
 function peerOf({ remoteAddress, remotePort }: Socket): string {

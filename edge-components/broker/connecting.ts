@@ -99,7 +99,7 @@ export class Connecting {
     const { control, host, clientId } = this.#connection;
     const keepsWill = end > start && buffer[start] === 4;
     if (!keepsWill) {
-      if (this.#willKept) host.wills.remove(clientId).catch((error) => host.store.failed(error));
+      if (this.#willKept) host.wills.remove(clientId, this).catch((error) => host.store.failed(error));
       this.#willKept = false;
     }
     control.push(frame(0xe0, buffer.subarray(start, end)));
@@ -111,24 +111,16 @@ export class Connecting {
     const will = request?.will;
     if (!this.#willKept || will === undefined || will.delay === 0) return;
     const seconds = Math.min(will.delay, session?.expirySeconds ?? will.delay);
-    if (seconds > 0) host.wills.delay(clientId, seconds).catch((error) => host.store.failed(error));
+    if (seconds > 0) host.wills.delay(clientId, seconds, this).catch((error) => host.store.failed(error));
   }
 
   /** The will is on its way; what is kept of it can go. */
   willSent(): void {
     const { host, clientId } = this.#connection;
-    // A newer connection of the client may have put its own there.
-    if (this.#willKept && !this.#replaced()) {
-      host.wills.remove(clientId).catch((error) => host.store.failed(error));
+    if (this.#willKept) {
+      host.wills.remove(clientId, this).catch((error) => host.store.failed(error));
     }
     this.#willKept = false;
-  }
-
-  #replaced(): boolean {
-    for (const other of this.#connection.host.connections) {
-      if (other.clientId === this.#connection.clientId && other.state === 'open') return true;
-    }
-    return false;
   }
 
   #begin(request: ConnectRequest, method: string): void {
@@ -244,10 +236,10 @@ export class Connecting {
   async #keepWill({ will, sessionExpiry }: ConnectRequest): Promise<void> {
     const { host, clientId } = this.#connection;
     if (will === undefined) {
-      host.wills.replaced(clientId);
+      await host.wills.replaced(clientId);
       return;
     }
-    await host.wills.put(clientId, { ...will, delay: Math.min(will.delay, sessionExpiry) });
+    await host.wills.put(clientId, { ...will, delay: Math.min(will.delay, sessionExpiry) }, this);
     this.#willKept = true;
   }
 

@@ -21,8 +21,8 @@ export class Wills {
   readonly #database: Database;
   readonly #time: ElapsedTime;
   readonly #delayed = new Map<string, Timer>();
-  /** Clients with a will on disk. */
-  readonly #known = new Set<string>();
+  /** Clients with a will on disk, and the connection it belongs to; `undefined` for one of an earlier run. */
+  readonly #owners = new Map<string, object | undefined>();
 
   constructor(database: Database, time: ElapsedTime) {
     this.#database = database;
@@ -30,9 +30,9 @@ export class Wills {
   }
 
   /** Keeps the will of a connection that is being made; one that an earlier connection left is not sent any more. */
-  async put(clientId: string, will: WillRequest): Promise<void> {
+  async put(clientId: string, will: WillRequest, owner: object): Promise<void> {
     this.#cancel(clientId);
-    this.#known.add(clientId);
+    this.#owners.set(clientId, owner);
     const { topic, payload, qos, retain, properties, expiry, delay } = will;
     const sql = `INSERT OR REPLACE INTO mqtt_will (client, topic, payload, qos, retain, properties, expiry, delay)
       VALUES (?, ?, ?, ?, ?, ?, ?, ?)`;
@@ -42,19 +42,21 @@ export class Wills {
   }
 
   /** A connection without a will takes the place of one that left a delayed will. */
-  replaced(clientId: string): void {
-    if (this.#known.has(clientId)) this.remove(clientId).catch(() => {}); // sent once more after the next start
+  async replaced(clientId: string): Promise<void> {
+    if (this.#owners.has(clientId)) await this.remove(clientId, this.#owners.get(clientId));
   }
 
-  /** Forgets what is kept for a client. */
-  async remove(clientId: string): Promise<void> {
+  /** Forgets the will of `owner`; a newer connection of the client may have put its own in that place. */
+  async remove(clientId: string, owner: object | undefined): Promise<void> {
+    if (!this.#owners.has(clientId) || this.#owners.get(clientId) !== owner) return;
     this.#cancel(clientId);
-    this.#known.delete(clientId);
+    this.#owners.delete(clientId);
     await this.#database.write([step('DELETE FROM mqtt_will WHERE client = ?', clientId)]);
   }
 
   /** The delay of a will begins: noted, so that it goes on after a restart. */
-  async delay(clientId: string, seconds: number): Promise<void> {
+  async delay(clientId: string, seconds: number, owner: object): Promise<void> {
+    if (this.#owners.get(clientId) !== owner) return;
     const due = this.#time.now() + seconds * 1000;
     await this.#database.write([step('UPDATE mqtt_will SET due = ? WHERE client = ?', due, clientId)]);
   }
@@ -63,11 +65,11 @@ export class Wills {
   resume(publish: (clientId: string, message: Message, done: () => void) => void): void {
     const now = this.#time.now();
     for (const { clientId, will, due } of this.#stored()) {
-      this.#known.add(clientId);
+      this.#owners.set(clientId, undefined);
       const send = (): void => {
         this.#delayed.delete(clientId);
         publish(clientId, willMessage(will, this.#time.now()), () => {
-          this.remove(clientId).catch(() => {}); // it would be sent once more after the next start
+          this.remove(clientId, undefined).catch(() => {}); // it would be sent once more after the next start
         });
       };
       const wait = (due ?? now + will.delay * 1000) - now;

@@ -194,3 +194,19 @@ t.test('the policy `disconnect` ends the connection of who does not keep up', as
   t.equal(reason, 0x97, 'quota exceeded');
   await rig.stop();
 });
+
+t.test('the access list does not bind the node itself, nor its sessions after a restart', async (t) => {
+  const directory = t.testdir();
+  const options = { accessList: parseAcl('topic write a\n', 'f') };
+  let rig = await startRig(directory, options);
+  const local = await rig.broker.connect();
+  const next = reader(local);
+  local.write(Buffer.concat([connect('app', { properties: [[17, 600]] }), subscribe(1, [['a', 1]])]));
+  await next();
+  t.same(((await next()) as Received).body.subarray(3), Buffer.from([1]));
+  await rig.stop();
+  rig = await startRig(directory, options);
+  await (await rig.client()).publishAsync('a', 'early', { qos: 1 });
+  t.equal(rig.broker.status().queuedMessages, 1);
+  await rig.stop();
+});
