@@ -88,6 +88,7 @@ export class Acceptance {
 
   constructor(parts: AcceptanceParts) {
     this.#parts = parts;
+    parts.store.passOn = (outgoing) => this.#passOn(outgoing);
   }
 
   /**
@@ -118,10 +119,10 @@ export class Acceptance {
     this.#add(batch, { message, members, shares, retained, publisher, matched, alone: false, done });
   }
 
-  /** Puts a retained message into the queue of one durable session. */
-  queueFor(session: Session, message: Message, qos: number): void {
+  /** Puts a message into the queue of one durable session. */
+  queueFor(session: Session, message: Message, qos: number, retain: boolean): void {
     const shares: Share[] = [];
-    this.#share(shares, session, qos, true, message);
+    this.#share(shares, session, qos, retain, message);
     if (shares.length === 0) return;
     this.#add(this.#open ?? this.#begin(), {
       message,
@@ -146,6 +147,19 @@ export class Acceptance {
   async settled(): Promise<void> {
     this.#flush();
     await this.#writing;
+  }
+
+  #passOn({ message, qos, share }: Outgoing): void {
+    const group = share === undefined ? undefined : this.#parts.router.groupOf(share);
+    if (group === undefined || message === undefined) return;
+    const member = memberOf(group, qos, (one) => this.#parts.mayRead(one.session, message.topic));
+    if (member === undefined) return;
+    const { session, identifier } = member;
+    const granted = Math.min(qos, member.qos);
+    const ids = identifier === undefined ? undefined : [identifier];
+    if (granted === 0) session.outlet?.publishLive(message, false, ids);
+    else if (session.durable) this.queueFor(session, message, granted, false);
+    else session.deliver(message, granted, false, ids, member);
   }
 
   #begin(): Batch {
@@ -248,12 +262,13 @@ export class Acceptance {
       if (this.#qos === 0) session.outlet?.publishLive(message, this.#retain, this.#ids);
       else if (!session.durable) session.deliver(message, this.#qos, this.#retain, this.#ids);
     }
-    for (const { session, qos: wanted, retainAsPublished, identifier } of members) {
+    for (const member of members) {
+      const { session, qos: wanted, retainAsPublished, identifier } = member;
       const qos = Math.min(wanted, message.qos);
       const retain = message.retain && retainAsPublished;
       const ids = identifier === undefined ? undefined : [identifier];
       if (qos === 0) session.outlet?.publishLive(message, retain, ids);
-      else if (!session.durable) session.deliver(message, qos, retain, ids);
+      else if (!session.durable) session.deliver(message, qos, retain, ids, member);
     }
   }
 

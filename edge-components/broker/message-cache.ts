@@ -9,7 +9,10 @@ const MAX_MESSAGES = 8192;
 
 export class MessageCache {
   readonly #database: Database;
-  readonly #recent = new Map<number, Message>();
+  /** By row, modulo its length: rows grow one by one. */
+  readonly #recent: (Message | undefined)[] = [];
+  #oldest = 0;
+  #newest = -1;
   #bytes = 0;
 
   constructor(database: Database) {
@@ -18,25 +21,34 @@ export class MessageCache {
 
   /** Keeps a message that is about to be sent; the oldest make room. */
   remember(message: Message): void {
-    this.#recent.set(message.id, message);
+    const { id } = message;
+    if (this.#newest < 0) this.#oldest = id;
+    this.#newest = id;
+    while (this.#oldest <= id - MAX_MESSAGES || (this.#bytes > MAX_BYTES && this.#oldest < id)) this.#drop();
+    this.#recent[id % MAX_MESSAGES] = message;
     this.#bytes += message.size;
-    for (const [oldest, old] of this.#recent) {
-      if (this.#bytes <= MAX_BYTES && this.#recent.size <= MAX_MESSAGES) break;
-      this.#recent.delete(oldest);
-      this.#bytes -= old.size;
-    }
   }
 
   load(ids: readonly number[]): Map<number, Message> {
     const found = new Map<number, Message>();
     const missing: number[] = [];
     for (const id of ids) {
-      const recent = this.#recent.get(id);
-      if (recent === undefined) missing.push(id);
-      else found.set(id, recent);
+      const recent = this.#recent[id % MAX_MESSAGES];
+      if (recent?.id === id) found.set(id, recent);
+      else missing.push(id);
     }
     if (missing.length > 0) this.#read(missing, found);
     return found;
+  }
+
+  #drop(): void {
+    const at = this.#oldest % MAX_MESSAGES;
+    const message = this.#recent[at];
+    if (message?.id === this.#oldest) {
+      this.#bytes -= message.size;
+      this.#recent[at] = undefined;
+    }
+    this.#oldest += 1;
   }
 
   #read(ids: readonly number[], found: Map<number, Message>): void {

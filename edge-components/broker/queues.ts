@@ -4,6 +4,7 @@
  */
 
 import type { Message } from './message.ts';
+import type { Subscription } from './router.ts';
 
 /** One message between a session and its client. */
 export interface Outgoing {
@@ -20,6 +21,8 @@ export interface Outgoing {
   /** QoS 2: PUBREC was seen, what is left is PUBREL and PUBCOMP. */
   released: boolean;
   readonly subscriptionIds: readonly number[] | undefined;
+  /** The shared subscription it came by, for a session in memory. */
+  readonly share?: Subscription | undefined;
 }
 
 export interface OutgoingQueue {

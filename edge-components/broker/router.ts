@@ -86,6 +86,12 @@ export class Router {
     this.#changed();
   }
 
+  /** The share group of a shared subscription, while it has members. */
+  groupOf({ filter }: Subscription): ShareGroup | undefined {
+    const shared = sharedFilter(filter);
+    return shared === undefined ? undefined : this.#groups.get(`${shared.group}/${shared.filter}`);
+  }
+
   match(topic: string): Match {
     const known = this.#remembered.get(topic);
     if (known !== undefined) return known;

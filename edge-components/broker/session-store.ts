@@ -9,6 +9,7 @@ import type { ElapsedTime } from './elapsed-time.ts';
 import type { Message } from './message.ts';
 import { MessageCache } from './message-cache.ts';
 import type { BrokerLimits } from './options.ts';
+import type { Outgoing } from './queues.ts';
 import type { Router, Subscription } from './router.ts';
 import { encodeOptions, step } from './schema.ts';
 import { type Outlet, Session, type SessionHost } from './session.ts';
@@ -36,6 +37,8 @@ export class SessionStore implements SessionHost {
   readonly maxQueuedBytes: number;
   readonly whenFull: BrokerLimits['whenFull'];
   readonly messages: MessageCache;
+  /** Finds another member of its share group for a message; set by the acceptance. */
+  passOn: (outgoing: Outgoing) => void = () => {};
   readonly #deps: SessionStoreDeps;
   readonly #sessions = new Map<string, Session>();
   readonly #expiring = new Map<Session, Timer>();
@@ -142,7 +145,11 @@ export class SessionStore implements SessionHost {
     this.#expiring.get(session)?.cancel();
     this.#expiring.delete(session);
     for (const subscription of session.subscriptions.values()) this.#deps.router.remove(subscription);
-    if (!session.durable) return;
+    if (!session.durable) {
+      // [MQTT-4.8.2-5]: another member of the group gets what this one had not taken
+      for (const outgoing of session.leftovers()) this.passOn(outgoing);
+      return;
+    }
     this.#sessions.delete(session.clientId);
     await this.#deps.database.write([
       step('DELETE FROM mqtt_delivery WHERE session = ?', session.key),

@@ -122,7 +122,13 @@ export class Session {
   }
 
   /** Hands over a message of QoS 1 or 2 that is not on disk. */
-  deliver(message: Message, qos: number, retain: boolean, ids: readonly number[] | undefined): void {
+  deliver(
+    message: Message,
+    qos: number,
+    retain: boolean,
+    ids: readonly number[] | undefined,
+    share?: Subscription,
+  ): void {
     if (this.ended || !this.makeRoom(message.size, () => {})) return;
     this.queue.push({
       id: 0,
@@ -134,8 +140,22 @@ export class Session {
       duplicate: false,
       released: false,
       subscriptionIds: ids,
+      share,
     });
     this.pump();
+  }
+
+  /** What share groups gave to this session and its client never acknowledged, once it has ended; QoS 2 only unsent. */
+  leftovers(): Outgoing[] {
+    const left: Outgoing[] = [];
+    for (const outgoing of this.inflight.values()) {
+      if (outgoing.share !== undefined && outgoing.qos === 1) left.push(outgoing);
+    }
+    for (let one = this.queue.shift(); one !== undefined; one = this.queue.shift()) {
+      if (one.share !== undefined && !(one.duplicate && one.qos === 2)) left.push(one);
+    }
+    this.inflight.clear();
+    return left;
   }
 
   /** A new connection has this session: what waits is sent. */

@@ -152,7 +152,7 @@ function page(
     if (subscription.guarded && !host.access.mayRead(session.user, session.clientId, message.topic)) continue;
     const qos = Math.min(message.qos, subscription.qos);
     if (qos === 0) connection.publishLive(message, true, ids);
-    else if (session.durable) host.acceptance.queueFor(session, message, qos);
+    else if (session.durable) host.acceptance.queueFor(session, message, qos, true);
     else session.deliver(message, qos, true, ids);
   }
 }

@@ -265,3 +265,21 @@ withRig('takeover: the older connection is told ([MQTT-3.1.4-3])', async (t, rig
   await raw(rig, 'twin');
   t.equal(await first.end(), 0x8e);
 });
+
+withRig('what a member of a share group did not take goes to another ([MQTT-4.8.2-5])', async (t, rig) => {
+  const one = await raw(rig, 'one', { properties: [[33, 1]] });
+  one.send(subscribe(1, [['$share/g/w', 1]]));
+  await one.next(9);
+  const feeder = await raw(rig, 'feeder');
+  for (let n = 1; n <= 3; n += 1) {
+    feeder.send(publish('w', `${n}`, 1, n));
+    await feeder.next(4);
+  }
+  t.equal((await messageIn(one)).payload, '1');
+  const two = await raw(rig, 'two');
+  two.send(subscribe(1, [['$share/g/w', 1]]));
+  await two.next(9);
+  one.drop();
+  const payloads = [await messageIn(two), await messageIn(two), await messageIn(two)].map((m) => m.payload);
+  t.same(payloads, ['1', '2', '3']);
+});
