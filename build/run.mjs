@@ -30,6 +30,7 @@ const TASKS = {
   kill: ['test/crash/kill-main.ts'],
   'bench:spool': ['test/bench/spool-backlog.ts'],
   'bench:disk': ['test/bench/slow-disk.ts'],
+  fuzz: ['test/fuzz/main.ts'],
 };
 
 const say = (line) => process.stderr.write(`skerry: ${line}\n`);

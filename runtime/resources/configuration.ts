@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { parseGoDuration } from '../contracts/duration.ts';
 import { foldMembers } from '../contracts/fold-members.ts';
 import type { ConfigurationResource } from '../contracts/resource.ts';
-import { isObject, parseDocuments, type ResourceFault } from './documents.ts';
+import { isObject, parseDocuments, type ResourceFault, shown } from './documents.ts';
 import { EnvironmentError, type SpecTracing, withTracingEnvironment } from './tracing-environment.ts';
 
 export const DEFAULT_LATENCY_BUCKETS: readonly number[] = [
@@ -247,7 +247,7 @@ async function readOne(
   const document = documents[0]?.value;
   if (document === undefined) return { faults };
   if (document['kind'] !== 'Configuration') {
-    const message = `expected Configuration, got '${document['kind']}'`;
+    const message = `expected Configuration, got '${shown(document['kind'])}'`;
     return { faults: [...faults, { origin, field: 'kind', message, fatal: true }] };
   }
   return { document, faults };
@@ -265,7 +265,7 @@ export async function loadConfiguration(
     const { document, faults: found } = await readOne(file, env);
     faults.push(...found);
     if (document === undefined) continue;
-    if (isObject(document['metadata'])) name = String(document['metadata']['name'] ?? name);
+    if (isObject(document['metadata'])) name = shown(document['metadata']['name'] ?? name);
     spec = overlay(spec, foldMembers(specSchema, document['spec'] ?? {}));
   }
   const parsed = specSchema.safeParse(spec);

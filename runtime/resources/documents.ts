@@ -2,7 +2,16 @@
 
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Document, parseDocument, type Scalar, type Tags, visit } from 'yaml';
+import {
+  type Document,
+  isScalar,
+  LineCounter,
+  parseDocument,
+  type Scalar,
+  type Tags,
+  visit,
+  type YAMLMap,
+} from 'yaml';
 import { z } from 'zod';
 import { foldMembers } from '../contracts/fold-members.ts';
 import type { ResourceOrigin } from '../contracts/resource.ts';
@@ -37,6 +46,15 @@ export function faultText(fault: ResourceFault): string {
   return `${where}: ${fault.field === '' ? '' : `${fault.field}: `}${fault.message}`;
 }
 
+/** `value` for a message; a value that is no text by its type. */
+export function shown(value: unknown): string {
+  return typeof value === 'object' && value !== null
+    ? Array.isArray(value)
+      ? 'a list'
+      : 'an object'
+    : String(value);
+}
+
 export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
@@ -47,34 +65,93 @@ const asInGo = (tags: Tags): Tags =>
     (tag) => typeof tag === 'string' || (tag.format !== 'TIME' && tag.tag !== 'tag:yaml.org,2002:timestamp'),
   );
 
+/** Longer ones are no numbers that anybody reads. */
+const MAX_DIGITS = 400;
+
 /** Integers beyond 2^53 keep all their digits. */
 function keepDigits(node: Scalar): void {
-  const { value, source } = node;
-  if (typeof value === 'number' && !Number.isSafeInteger(value) && /^[-+]?[1-9]\d*$/.test(source ?? ''))
-    node.value = BigInt(source ?? 0);
+  const { value, source = '' } = node;
+  if (typeof value !== 'number' || Number.isSafeInteger(value) || source.length > MAX_DIGITS) return;
+  if (/^[-+]?[1-9]\d*$/.test(source)) node.value = BigInt(source);
 }
 
-/** Most quoted texts put right in one document (see `lenient-quotes.ts`). */
+/** Most quoted texts put right in one document (see `lenient-quotes.ts`), and characters parsed for it. */
 const MAX_REPAIRS = 100;
+const MAX_PARSED = 512 * 1024;
+const MAX_FAULTS = 1000;
 
-function parseLeniently(text: string): Document.Parsed {
+function parseLeniently(text: string): {
+  readonly document: Document.Parsed;
+  readonly lines: LineCounter;
+} {
   let source = text;
   for (let repairs = 0; ; repairs += 1) {
+    const lines = new LineCounter();
     const document = parseDocument(source, {
       version: '1.1',
       merge: true,
       logLevel: 'silent',
-      uniqueKeys: true,
+      // See `checkNodes`.
+      uniqueKeys: false,
+      lineCounter: lines,
       customTags: asInGo,
     });
     const problem = document.errors[0];
     const quote =
       problem?.code === 'MISSING_CHAR' ? /closing (['"])quote/.exec(problem.message)?.[1] : undefined;
-    if (problem === undefined || quote === undefined || repairs === MAX_REPAIRS) return document;
+    if (problem === undefined || quote === undefined || repairs === MAX_REPAIRS) return { document, lines };
+    // Beyond repair, or too much work.
+    if (document.errors.length > MAX_FAULTS || (repairs + 2) * source.length > MAX_PARSED)
+      return { document, lines };
     const repaired = indentQuoted(source, quote, problem.pos[0]);
-    if (repaired === undefined) return document;
+    if (repaired === undefined) return { document, lines };
     source = repaired;
   }
+}
+
+/** To resolve an alias the parser looks through the document, so aliases and nodes multiply. */
+const MAX_ALIAS_STEPS = 10_000_000;
+
+/**
+ * Refuses more aliases than a document of this size may have; integers keep their digits. Returns the position of the first
+ * key that its mapping has already; the parser would compare every key with every other.
+ */
+function checkNodes(document: Document.Parsed): number | undefined {
+  let twice: number | undefined;
+  let nodes = 0;
+  let aliases = 0;
+  visit(document, {
+    Node: () => {
+      nodes += 1;
+    },
+    Alias: (_key, { source }, path) => {
+      aliases += 1;
+      // Such a value has no end, and no JSON text.
+      if (path.some((node) => (node as { anchor?: string }).anchor === source))
+        throw new Error(`*${source} stands inside &${source}`);
+    },
+    Map: (_key, map) => {
+      nodes += 1;
+      twice ??= repeatedKey(map);
+    },
+    Scalar: (_key, node) => {
+      nodes += 1;
+      keepDigits(node);
+    },
+  });
+  if (aliases * nodes > MAX_ALIAS_STEPS)
+    throw new Error(`${aliases} aliases in a document of ${nodes} nodes`);
+  return twice;
+}
+
+function repeatedKey(map: YAMLMap): number | undefined {
+  const seen = new Set<unknown>();
+  for (const { key } of map.items) {
+    if (!isScalar(key) || key.value === '<<' || typeof key.value === 'symbol') continue;
+    if (seen.has(key.value)) return key.range?.[0];
+    seen.add(key.value);
+  }
+  return undefined;
 }
 
 /** The members by which a document is chosen. */
@@ -94,8 +171,8 @@ function parseOne(
   warn: (fault: ResourceFault) => void,
 ): RawDocument | ResourceFault | undefined {
   try {
-    const document = parseLeniently(text);
-    const problem = document.errors.find(({ code }) => code !== 'DUPLICATE_KEY');
+    const { document, lines } = parseLeniently(text);
+    const problem = document.errors[0];
     if (problem !== undefined)
       return {
         origin,
@@ -105,10 +182,11 @@ function parseOne(
         reason: 'broken',
       };
     // The last value of a key counts, as in Go's YAML library.
-    const twice = document.errors[0]?.linePos?.[0].line;
-    if (twice !== undefined)
-      warn({ origin, field: '', message: `a key is given twice, see its line ${twice}`, fatal: false });
-    visit(document, { Scalar: (_key, node) => void keepDigits(node) });
+    const twice = checkNodes(document);
+    if (twice !== undefined) {
+      const message = `a key is given twice, see its line ${lines.linePos(twice).line}`;
+      warn({ origin, field: '', message, fatal: false });
+    }
     const value: unknown = document.toJS({ maxAliasCount: 100 });
     if (value === null || value === undefined) return undefined;
     if (!isObject(value))

@@ -11,7 +11,7 @@ import type {
   ResourceOrigin,
   SubscriptionResource,
 } from '../contracts/resource.ts';
-import { isObject, type RawDocument, type ResourceFault, readDirectory } from './documents.ts';
+import { isObject, type RawDocument, type ResourceFault, readDirectory, shown } from './documents.ts';
 import {
   type Parsed,
   parseComponent,
@@ -69,7 +69,7 @@ function kindOf(document: RawDocument): (typeof KINDS)[string] | string | undefi
   const known = KINDS[kind];
   if (known === undefined)
     return `kind: '${kind}' is not a kind this runtime reads (${Object.keys(KINDS).join(', ')})`;
-  const version = String(document.value['apiVersion'] ?? '');
+  const version = shown(document.value['apiVersion'] ?? '');
   if (known.versions.length > 0 && !known.versions.includes(version)) {
     return `apiVersion: expected ${known.versions.join(' or ')} for ${kind}, got '${version}'`;
   }
@@ -134,7 +134,7 @@ export async function loadResources(options: LoadOptions): Promise<LoadedResourc
 }
 
 function configurationOf({ origin, value }: RawDocument): ConfigurationDocument {
-  const name = isObject(value['metadata']) ? String(value['metadata']['name'] ?? '') : '';
+  const name = isObject(value['metadata']) ? shown(value['metadata']['name'] ?? '') : '';
   return { kind: 'Configuration', name, origin, spec: value['spec'] };
 }
 

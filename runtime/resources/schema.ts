@@ -13,7 +13,7 @@ import type {
   RouteRule,
   SubscriptionResource,
 } from '../contracts/resource.ts';
-import type { RawDocument } from './documents.ts';
+import { type RawDocument, shown } from './documents.ts';
 
 const DEFAULT_INIT_TIMEOUT_MS = 5000;
 
@@ -193,7 +193,7 @@ export function parseComponent(document: RawDocument): Parsed<ComponentResource>
     ...base(value, document),
     type: value.spec.type,
     version: String(value.spec.version ?? ''),
-    ignoreErrors: value.spec.ignoreErrors === true || isTruthy(String(value.spec.ignoreErrors)),
+    ignoreErrors: isTruthy(shown(value.spec.ignoreErrors)),
     initTimeoutMs: timeoutMs(value.spec.initTimeout),
     metadata: value.spec.metadata ?? [],
     secretStore: value.auth?.secretStore ?? '',

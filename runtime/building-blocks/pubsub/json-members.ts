@@ -43,10 +43,11 @@ function skipBlanks(text: string, from: number): number {
   return at;
 }
 
-/** Position after the string that starts at `from`. */
+/** Position after the string that starts at `from`; the end of the text when it is not closed. */
 function stringEnd(text: string, from: number): number {
   for (let at = from + 1; ; at += 1) {
     at = text.indexOf('"', at);
+    if (at < 0) return text.length;
     let slashes = 0;
     while (text.charCodeAt(at - 1 - slashes) === BACKSLASH) slashes += 1;
     if (slashes % 2 === 0) return at + 1;

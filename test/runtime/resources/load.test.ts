@@ -397,3 +397,27 @@ t.test('a quoted text may end under its own key, as for the YAML library of Go',
   ]);
   t.match(texts, [/^b\.yaml \(document 1\): not valid YAML: Missing closing/]);
 });
+
+t.test('documents that are made to blow up are refused in time', async (t) => {
+  const rows = (count: number, row: (index: number) => string): string =>
+    Array.from({ length: count }, (_, index) => row(index)).join('\n');
+  const head = 'apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: big}\n';
+  const { texts, names } = await load(t, {
+    'aliases.yaml': `${rows(4000, (i) => `k${i}: &a${i} v`)}\n${rows(4000, (i) => `z${i}: *a${i}`)}`,
+    'circle.yaml': 'spec: &x {type: a, metadata: *x}',
+    'keys.yaml': `${head}spec: {type: state.in-memory}\n${rows(20_000, (i) => `k${i}: 1`)}`,
+    'name.yaml': 'apiVersion: {toString: 1}\nkind: Component\nmetadata: {name: {toString: 1}}',
+    'other.yaml': 'kind: Configuration\nmetadata: {name: {toString: 1, valueOf: 1}}',
+    'quotes.yaml': rows(3000, (i) => `q${i}: "a\nb"`),
+    'same.yaml': 'a: 1\nb: 2\na: 3',
+  });
+  t.same(names, ['big']);
+  t.match(texts.join('\n'), /aliases\.yaml.*4000 aliases in a document of 12001 nodes/);
+  t.match(texts.join('\n'), /circle\.yaml.*\*x stands inside &x/);
+  t.match(
+    texts.join('\n'),
+    /name\.yaml.*apiVersion: expected dapr\.io\/v1alpha1 for Component, got 'an object'/,
+  );
+  t.match(texts.join('\n'), /quotes\.yaml.*not valid YAML/);
+  t.match(texts.join('\n'), /same\.yaml.*a key is given twice, see its line 3/);
+});

@@ -54,3 +54,7 @@ t.test('joins', async (t) => {
   );
   t.equal(joinMembers(new Map()), '{}');
 });
+
+t.test('a text that is cut ends', async (t) => {
+  t.same([...jsonMembers('{"a":"x')], [['a', '"x']]);
+});

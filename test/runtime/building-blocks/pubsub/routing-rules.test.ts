@@ -38,3 +38,12 @@ t.test('a rule that does not compile is named', async (t) => {
     message: /more than 1000/,
   });
 });
+
+t.test('an expression that would take for ever over one event is given up', async (t) => {
+  const data = { text: `${'a'.repeat(60)}!`, list: Array.from({ length: 400 }, (_, index) => index) };
+  const backtracking = compileRules([{ match: 'event.data.text.matches("^(a+)+$")', path: '/a' }]);
+  t.throws(() => backtracking.match({ data }), { message: /was given up: it took longer than 250 ms/ });
+  const nested = 'event.data.list.all(a, event.data.list.all(b, event.data.list.all(c, a + b + c >= 0)))';
+  t.throws(() => compileRules([{ match: nested, path: '/a' }]).match({ data }), { message: /was given up/ });
+  t.equal(backtracking.match({ data: { text: 'aaa' } }), '/a', 'the rule goes on working');
+});

@@ -1,0 +1,87 @@
+/** Packets made to bring the broker down: each costs its sender the connection and nobody else anything. */
+
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import t from 'tap';
+import { bytes, packetReader, type Rig, startRig } from './broker-rig.ts';
+
+const text = (value: string): Buffer => Buffer.concat([Buffer.from([0, value.length]), Buffer.from(value)]);
+const packet = (first: number, ...parts: Buffer[]): Buffer => {
+  const body = Buffer.concat(parts);
+  return Buffer.concat([Buffer.from([first, body.length]), body]);
+};
+/** CONNECT of MQTT 5.0 with these properties. */
+const connect5 = (clientId: string, properties: readonly number[]): Buffer =>
+  packet(0x10, text('MQTT'), Buffer.from([5, 0, 0, 60, properties.length, ...properties]), text(clientId));
+const expiry = (seconds: number): number[] => [0x11, 0, 0, 0, seconds];
+
+async function closed(socket: Socket): Promise<void> {
+  socket.resume();
+  if (!socket.destroyed) await once(socket, 'close');
+}
+
+/** A client that is served as if nothing had happened. */
+async function stillServes(rig: Rig): Promise<boolean> {
+  const socket = await rig.socket();
+  const next = packetReader(socket);
+  socket.write(bytes.connect('healthy', true));
+  const answer = await next();
+  socket.destroy();
+  return answer.equals(Buffer.from([0x20, 2, 0, 0]));
+}
+
+t.test('a property twice is a protocol error (MQTT 5.0, 2.2.2)', async (t) => {
+  const rig = await startRig(t.testdir());
+  const connecting = await rig.socket();
+  connecting.write(connect5('twice', [...expiry(10), ...expiry(20)]));
+  await closed(connecting);
+  const leaving = await rig.socket();
+  const next = packetReader(leaving);
+  leaving.write(connect5('leaving', expiry(10)));
+  t.equal((await next())[0], 0x20);
+  leaving.write(packet(0xe0, Buffer.from([0, 10, ...expiry(10), ...expiry(20)])));
+  await closed(leaving);
+  t.ok(await stillServes(rig));
+  t.ok(
+    rig.log.lines.some(({ fields }) =>
+      /sessionExpiryInterval occurs more than once/.test(String(fields['error'])),
+    ),
+  );
+  await rig.stop();
+});
+
+t.test('client ids and topics that every object knows', async (t) => {
+  const rig = await startRig(t.testdir());
+  for (const name of ['constructor', 'toString', '__proto__', 'hasOwnProperty']) {
+    const socket = await rig.socket();
+    const next = packetReader(socket);
+    socket.write(bytes.connect(name, true));
+    t.equal((await next())[0], 0x20, `CONNACK for ${name}`);
+    socket.write(bytes.subscribe(name, 1));
+    t.same([...(await next())], [0x90, 3, 0, 9, 1], `SUBACK for ${name}`);
+    socket.write(bytes.publish(name, 'x', 1, 1));
+    const kinds = [(await next())[0], (await next())[0]];
+    t.same(kinds.sort(), [0x32, 0x40], `PUBACK and the message for ${name}`);
+    socket.destroy();
+  }
+  t.ok(await stillServes(rig));
+  await rig.stop();
+});
+
+t.test('a client that leaves before its CONNACK is no client', async (t) => {
+  const rig = await startRig(t.testdir());
+  const sockets = await Promise.all(Array.from({ length: 60 }, () => rig.socket()));
+  await Promise.all(
+    sockets.map(async (socket, index) => {
+      socket.write(bytes.connect(`ghost-${index}`, index % 2 === 0));
+      // Some of them while the broker is asking its disk.
+      for (let turns = index % 6; turns > 0; turns -= 1)
+        await new Promise((resolve) => setImmediate(resolve));
+      socket.destroy();
+    }),
+  );
+  const last = await rig.client({ clientId: 'last' });
+  while (rig.broker.status().connectedClients > 1) await last.publishAsync('a', 'x', { qos: 1 });
+  t.equal(rig.broker.status().connectedClients, 1);
+  await rig.stop();
+});

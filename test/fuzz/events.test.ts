@@ -1,0 +1,5 @@
+import t from 'tap';
+import { fuzzTests } from './support/fuzz-test.ts';
+import { events } from './targets/events.ts';
+
+fuzzTests(t, [events]);
