@@ -166,6 +166,6 @@ function one(draw: Draw): void {
 
 export const events: FuzzTarget = {
   name: 'events',
-  inputs: 25_000,
+  inputs: 20_000,
   open: async (): Promise<Fuzzing> => ({ one }),
 };

@@ -121,4 +121,4 @@ async function serve(
   }
 }
 
-export const grpcApi: FuzzTarget = { name: 'grpc-api', inputs: 15_000, open };
+export const grpcApi: FuzzTarget = { name: 'grpc-api', inputs: 12_000, open };

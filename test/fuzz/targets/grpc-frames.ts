@@ -103,7 +103,7 @@ function headers(draw: Draw): void {
 
 export const grpcFrames: FuzzTarget = {
   name: 'grpc-frames',
-  inputs: 25_000,
+  inputs: 30_000,
   open: async (): Promise<Fuzzing> => ({
     one: async (draw) => {
       headers(draw);

@@ -234,4 +234,4 @@ function exchange(service: ApiService, { method, target, headers, body }: DrawnR
   });
 }
 
-export const httpApi: FuzzTarget = { name: 'http-api', inputs: 25_000, open, concurrency: 1 };
+export const httpApi: FuzzTarget = { name: 'http-api', inputs: 30_000, open, concurrency: 1 };

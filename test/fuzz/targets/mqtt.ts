@@ -103,4 +103,4 @@ async function open(): Promise<Fuzzing> {
   };
 }
 
-export const mqtt: FuzzTarget = { name: 'mqtt', inputs: 6_000, concurrency: 8, heapMb: 32, open };
+export const mqtt: FuzzTarget = { name: 'mqtt', inputs: 5_000, concurrency: 8, heapMb: 32, open };
