@@ -10,6 +10,8 @@ import { createFrameReader, type Frame } from '../contracts/grpc-wire/frame.ts';
 import { GrpcStatusError } from '../contracts/grpc-wire/status.ts';
 
 const HIGH_WATER_BYTES = 64 * 1024;
+/** What a waiting message takes besides its bytes; empty ones must count too. */
+const FRAME_BYTES = 64;
 
 const inflate = promisify(gunzip);
 
@@ -71,7 +73,7 @@ export function createMessageQueue(options: MessageQueueOptions): MessageQueue {
       return;
     }
     ready.push(frame);
-    readyBytes += frame.message.byteLength;
+    readyBytes += frame.message.byteLength + FRAME_BYTES;
   };
 
   const data = (chunk: Uint8Array): GrpcStatusError | undefined => {
@@ -93,7 +95,7 @@ export function createMessageQueue(options: MessageQueueOptions): MessageQueue {
   const next = (): Promise<Uint8Array | undefined> => {
     const frame = ready.shift();
     if (frame !== undefined) {
-      readyBytes -= frame.message.byteLength;
+      readyBytes -= frame.message.byteLength + FRAME_BYTES;
       if (paused && readyBytes <= HIGH_WATER_BYTES) {
         paused = false;
         options.resume();

@@ -60,6 +60,10 @@ const SESSION_WINDOW_BYTES = 4 * 1024 * 1024;
 // The typings do not know `sendDate`, which Node takes.
 const RESPOND_ALONE = { endStream: true, sendDate: false };
 const DEFAULT_HEADER_BYTES = 64 * 1024;
+/** As on the HTTP port. */
+const MAX_CONNECTIONS = 4096;
+/** Calls in progress at once over all connections; what comes on top is refused. */
+const MAX_CALLS = 16_384;
 
 /** The last answers of a drained connection get this long to leave the process. */
 const FLUSH_LIMIT_MS = 1000;
@@ -98,6 +102,15 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     rawHeaders: readonly string[],
   ): void => {
     if (refuse(stream, fields)) return;
+    if (calls.size >= MAX_CALLS) {
+      alone(
+        stream,
+        200,
+        GrpcCode.ResourceExhausted,
+        'the list of calls in progress is full; try again later',
+      );
+      return;
+    }
     const keepalive =
       stream.session === undefined ? undefined : sessions.get(stream.session as ServerHttp2Session);
     if (keepalive === undefined) {
@@ -151,6 +164,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
       tlsServers.push(secure);
       server = secure.server;
     }
+    if ('maxConnections' in server) server.maxConnections = MAX_CONNECTIONS;
     server.on('session', (session: ServerHttp2Session) => {
       session.on('error', (error) => options.log.debug('gRPC connection error', { error }));
       if (options.tls !== undefined && !identify(session)) return;

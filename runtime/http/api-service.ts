@@ -16,8 +16,9 @@ import { IncomingBody, NO_BODY, type RequestBody } from './body.ts';
 import type { Cors } from './cors.ts';
 import { errorReply, toRuntimeError } from './error-response.ts';
 import type { RecordRequest } from './http-metrics.ts';
-import { cleanPath, hasMalformedEscape, splitTarget } from './path.ts';
+import { cleanPath, splitTarget } from './path.ts';
 import { runPipeline } from './pipeline.ts';
+import { requestFault, StallWatch, tooMany } from './request-limits.ts';
 import { addTraceHeaders, endTrace, type RequestTrace, traceRequest } from './request-trace.ts';
 import type { Reply } from './respond.ts';
 import { breakOff, isGone, sendStream, sendWhole } from './send.ts';
@@ -29,6 +30,8 @@ export interface ApiServiceParts {
   readonly clock: Clock;
   /** 0 or below: no limit. */
   readonly maxBodyBytes: number;
+  /** Calls in progress at once. */
+  readonly maxInFlight: number;
   readonly record: RecordRequest | undefined;
   readonly cors: Cors | undefined;
   readonly checkToken: ((request: ApiRequest) => Reply | undefined) | undefined;
@@ -37,12 +40,6 @@ export interface ApiServiceParts {
   /** Counts an error by its code; absent: not counted. */
   readonly recordError?: (error: RuntimeError) => void;
 }
-
-const BAD_ESCAPE: Reply = {
-  status: 400,
-  headers: ['Content-Type', 'text/plain; charset=utf-8', 'Connection', 'close'],
-  body: '400 Bad Request',
-};
 
 /** The reason of a call's signal when the client closed the connection, or the server gave up draining. */
 export class CallCanceledError extends Error {
@@ -55,12 +52,14 @@ export class CallCanceledError extends Error {
 /** Serves the requests of one server's connections. */
 export class ApiService {
   readonly #parts: ApiServiceParts;
-  readonly #active = new Set<HttpCall>();
+  readonly #active = new Map<HttpCall, RequestBody>();
+  readonly #stalls: StallWatch;
   #draining = false;
   #idle: (() => void) | undefined;
 
   constructor(parts: ApiServiceParts) {
     this.#parts = parts;
+    this.#stalls = new StallWatch(parts.clock, () => this.#active.values());
   }
 
   /** Answers from now on end their connection. Resolves when no call is in flight. */
@@ -74,14 +73,18 @@ export class ApiService {
 
   /** Aborts the calls in flight. */
   abort(): void {
-    for (const call of this.#active) call.abort(new CallCanceledError('the server is shutting down'));
+    for (const call of this.#active.keys()) call.abort(new CallCanceledError('the server is shutting down'));
   }
 
   /** The listener of `request` events, HTTP/1 and HTTP/2 alike. */
   readonly handle = (incoming: IncomingMessage, response: ServerResponse): void => {
     const { rawPath, query } = splitRequest(incoming);
-    if (hasMalformedEscape(rawPath)) {
-      sendWhole(response, incoming.method ?? 'GET', BAD_ESCAPE, responseHeaders(BAD_ESCAPE, incoming));
+    const fault =
+      requestFault(incoming, rawPath) ??
+      (this.#active.size >= this.#parts.maxInFlight ? tooMany() : undefined);
+    if (fault !== undefined) {
+      response.on('error', ignoreBrokenConnection);
+      sendWhole(response, incoming.method ?? 'GET', fault, responseHeaders(fault, incoming));
       return;
     }
     const { headers } = incoming;
@@ -98,7 +101,8 @@ export class ApiService {
       call,
       incoming,
     });
-    this.#active.add(call);
+    this.#active.set(call, request.body);
+    this.#stalls.watch();
     response.on('close', () => {
       if (!response.writableEnded) call.abort(new CallCanceledError('context canceled'));
     });

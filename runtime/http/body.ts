@@ -25,6 +25,8 @@ export class BodyAbortedError extends Error {
 const NOTHING = new Uint8Array(0);
 /** What is read and thrown away after a refusal, so that the client gets to see the answer; then the connection ends. */
 const DISCARD_BYTES = 1024 * 1024;
+/** RFC 9113, section 7. */
+const HTTP2_CANCEL = 8;
 
 /** Where the bytes of a request come from. */
 export interface RequestBody {
@@ -34,6 +36,8 @@ export interface RequestBody {
   bytes(): Promise<Uint8Array>;
   /** Reads it as it arrives; throws `BodyTooLargeError` once it grows too long. */
   stream(): AsyncIterable<Uint8Array>;
+  /** Asked now and then; ends the connection when somebody waits for the whole body and nothing came since the last two times. */
+  dropIfStalled?(): void;
 }
 
 /** A body of known bytes. */
@@ -54,6 +58,9 @@ export class IncomingBody implements RequestBody {
   readonly length: number | undefined;
   readonly #source: IncomingMessage;
   readonly #limit: number;
+  /** Bytes received while it is read whole; `undefined`: nobody waits for it. */
+  #received: number | undefined;
+  #receivedBefore: number | undefined;
 
   /** `limit` 0 or below: no limit. */
   constructor(source: IncomingMessage, length: number | undefined, limit: number) {
@@ -69,14 +76,17 @@ export class IncomingBody implements RequestBody {
       const chunks: Uint8Array[] = [];
       let size = 0;
       let ended = false;
+      this.#received = 0;
       source.on('data', (chunk: Uint8Array) => {
         if (size > this.#limit) return;
         size += chunk.byteLength;
+        this.#received = size;
         if (size <= this.#limit) chunks.push(chunk);
         else reject(this.#refuse());
       });
       source.on('end', () => {
         ended = true;
+        this.#received = undefined;
         resolve(joinChunks(chunks));
       });
       source.on('error', () => reject(new BodyAbortedError()));
@@ -104,12 +114,25 @@ export class IncomingBody implements RequestBody {
     if (size > this.#limit) throw this.#refuse();
   }
 
+  dropIfStalled(): void {
+    if (this.#received === undefined) return;
+    if (this.#received === this.#receivedBefore) this.#drop();
+    this.#receivedBefore = this.#received;
+  }
+
+  /** Nothing more is taken: HTTP/1 loses the connection, HTTP/2 the stream (whose request object does not end it). */
+  #drop(): void {
+    const source = this.#source as IncomingMessage & { readonly stream?: { close(code: number): void } };
+    if (source.stream === undefined) source.destroy();
+    else source.stream.close(HTTP2_CANCEL);
+  }
+
   #refuse(): BodyTooLargeError {
     const source = this.#source;
     let discarded = 0;
     source.on('data', (chunk: Uint8Array) => {
       discarded += chunk.byteLength;
-      if (discarded > DISCARD_BYTES) source.destroy();
+      if (discarded > DISCARD_BYTES) this.#drop();
     });
     return new BodyTooLargeError();
   }

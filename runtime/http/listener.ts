@@ -84,6 +84,7 @@ export class Listener {
     server.on('session', (session) => {
       this.#sessions.add(session);
       session.on('close', () => this.#sessions.delete(session));
+      endWhenIdle(session);
     });
     // A broken session has no one else to tell.
     server.on('sessionError', () => {});
@@ -144,6 +145,20 @@ export class Listener {
   }
 }
 
+/** As with HTTP/1: a connection without a request in progress is kept for a while only, from its first moment on. */
+function endWhenIdle(session: ServerHttp2Session): void {
+  let streams = 0;
+  session.on('stream', (stream) => {
+    streams += 1;
+    stream.once('close', () => {
+      streams -= 1;
+    });
+  });
+  session.setTimeout(IDLE_TIMEOUT_MS, () => {
+    if (streams === 0) session.destroy();
+  });
+}
+
 /** Takes a connection from the HTTP/1 server, which has read the preface, to the HTTP/2 server, which wants to read it too. */
 function handOver(socket: Socket, { rawPacket, bytesParsed }: ParseFault, http2: Http2Server): void {
   // A listener for data makes the HTTP/1 parser let go of the handle.
@@ -162,10 +177,23 @@ function handOver(socket: Socket, { rawPacket, bytesParsed }: ParseFault, http2:
   http2.emit('connection', socket);
 }
 
+/** The answer that a connection is busy with; `_last` ends the connection after it. */
+type AnswerInProgress = Pick<ServerResponse, 'req' | 'headersSent'> & { _last: boolean };
+
 /** Answers what the parser refused, in the words of Go's server. */
 function refuseMalformed(error: ParseFault, socket: Duplex): void {
   if (!socket.writable || error.code === 'ECONNRESET') {
     socket.destroy();
+    return;
+  }
+  const { _httpMessage: answer } = socket as { _httpMessage?: AnswerInProgress | null };
+  if (answer?.req.complete === true) {
+    // An earlier request is being answered: nothing may come in between, and nothing after.
+    answer._last = true;
+    return;
+  }
+  if (answer?.headersSent === true) {
+    (socket as Socket).destroySoon();
     return;
   }
   const text =

@@ -35,6 +35,8 @@ export interface HttpServerOptions {
     readonly readBufferBytes: number;
     /** Absent: 4096. */
     readonly maxConnections?: number;
+    /** Calls in progress at once; absent: 16384. */
+    readonly maxInFlight?: number;
   };
   /** `DAPR_API_TOKEN`; empty: no check. */
   readonly apiToken: string;
@@ -68,6 +70,8 @@ export interface HttpServer {
 }
 
 const DEFAULT_MAX_CONNECTIONS = 4096;
+/** A pipelining client or HTTP/2 could pile up any number on few connections. */
+const DEFAULT_MAX_IN_FLIGHT = 16_384;
 const PUBLIC_OPERATIONS: readonly HttpOperationKey[] = [
   'metadataGet',
   'metadataSet',
@@ -91,7 +95,8 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
           recordError: (error: RuntimeError) =>
             metrics.count('error_code_total', { error_code: error.errorCode, category: error.row.category }),
         };
-  const shared = { tracer, log, clock, record, maxBodyBytes: limits.maxBodyBytes, ...recordError };
+  const { maxBodyBytes, maxInFlight = DEFAULT_MAX_IN_FLIGHT } = limits;
+  const shared = { tracer, log, clock, record, maxBodyBytes, maxInFlight, ...recordError };
   const api = new ApiService({
     ...shared,
     route: createRouter({ handlers, access: options.apiAccess }),

@@ -163,6 +163,7 @@ async function open(): Promise<Fuzzing> {
     log,
     clock: rig.node.clock,
     maxBodyBytes: MAX_BODY,
+    maxInFlight: 100,
     record: undefined,
     cors: createCors('*'),
     checkToken: undefined,
