@@ -31,6 +31,7 @@ const TASKS = {
   'bench:spool': ['test/bench/spool-backlog.ts'],
   'bench:disk': ['test/bench/slow-disk.ts'],
   fuzz: ['test/fuzz/main.ts'],
+  load: ['test/load/main.ts'],
 };
 
 const say = (line) => process.stderr.write(`skerry: ${line}\n`);

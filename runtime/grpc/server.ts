@@ -164,7 +164,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
       tlsServers.push(secure);
       server = secure.server;
     }
-    if ('maxConnections' in server) server.maxConnections = MAX_CONNECTIONS;
+    server.maxConnections = MAX_CONNECTIONS;
     server.on('session', (session: ServerHttp2Session) => {
       session.on('error', (error) => options.log.debug('gRPC connection error', { error }));
       if (options.tls !== undefined && !identify(session)) return;

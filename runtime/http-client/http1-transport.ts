@@ -24,11 +24,19 @@ import {
 /** Idle connections are dropped before common servers (5 s) drop them, so that no request meets a closing one. */
 const IDLE_MS = 4000;
 const MAX_IDLE = 256;
+/** Connections at once, as in daprd; what comes on top waits for one of them, and is bounded where calls come in. */
+const MAX_CONNECTIONS = 1024;
 const MAX_HEADER_BYTES = 256 * 1024;
 
 /** Makes the transport of one HTTP/1.1 origin. */
 export function createHttp1Transport(origin: Origin): HttpTransport {
-  const pool = { keepAlive: true, maxFreeSockets: MAX_IDLE, scheduling: 'lifo' as const, timeout: IDLE_MS };
+  const pool = {
+    keepAlive: true,
+    maxSockets: MAX_CONNECTIONS,
+    maxFreeSockets: MAX_IDLE,
+    scheduling: 'lifo' as const,
+    timeout: IDLE_MS,
+  };
   const { tls } = origin;
   const agent =
     tls === undefined

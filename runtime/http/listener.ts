@@ -107,7 +107,11 @@ export class Listener {
     const { clock } = this.#options;
     this.#sweep = undefined;
     const latest = clock.monotonicMs() - HEADER_TIMEOUT_MS;
-    for (const [socket, since] of this.#silent) if (since <= latest) socket.destroy();
+    const due = [...this.#silent].filter(([, since]) => since <= latest);
+    // What they sent may lie there unread because this process was busy: it is read before anybody is dropped.
+    setImmediate(() => {
+      for (const [socket] of due) if (this.#silent.has(socket)) socket.destroy();
+    });
     if (this.#silent.size > 0)
       this.#sweep = clock.startTimer(HEADER_TIMEOUT_MS / 2, () => this.#dropSilent(), true);
   }
