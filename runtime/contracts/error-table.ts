@@ -204,13 +204,17 @@ export const ERRORS = {
     'ERR_STATE_GET',
     (f) => `fail to get ${f['key']} from state store ${f['store']}: ${f['error']}`,
   ),
-  stateSave: basic(
-    'state',
-    500,
-    G.Internal,
-    'ERR_STATE_SAVE',
-    (f) => `failed saving state in state store ${f['store']}: ${f['error']}`,
-  ),
+  stateSave: {
+    ...basic(
+      'state',
+      500,
+      G.Internal,
+      'ERR_STATE_SAVE',
+      (f) => `failed saving state in state store ${f['store']}: ${f['error']}`,
+    ),
+    // Of several failures HTTP tells the one that decided the status.
+    grpcMessage: (f) => `failed saving state in state store ${f['store']}: ${f['all'] ?? f['error']}`,
+  },
   stateDelete: basic(
     'state',
     500,

@@ -47,9 +47,13 @@ export function asText(value: unknown, name: string): string | undefined {
   return value;
 }
 
+/** Go's int ends here. */
+const INT64 = 2 ** 63;
+
 export function asInteger(value: unknown, name: string): number | undefined {
   if (value === null || value === undefined) return undefined;
-  if (typeof value !== 'number' || !Number.isInteger(value)) throw mismatch(name, 'int', value);
+  if (typeof value !== 'number' || !Number.isInteger(value) || Math.abs(value) >= INT64)
+    throw mismatch(name, 'int', value);
   return value;
 }
 

@@ -96,6 +96,11 @@ export async function readMessageBytes(request: ApiRequest): Promise<Uint8Array>
   }
 }
 
+/** Endpoints that need no body read one all the same when there is one, and refuse what is no message. */
+export async function checkMessage(request: ApiRequest): Promise<void> {
+  if (request.body.length !== 0) await readMessage(request, () => undefined);
+}
+
 /** Reads a body and decodes it with `decode`; no body is an empty message. */
 export async function readMessage<T>(request: ApiRequest, decode: (fields: MessageFields) => T): Promise<T> {
   const bytes = await readMessageBytes(request);

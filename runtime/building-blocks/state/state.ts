@@ -315,7 +315,7 @@ function answer(record: StateRecord): StateAnswer {
 function translate(
   error: unknown,
   key: ErrorKey,
-  fields: { key: string; store: string },
+  fields: { key: string; store: string; all?: string },
   call: CallContext,
 ): RuntimeError {
   if (error instanceof Error && error.name === 'RuntimeError') return error as RuntimeError;
@@ -341,7 +341,10 @@ function verdictError(
   return runtimeError(key, { ...fields, error: error.message }, { httpStatus, cause: error });
 }
 
-/** All failures etag failures: 400 when one is invalid, else 409; mixed failures 500 (HTTP reference, section 6.1). */
+/**
+ * All failures etag failures: 400 when one is invalid, else 409, and the texts of all (HTTP reference, section 6.1). Among
+ * others the first etag failure decides the status, as in daprd, where it is found inside the joined error.
+ */
 function refuseSeveral(
   results: readonly (Error | undefined)[],
   key: ErrorKey,
@@ -356,7 +359,11 @@ function refuseSeveral(
     throw translate(first, key, { key: '', store }, call);
   const error = failures.map((failure) => failure.message).join('\n');
   const etagFailures = failures.filter((failure) => failure instanceof EtagError);
-  if (etagFailures.length < failures.length) throw runtimeError(key, { store, error }, { cause: first });
+  const [deciding] = etagFailures;
+  if (etagFailures.length < failures.length) {
+    if (deciding === undefined) throw runtimeError(key, { store, error }, { cause: first });
+    throw translate(deciding, key, { key: '', store, all: error }, call);
+  }
   const invalid = etagFailures.find((failure) => failure.kind === 'invalid');
   const failure = new EtagError(invalid === undefined ? 'mismatch' : 'invalid', error);
   throw translate(failure, key, { key: '', store }, call);

@@ -4,6 +4,7 @@ import type { ActorsBlock } from '../../contracts/blocks.ts';
 import { errorText, runtimeError } from '../../contracts/error.ts';
 import type { ApiRequest, HttpHandler } from '../api-request.ts';
 import { asList, asObject, parseJson } from '../json-fields.ts';
+import { checkMessage } from '../message-fields.ts';
 import type { HttpHandlers } from '../router.ts';
 
 type ActorHandlers = Pick<
@@ -33,6 +34,10 @@ export function actorHandlers(actors: ActorsBlock): ActorHandlers {
     );
   };
   const withoutBody: HttpHandler = (request) => refuse(request, true);
+  const withMessage: HttpHandler = async (request) => {
+    await checkMessage(request);
+    return refuse(request, true);
+  };
   const withBody =
     (check: (body: unknown) => void, named = false): HttpHandler =>
     (request) =>
@@ -51,9 +56,9 @@ export function actorHandlers(actors: ActorsBlock): ActorHandlers {
     actorStateGet: withoutBody,
     actorReminderRegister: withBody((body) => void asObject(body, 'body'), true),
     actorReminderGet: withoutBody,
-    actorReminderUnregister: withoutBody,
+    actorReminderUnregister: withMessage,
     actorTimerRegister: withBody((body) => void asObject(body, 'body'), true),
-    actorTimerUnregister: withoutBody,
+    actorTimerUnregister: withMessage,
   };
 }
 

@@ -60,10 +60,12 @@ function decodeCommon(fields: MessageFields, messages: readonly ConverseMessage[
   const parameters = fields.raw('parameters') ?? {};
   if (typeof parameters !== 'object' || Array.isArray(parameters))
     throw new FieldError('proto: invalid value for map field parameters');
+  const tools = fields.list('tools');
+  for (const tool of tools) new MessageFields(tool).message('function').message('parameters');
   return {
     messages,
     scrubPii: scrubs(fields),
-    tools: fields.list('tools'),
+    tools,
     parameters: parameters as Readonly<Record<string, unknown>>,
     metadata: fields.textMap('metadata'),
     ...(contextId === undefined ? {} : { contextId }),
@@ -76,9 +78,14 @@ const asked = (input: MessageFields, message: ConversationMessage): ConverseMess
   scrubs(input) ? { ...message, scrubPii: true } : message;
 const scrubs = (fields: MessageFields): boolean => fields.flag('scrubPII') || fields.flag('scrubPii');
 
+/** Nothing to say; the rest must be a message all the same. */
+function withoutInputs(fields: MessageFields): undefined {
+  decodeCommon(fields, []);
+}
+
 function decodeAlpha1(fields: MessageFields): ConverseRequest | undefined {
   const inputs = fields.list('inputs').map((input) => new MessageFields(input));
-  if (inputs.length === 0) return undefined;
+  if (inputs.length === 0) return withoutInputs(fields);
   const messages = inputs.map((input): ConverseMessage => {
     const role = input.text('role') ?? 'user';
     const content = [input.text('content') ?? ''];
@@ -89,7 +96,7 @@ function decodeAlpha1(fields: MessageFields): ConverseRequest | undefined {
 
 function decodeAlpha2(fields: MessageFields): ConverseRequest | undefined {
   const inputs = fields.list('inputs').map((input) => new MessageFields(input));
-  if (inputs.length === 0) return undefined;
+  if (inputs.length === 0) return withoutInputs(fields);
   const messages = inputs.flatMap((input) =>
     input.list('messages').map((message) => asked(input, decodeMessage(new MessageFields(message)))),
   );

@@ -5,6 +5,7 @@ import { errorText, RuntimeError, runtimeError } from '../../contracts/error.ts'
 import { isTruthy } from '../../contracts/metadata.ts';
 import type { ApiRequest, HttpHandler } from '../api-request.ts';
 import { collect } from '../body.ts';
+import { checkMessage } from '../message-fields.ts';
 import type { Reply } from '../respond.ts';
 import type { HttpHandlers } from '../router.ts';
 
@@ -24,7 +25,8 @@ type CryptoHandlers = Pick<
 const BINARY: readonly string[] = ['Content-Type', 'application/octet-stream'];
 
 /** The subtle API is not part of Dapr's standard builds. */
-const unimplemented: HttpHandler = () => {
+const unimplemented: HttpHandler = async (request) => {
+  await checkMessage(request);
   throw runtimeError('unimplemented');
 };
 

@@ -39,6 +39,7 @@ export function jobHandlers(
       );
     },
     jobDelete: async (request) => {
+      await checkMessage(request);
       await jobs.delete(request.param(0), request.call);
       return NO_CONTENT;
     },

@@ -4,13 +4,16 @@ import type { MetadataAnswer, MetadataBlock, SubscriptionInfo } from '../../cont
 import { formatGoDuration } from '../../contracts/duration.ts';
 import { jsonText } from '../../contracts/go-json.ts';
 import type { JsonObject } from '../json-fields.ts';
-import { readMessageBytes } from '../message-fields.ts';
+import { checkMessage, readMessageBytes } from '../message-fields.ts';
 import { jsonReply, NO_CONTENT } from '../respond.ts';
 import type { HttpHandlers } from '../router.ts';
 
 export function metadataHandlers(metadata: MetadataBlock): Pick<HttpHandlers, 'metadataGet' | 'metadataSet'> {
   return {
-    metadataGet: () => jsonReply(200, `${orderedJson(metadataJson(metadata.get()))}\n`),
+    metadataGet: async (request) => {
+      await checkMessage(request);
+      return jsonReply(200, `${orderedJson(metadataJson(metadata.get()))}\n`);
+    },
     metadataSet: async (request) => {
       const value = await readMessageBytes(request);
       metadata.set(request.param(0), Buffer.from(value).toString('utf8'));

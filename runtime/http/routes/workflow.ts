@@ -35,7 +35,7 @@ export function workflowHandlers(workflow: WorkflowBlock): WorkflowHandlers {
         request.call,
       );
     },
-    workflowGet: (request) => refuse('get', request),
+    workflowGet: command('get'),
     workflowPause: command('pause'),
     workflowResume: command('resume'),
     workflowTerminate: command('terminate'),

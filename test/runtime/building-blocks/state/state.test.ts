@@ -201,7 +201,9 @@ t.test('several writes: statuses', async (t) => {
   };
   t.equal(await status(new EtagError('mismatch')), 409);
   t.equal(await status(new EtagError('mismatch'), new EtagError('invalid')), 400);
-  t.equal(await status(new EtagError('mismatch'), new Error('no disk')), 500);
+  t.equal(await status(new EtagError('mismatch'), new Error('no disk')), 409, 'the etag failure decides');
+  t.equal(await status(new Error('no disk'), new EtagError('invalid')), 400);
+  t.equal(await status(new Error('no disk'), new Error('no disk')), 500);
 });
 
 t.test('several writes that a policy refuses are not reported as done', async (t) => {
