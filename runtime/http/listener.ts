@@ -10,6 +10,7 @@ import { type AddressInfo, type ListenOptions, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock, Timer } from '../contracts/clock.ts';
 import { PREFACE, upgradeToH2c, wantsH2c } from './h2c-upgrade.ts';
+import { escapeTarget } from './unescaped-target.ts';
 
 export interface ListenerOptions {
   readonly clock: Clock;
@@ -38,6 +39,8 @@ interface ParseFault extends Error {
   /** Bytes of `rawPacket` before the fault. */
   readonly bytesParsed?: number;
 }
+
+const isPreface = (bytes: Buffer): boolean => bytes.subarray(0, PREFACE.byteLength).equals(PREFACE);
 
 /** A socket that serves the API. */
 export class Listener {
@@ -69,10 +72,19 @@ export class Listener {
     });
     this.#http1.on('clientError', (error: ParseFault, socket) => {
       this.#silent.delete(socket);
-      if (this.#http2 === undefined || error.code !== 'HPE_PAUSED_H2_UPGRADE') refuseMalformed(error, socket);
-      else handOver(socket as Socket, error, this.#http2);
+      const bytes = this.#taken(error, socket);
+      if (bytes === undefined) refuseMalformed(error, socket);
+      else handOver(socket as Socket, bytes, isPreface(bytes) ? this.#http2 : this.#http1);
     });
     if (options.h2c) this.#http2 = this.#createHttp2(maxHeaderSize);
+  }
+
+  /** The bytes with which a connection that the HTTP/1 parser gave up begins anew; `undefined`: there is nothing to begin. */
+  #taken({ code, rawPacket, bytesParsed = 0 }: ParseFault, socket: Duplex): Buffer | undefined {
+    if (code === 'HPE_PAUSED_H2_UPGRADE' && this.#http2 !== undefined)
+      return Buffer.concat([PREFACE, rawPacket?.subarray(bytesParsed) ?? Buffer.alloc(0)]);
+    if (code !== 'HPE_INVALID_URL' || rawPacket === undefined || answerOf(socket) != null) return undefined;
+    return escapeTarget(rawPacket, bytesParsed);
   }
 
   #createHttp2(maxHeaderListSize: number): Http2Server {
@@ -163,8 +175,8 @@ function endWhenIdle(session: ServerHttp2Session): void {
   });
 }
 
-/** Takes a connection from the HTTP/1 server, which has read the preface, to the HTTP/2 server, which wants to read it too. */
-function handOver(socket: Socket, { rawPacket, bytesParsed }: ParseFault, http2: Http2Server): void {
+/** Takes a connection from the HTTP/1 server, which has read the preface, to a server that begins with these bytes. */
+function handOver(socket: Socket, bytes: Buffer, server: Server | Http2Server | undefined): void {
   // A listener for data makes the HTTP/1 parser let go of the handle.
   const letGo = (): void => {};
   socket.on('data', letGo);
@@ -177,12 +189,17 @@ function handOver(socket: Socket, { rawPacket, bytesParsed }: ParseFault, http2:
   // Off the list of connections that the HTTP/1 server ends when they are idle or slow.
   (socket as { parser?: { remove?(): void } }).parser?.remove?.();
   socket.pause();
-  socket.unshift(Buffer.concat([PREFACE, rawPacket?.subarray(bytesParsed ?? 0) ?? Buffer.alloc(0)]));
-  http2.emit('connection', socket);
+  socket.unshift(bytes);
+  server?.emit('connection', socket);
+  // The HTTP/2 session reads by itself.
+  if (!isPreface(bytes)) socket.resume();
 }
 
 /** The answer that a connection is busy with; `_last` ends the connection after it. */
 type AnswerInProgress = Pick<ServerResponse, 'req' | 'headersSent'> & { _last: boolean };
+
+const answerOf = (socket: Duplex): AnswerInProgress | null | undefined =>
+  (socket as { _httpMessage?: AnswerInProgress | null })._httpMessage;
 
 /** Answers what the parser refused, in the words of Go's server. */
 function refuseMalformed(error: ParseFault, socket: Duplex): void {
@@ -190,7 +207,7 @@ function refuseMalformed(error: ParseFault, socket: Duplex): void {
     socket.destroy();
     return;
   }
-  const { _httpMessage: answer } = socket as { _httpMessage?: AnswerInProgress | null };
+  const answer = answerOf(socket);
   if (answer?.req.complete === true) {
     // An earlier request is being answered: nothing may come in between, and nothing after.
     answer._last = true;

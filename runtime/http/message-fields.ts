@@ -3,6 +3,7 @@
  * names, unknown members ignored, `null` for the default value (Dapr HTTP reference, section 0).
  */
 
+import { isUtf8 } from 'node:buffer';
 import { errorText, runtimeError } from '../contracts/error.ts';
 import type { ApiRequest } from './api-request.ts';
 import { FieldError, type JsonObject, jsonType } from './json-fields.ts';
@@ -96,6 +97,18 @@ export async function readMessageBytes(request: ApiRequest): Promise<Uint8Array>
   }
 }
 
+/** JSON with nothing but Unicode in it: unlike plain JSON bodies, messages must be valid UTF-8 to the last escape. */
+function parseMessage(bytes: Uint8Array): unknown {
+  if (!isUtf8(bytes)) throw new FieldError('proto: syntax error: invalid UTF-8');
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
+  return /\\ud/i.test(text) ? JSON.parse(text, refuseHalfCharacters) : JSON.parse(text);
+}
+
+function refuseHalfCharacters(name: string, value: unknown): unknown {
+  if (name.isWellFormed() && (typeof value !== 'string' || value.isWellFormed())) return value;
+  throw new FieldError('proto: syntax error: invalid escape code in string');
+}
+
 /** Endpoints that need no body read one all the same when there is one, and refuse what is no message. */
 export async function checkMessage(request: ApiRequest): Promise<void> {
   if (request.body.length !== 0) await readMessage(request, () => undefined);
@@ -105,9 +118,7 @@ export async function checkMessage(request: ApiRequest): Promise<void> {
 export async function readMessage<T>(request: ApiRequest, decode: (fields: MessageFields) => T): Promise<T> {
   const bytes = await readMessageBytes(request);
   try {
-    return decode(
-      new MessageFields(bytes.byteLength === 0 ? undefined : JSON.parse(Buffer.from(bytes).toString('utf8'))),
-    );
+    return decode(new MessageFields(bytes.byteLength === 0 ? undefined : parseMessage(bytes)));
   } catch (error) {
     if (error instanceof FieldError || error instanceof SyntaxError) {
       throw runtimeError('malformedRequest', { error: errorText(error) }, { cause: error });

@@ -76,7 +76,10 @@ function decodeCommon(fields: MessageFields, messages: readonly ConverseMessage[
 
 const asked = (input: MessageFields, message: ConversationMessage): ConverseMessage =>
   scrubs(input) ? { ...message, scrubPii: true } : message;
-const scrubs = (fields: MessageFields): boolean => fields.flag('scrubPII') || fields.flag('scrubPii');
+const scrubs = (fields: MessageFields): boolean => {
+  const [long, short] = [fields.flag('scrubPII'), fields.flag('scrubPii')];
+  return long || short;
+};
 
 /** Nothing to say; the rest must be a message all the same. */
 function withoutInputs(fields: MessageFields): undefined {
@@ -112,7 +115,8 @@ function decodeMessage(fields: MessageFields): ConversationMessage {
   const body = fields.message(kind);
   const name = body.text('name');
   const toolId = body.text('toolId');
-  const toolCalls = body.list('toolCalls');
+  // Members of other kinds of messages are unknown here, and ignored.
+  const toolCalls = role === 'assistant' ? body.list('toolCalls') : [];
   return {
     role,
     content: body.list('content').map((part) => new MessageFields(part).text('text') ?? ''),

@@ -39,7 +39,6 @@ export function jobHandlers(
       );
     },
     jobDelete: async (request) => {
-      await checkMessage(request);
       await jobs.delete(request.param(0), request.call);
       return NO_CONTENT;
     },

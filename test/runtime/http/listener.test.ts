@@ -162,3 +162,22 @@ t.test('a reset HTTP/2 stream aborts its call, and a broken answer resets the st
   });
   t.type(failure, Error, 'does not look complete');
 });
+
+t.test('a target with characters beyond ASCII is taken as if it were escaped', async (t) => {
+  const keys: string[] = [];
+  const get = async (_store: string, key: string): Promise<undefined> => void keys.push(key);
+  const api = await serve(t, fakeBlocks({ state: { get } }));
+  const target = Buffer.from('/v1.0/state/s/ключ-ß?metadata.a=é').toString('latin1');
+  const answer = await api.raw(`GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n\r\n`);
+  t.match(answer, /^HTTP\/1\.1 204 /);
+  t.strictSame(keys, ['ключ-ß']);
+  const later = `GET /v1.0/healthz HTTP/1.1\r\nHost: x\r\n\r\nGET ${target} HTTP/1.1\r\nHost: x\r\n\r\n`;
+  t.match(
+    await api.raw(later),
+    /^HTTP\/1\.1 204 /,
+    'behind another request: that one is answered, and the connection ends',
+  );
+  t.match(await api.raw('GET /v1.0/a\x01b HTTP/1.1\r\nHost: x\r\n\r\n'), /^HTTP\/1\.1 400 /);
+  const cut = api.raw(`G\xc3\xa9T / HTTP/1.1\r\nHost: x\r\n\r\n`);
+  t.match(await cut, /^HTTP\/1\.1 400 /);
+});
