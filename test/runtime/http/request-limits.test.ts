@@ -105,3 +105,21 @@ t.test('calls beyond the bound are refused and cost nothing', async (t) => {
   t.equal((await api.call({ path: '/v1.0/healthz' })).status, 204, 'served again');
   t.equal(calls, MAX_IN_FLIGHT);
 });
+
+t.test('endpoints without a body of their own refuse one that is no message', async (t) => {
+  const api = await serve(t, fakeBlocks());
+  const send = async (body: string | Uint8Array): Promise<number> =>
+    (await api.call({ method: 'GET', path: '/v1.0/metadata', body })).status;
+  t.equal(await send('{}'), 200);
+  t.equal(await send('{"unknown":[1]}'), 200);
+  for (const body of [
+    'null',
+    '[]',
+    '"a"',
+    '{"a":',
+    '{"a":"\\ud800"}',
+    '{"\\udc00":1}',
+    Buffer.from([0x7b, 0xff, 0x7d]),
+  ])
+    t.equal(await send(body), 400, String(body));
+});
