@@ -101,10 +101,21 @@ export async function readMessageBytes(request: ApiRequest): Promise<Uint8Array>
 function parseMessage(bytes: Uint8Array): unknown {
   if (!isUtf8(bytes)) throw new FieldError('proto: syntax error: invalid UTF-8');
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
-  const value: unknown = /\\ud/i.test(text) ? JSON.parse(text, refuseHalfCharacters) : JSON.parse(text);
+  const value: unknown = /\\ud/i.test(text) ? parseWhole(text) : JSON.parse(text);
   // A member may be null for its default; a message may not.
   if (value === null) throw new FieldError('proto: syntax error: unexpected token null');
   return value;
+}
+
+/** Looking at every member goes as deep as the text does, and the stack does not. */
+function parseWhole(text: string): unknown {
+  try {
+    return JSON.parse(text, refuseHalfCharacters);
+  } catch (error) {
+    if (error instanceof RangeError)
+      throw new FieldError('proto: syntax error: exceeded max recursion depth');
+    throw error;
+  }
 }
 
 function refuseHalfCharacters(name: string, value: unknown): unknown {
