@@ -31,8 +31,9 @@ async function open(): Promise<Fuzzing> {
     const chosen = draw.pick(draw.chance(0.9) ? LIVELY : METHODS);
     const method = methods[chosen.name];
     if (method === undefined) return;
-    const messages = Array.from({ length: method.kind === 'bidi' ? draw.int(0, 4) : 1 }, () =>
-      requestBytes(draw, chosen),
+    const messages = Array.from(
+      { length: method.kind === 'bidi' || method.kind === 'duplex' ? draw.int(0, 4) : 1 },
+      () => requestBytes(draw, chosen),
     );
     const abort = new AbortController();
     const metadata = draw.list(4, () => [draw.word(), draw.text(100)] as const);
@@ -102,6 +103,13 @@ async function serve(
     case 'client-stream':
       method.response.encode(await method.handle(all(), call));
       return;
+    case 'duplex': {
+      const requests = all();
+      const encode = (message: unknown): undefined => void method.response.encode(message);
+      const receive = async (): Promise<unknown> => (await requests.next()).value;
+      await method.handle({ receive, send: encode, finishWith: encode }, call);
+      return;
+    }
     default: {
       const answers = method.kind === 'bidi' ? method.handle(all(), call) : method.handle(first(), call);
       // A subscription has no end of its own.
