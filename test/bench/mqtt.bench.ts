@@ -7,10 +7,22 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fdatasyncSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
 import type { LoadPlan, LoadResult } from './support/mqtt-load.ts';
 
 const SECONDS = Number(process.argv[2] ?? 8);
@@ -109,6 +121,19 @@ async function load({ port, pid }: Broker, plan: Partial<LoadPlan>): Promise<Loa
   return JSON.parse(Buffer.concat(chunks).toString()) as LoadResult;
 }
 
+/** Median of one sync of the disk in ms: with one message in flight, 32 publishers share one. */
+function syncMs(folder: string): number {
+  const file = openSync(join(folder, 'sync'), 'w');
+  const times = Array.from({ length: 101 }, (_, index) => {
+    const start = performance.now();
+    writeSync(file, Buffer.alloc(16_384), 0, 16_384, index * 16_384);
+    fdatasyncSync(file);
+    return performance.now() - start;
+  });
+  closeSync(file);
+  return times.sort((a, b) => a - b)[50] ?? 0;
+}
+
 const pss = (pid: number): number =>
   Math.round(Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1]) / 1024);
 
@@ -142,6 +167,7 @@ const folder = mkdtempSync(join(tmpdir(), 'skerry-bench-'));
 const brokers = [await skerry(folder), await mosquitto(folder)].filter((one) => one !== undefined);
 try {
   for (const [name, plan] of Object.entries(PLANS)) {
+    print(`one sync of the disk: ${syncMs(folder).toFixed(1)} ms`);
     const rates: number[] = [];
     for (const broker of brokers) {
       const result = await load(broker, plan);
