@@ -212,7 +212,7 @@ export class Connecting {
     const keepAlive = this.#keepAlive(request);
     connection.silenceMs = keepAlive * 1500;
     connection.send(this.#connack(request, present, keepAlive));
-    connection.state = 'open';
+    connection.opened();
     for (const subscription of session.subscriptions.values()) {
       subscription.guarded = host.access.covers(connection.user, clientId, subscription.filter) !== 'all';
     }

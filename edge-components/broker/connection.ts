@@ -27,6 +27,9 @@ import {
   TYPE,
 } from './wire/packets.ts';
 
+/** Longest CONNECT: who is not known yet gets less memory. */
+const MAX_CONNECT_BYTES = 256 * 1024;
+
 export interface ConnectionSource {
   readonly stream: Duplex;
   /** A connection of the node itself: full rights. */
@@ -60,7 +63,7 @@ export class Connection extends SendingSide implements Publisher {
     super(host);
     this.source = source;
     this.lastSeen = host.clock.monotonicMs();
-    this.#frames = new FrameReader(host.limits.maxPacketBytes);
+    this.#frames = new FrameReader(Math.min(host.limits.maxPacketBytes, MAX_CONNECT_BYTES));
     this.#receiving = new ReceivingSide(this);
     this.outbox = new Outbox(source.stream, host.flushes, () => this.#roomAgain());
     this.connecting = new Connecting(this);
@@ -72,6 +75,12 @@ export class Connection extends SendingSide implements Publisher {
     source.stream.on('close', () => this.#streamClosed());
     source.stream.on('end', () => this.finish());
     host.adopt(this.control);
+  }
+
+  /** The client is in: its packets may have the full size. */
+  opened(): void {
+    this.state = 'open';
+    this.#frames.maxBytes = this.host.limits.maxPacketBytes;
   }
 
   overrun(): void {

@@ -152,6 +152,8 @@ export class ReceivingSide {
   acknowledgement(type: number, buffer: Buffer, start: number, end: number): void {
     const { packetId, reason } = readAcknowledgement(buffer, start, end, this.#connection.five);
     const session = this.#connection.session as Session;
+    // Of a connection that was taken over: the session has sent it all again on the next one.
+    if (type !== TYPE.pubrel && session.outlet !== this.#connection) return;
     if (type === TYPE.puback || type === TYPE.pubcomp) session.acknowledge(packetId);
     else if (type === TYPE.pubrec) {
       // A refusal ends the exchange (MQTT 5, section 4.3.3).

@@ -16,7 +16,8 @@ export class FrameReader {
   buffer: Buffer = EMPTY;
   start = 0;
   end = 0;
-  readonly #maxBytes: number;
+  /** Larger packets are refused. */
+  maxBytes: number;
   #position = 0;
   /** Chunks that follow `buffer`, while a packet is not complete. */
   #chunks: Buffer[] | undefined;
@@ -24,7 +25,7 @@ export class FrameReader {
   #needed = 0;
 
   constructor(maxBytes: number) {
-    this.#maxBytes = maxBytes;
+    this.maxBytes = maxBytes;
   }
 
   /** Bytes that were pushed and not handed out. */
@@ -66,8 +67,8 @@ export class FrameReader {
       if (byte < 128) break;
     }
     const total = at - this.#position + length;
-    if (total > this.#maxBytes) {
-      const text = `a packet of ${total} bytes is larger than the ${this.#maxBytes} that are accepted`;
+    if (total > this.maxBytes) {
+      const text = `a packet of ${total} bytes is larger than the ${this.maxBytes} that are accepted`;
       throw new ProtocolFault(REASON.packetTooLarge, text);
     }
     if (total > this.#available) return this.#wait(total);
