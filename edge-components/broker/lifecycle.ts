@@ -55,6 +55,8 @@ export async function startAedes(parts: LifecycleParts): Promise<Aedes> {
       publishWill(parts, connection, will, done);
     },
   });
+  // aedes looks clients up in a plain object: an id such as `constructor` must find nothing there.
+  (aedes as unknown as { clients: object }).clients = Object.create(null) as object;
   (aedes as unknown as NodeJS.EventEmitter).on('error', (error: unknown) => {
     parts.log.error('MQTT broker: internal fault', { error: errorText(error) });
   });
