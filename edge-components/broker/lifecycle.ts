@@ -57,6 +57,7 @@ export async function startAedes(parts: LifecycleParts): Promise<Aedes> {
   });
   // aedes looks clients up in a plain object: an id such as `constructor` must find nothing there.
   (aedes as unknown as { clients: object }).clients = Object.create(null) as object;
+  aedes.on('client', (client) => endGhost(client as unknown as RegisteredClient));
   (aedes as unknown as NodeJS.EventEmitter).on('error', (error: unknown) => {
     parts.log.error('MQTT broker: internal fault', { error: errorText(error) });
   });
@@ -64,6 +65,22 @@ export async function startAedes(parts: LifecycleParts): Promise<Aedes> {
   for (const event of ['clientError', 'connectionError'] as const) aedes.on(event, () => {});
   await aedes.listen();
   return aedes;
+}
+
+/** A client as aedes has just entered it into its list. */
+interface RegisteredClient {
+  closed: boolean;
+  close(): void;
+}
+
+/**
+ * A connection that ended while its CONNECT was still being worked on: aedes has closed it already and enters it all the
+ * same, and nobody would ever take it out again. So it is closed once more.
+ */
+function endGhost(client: RegisteredClient): void {
+  if (!client.closed) return;
+  client.closed = false;
+  client.close();
 }
 
 async function authenticate(

@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import t from 'tap';
-import { bytes, packetReader, type Rig, startRig } from './broker-rig.ts';
+import { bytes, collect, packetReader, type Rig, startRig } from './broker-rig.ts';
 
 const text = (value: string): Buffer => Buffer.concat([Buffer.from([0, value.length]), Buffer.from(value)]);
 const packet = (first: number, ...parts: Buffer[]): Buffer => {
@@ -45,11 +45,7 @@ t.test('a property twice is a protocol error (MQTT 5.0, 2.2.2)', async (t) => {
   leaving.write(packet(0xe0, Buffer.from([0, 10, ...expiry(10), ...expiry(20)])));
   await closed(leaving);
   t.ok(await stillServes(rig));
-  t.ok(
-    rig.log.lines.some(({ fields }) =>
-      /property 17 is there twice/.test(String(fields['error'])),
-    ),
-  );
+  t.ok(rig.log.lines.some(({ fields }) => /property 17 is there twice/.test(String(fields['error']))));
   await rig.stop();
 });
 
@@ -87,5 +83,56 @@ t.test('a client that leaves before its CONNACK is no client', async (t) => {
   for (let tries = 0; tries < 50 && rig.broker.status().connectedClients > before + 1; tries += 1)
     await last.publishAsync('a', 'x', { qos: 1 });
   t.equal(rig.broker.status().connectedClients, before + 1);
+  await rig.stop();
+});
+
+t.test('a client has so many subscriptions and no more', async (t) => {
+  const rig = await startRig(t.testdir(), { maxSubscriptionsPerClient: 3 });
+  for (const clean of [true, false]) {
+    const client = await rig.client({ clientId: `many-${clean}`, clean });
+    const filters = ['a', 'b', 'c', 'd', 'e'];
+    const granted = await client.subscribeAsync(filters, { qos: 1 }).catch((error: Error) => error);
+    t.match(granted, { message: /Subscribe error|Unspecified/ }, 'the SUBACK refuses some');
+    await client.unsubscribeAsync(['a', 'b']);
+    t.match(await client.subscribeAsync('f', { qos: 1 }), [{ topic: 'f', qos: 1 }], 'room again');
+  }
+  await rig.stop();
+});
+
+t.test('what the SUBACK refuses is not kept for the session', async (t) => {
+  const rig = await startRig(t.testdir(), { maxSubscriptionsPerClient: 2 });
+  const first = await rig.client({ clientId: 'kept', clean: false });
+  await first.subscribeAsync(['a', 'b', 'c'], { qos: 1 }).catch(() => {});
+  await first.endAsync();
+  const other = await rig.client({ clientId: 'other' });
+  for (const topic of ['c', 'b', 'a']) await other.publishAsync(topic, topic, { qos: 1 });
+  const second = await rig.client({ clientId: 'kept', clean: false }, false);
+  t.same(await collect(second).until(2), ['b b', 'a a']);
+  await rig.stop();
+});
+
+t.test('one packet with very many filters', async (t) => {
+  const rig = await startRig(t.testdir());
+  for (const clean of [true, false]) {
+    const socket = await rig.socket();
+    socket.write(bytes.connect(`many-${clean}`, clean));
+    await once(socket, 'data');
+    const filters = Array.from({ length: 60_000 }, (_, index) =>
+      Buffer.concat([text(index.toString(36)), Buffer.from([1])]),
+    );
+    const body = Buffer.concat([Buffer.from([0, 1]), ...filters]);
+    const length = [(body.length & 127) | 128, ((body.length >> 7) & 127) | 128, body.length >> 14];
+    let received = 0;
+    const answered = new Promise<void>((resolve) => {
+      socket.on('data', (part: Buffer) => {
+        received += part.length;
+        if (received >= 60_000) resolve();
+      });
+    });
+    socket.write(Buffer.concat([Buffer.from([0x82, ...length]), body]));
+    await answered;
+    socket.destroy();
+  }
+  t.ok(await stillServes(rig));
   await rig.stop();
 });
