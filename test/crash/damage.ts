@@ -58,7 +58,9 @@ export async function damageAll(
 }
 
 function hasReport(disk: string, { aside }: Verdict): boolean {
-  return aside.every((name) => existsSync(join(disk, 'node/data', name, 'report.json')));
+  return aside.every((entry) =>
+    existsSync(join(disk, 'node/data', entry.split(':')[0] ?? '', 'report.json')),
+  );
 }
 
 function harm(folder: string, random: Random): { damage: string; pages: number } {

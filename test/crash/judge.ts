@@ -3,7 +3,7 @@
  * what it holds with what clients had been told by the time of the cut. Everything is asked for the way a client asks.
  */
 
-import { mkdirSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createBroker, type RunningBroker } from '../../edge-components/broker/broker.ts';
 import { decodeRecord } from '../../edge-components/drivers/cbor/record.ts';
@@ -27,7 +27,7 @@ export interface Verdict {
   readonly lost: string[];
   readonly invented: string[];
   readonly stuck: string[];
-  /** Databases that were set aside. */
+  /** Databases that were set aside, and why: `skerry.db.damaged-1: reason`. */
   readonly aside: string[];
 }
 
@@ -79,7 +79,8 @@ export class Judge {
       } finally {
         lock.release();
       }
-      verdict.aside.push(...readdirSync(this.#dataDir).filter((name) => name.includes('.damaged-')));
+      const names = readdirSync(this.#dataDir).filter((name) => name.includes('.damaged-'));
+      verdict.aside.push(...names.map((name) => `${name}: ${reasonIn(join(this.#dataDir, name))}`));
     } catch (error) {
       verdict.stuck.push(error instanceof Error ? (error.stack ?? error.message) : String(error));
     }
@@ -222,6 +223,12 @@ function judgeQueue(
 interface Session {
   readonly present: boolean;
   readonly messages: ReadonlyMap<string, readonly number[]>;
+}
+
+function reasonIn(folder: string): string {
+  const file = join(folder, 'report.json');
+  if (!existsSync(file)) return 'no report';
+  return String((JSON.parse(readFileSync(file, 'utf8')) as { reason?: unknown }).reason);
 }
 
 const LIMIT_MS = 10_000;

@@ -84,14 +84,12 @@ function newestPages(frames: readonly Frame[]): Pick<WalScan, 'pages' | 'damaged
   const isRight = ({ ours, good }: Frame): boolean => ours && good;
   let certain = frames.findIndex((frame) => !isRight(frame));
   if (certain < 0) certain = frames.length;
-  // The last commit that something of this generation follows: up to it all was synced.
-  const lastOurs = frames.findLastIndex(isRight);
-  for (let at = lastOurs - 1; at >= certain; at -= 1) {
-    if (frames[at]?.commit === true && frames[at]?.ours === true) {
-      certain = at + 1;
-      break;
-    }
-  }
+  // The last commit that another one follows: up to it all was synced. Both must be readable: half a sector of an older
+  // generation can look like a commit, and what a killed process left of a transaction may lie behind the last one.
+  const isCommit = (frame: Frame): boolean => frame.commit && isRight(frame);
+  const last = frames.findLastIndex(isCommit);
+  const previous = last < 0 ? -1 : frames.slice(0, last).findLastIndex(isCommit);
+  if (previous >= certain) certain = previous + 1;
   let damagedFrames = 0;
   const pages = new Map<number, number>();
   const take = (list: readonly Frame[]): void => {
