@@ -9,8 +9,15 @@
 import type { Binding, BindingRequest, BindingResponse } from '../../../runtime/contracts/binding.ts';
 import type { ComponentDeps } from '../../../runtime/contracts/component.ts';
 import type { SpoolMessage, StoredMessage } from '../../../runtime/contracts/spool.ts';
-import { createFarSidecar, type FarCall } from '../../drivers/dapr-api/far-sidecar.ts';
+import { createFarSidecar, type FarCall, metadataQuery } from '../../drivers/dapr-api/far-sidecar.ts';
 import { type BulkRoute, createForwarder } from '../../drivers/dapr-api/forwarder.ts';
+import {
+  orderKey,
+  priorityOf,
+  queuedHeaders,
+  queuedMetadata,
+  withoutItems,
+} from '../../drivers/dapr-api/queued-message.ts';
 import type { DaprBindingMetadata } from './metadata.ts';
 
 /** Request metadata that is for this side only. */
@@ -24,11 +31,19 @@ export function createDaprBinding(metadata: DaprBindingMetadata, deps: Component
 
   const request = (message: StoredMessage): Omit<FarCall, 'signal'> => {
     const { operation = 'create', contentType = 'application/json', ...rest } = message.headers;
-    const itemMetadata = requestMetadata(rest);
+    const itemMetadata = queuedMetadata(rest);
     return {
       method: 'POST',
       path: `v1.0/${path}`,
-      ...(isPublish ? { query: publishQuery(message.id, itemMetadata) } : {}),
+      // The message id becomes the CloudEvent id unless the caller gave one.
+      ...(isPublish
+        ? {
+            query: metadataQuery({
+              'cloudevent.id': message.id,
+              ...withoutItems(itemMetadata, OWN_METADATA),
+            }),
+          }
+        : {}),
       headers: {
         'content-type': isBinding ? 'application/json' : contentType,
         'skerry-message-id': message.id,
@@ -38,7 +53,7 @@ export function createDaprBinding(metadata: DaprBindingMetadata, deps: Component
   };
   const bulk: BulkRoute = {
     target: path.slice('publish/'.length),
-    metadata: ({ headers }) => publishMetadata(requestMetadata(headers)),
+    metadata: ({ headers }) => withoutItems(queuedMetadata(headers), OWN_METADATA),
   };
   const forwarder = createForwarder(far, metadata, deps, request, isPublish ? bulk : undefined);
 
@@ -59,28 +74,15 @@ export function createDaprBinding(metadata: DaprBindingMetadata, deps: Component
   };
 }
 
-/** The metadata of the invocation, kept among the headers of its message under `m.`. */
-function requestMetadata(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-  const metadata: Record<string, string> = {};
-  for (const [name, value] of Object.entries(headers))
-    if (name.startsWith('m.')) metadata[name.slice(2)] = value;
-  return metadata;
-}
-
-/** The order key is the metadata item named by `keyFrom`, else `partitionKey`; without one all messages are in order. */
+/** Without an order key all messages are in order. */
 function toMessage(request: BindingRequest, keyFrom: string): SpoolMessage {
   const { traceparent, tracestate, baggage, ...metadata } = request.metadata;
-  const priority = Number(metadata['priority'] ?? '4');
-  const headers: Record<string, string> = {
-    operation: request.operation,
-    contentType: metadata['contentType'] ?? 'application/json',
-  };
-  for (const [name, value] of Object.entries(metadata)) headers[`m.${name}`] = value;
+  const contentType = metadata['contentType'] ?? 'application/json';
   return {
-    key: metadata[keyFrom === '' ? 'partitionKey' : keyFrom] ?? '',
-    priority: Number.isInteger(priority) && priority >= 0 && priority <= 9 ? priority : 4,
+    key: orderKey(metadata, keyFrom),
+    priority: priorityOf(metadata),
     payload: request.data,
-    headers,
+    headers: queuedHeaders({ operation: request.operation, contentType }, metadata),
   };
 }
 
@@ -102,15 +104,4 @@ function jsonText(data: Uint8Array): Uint8Array {
   } catch {
     return Buffer.from(JSON.stringify(text));
   }
-}
-
-/** The message id becomes the CloudEvent id unless the caller gave one; the rest of the metadata goes along. */
-function publishQuery(id: string, metadata: Readonly<Record<string, string>>): URLSearchParams {
-  const query = new URLSearchParams({ 'metadata.cloudevent.id': id });
-  for (const [name, value] of Object.entries(publishMetadata(metadata))) query.set(`metadata.${name}`, value);
-  return query;
-}
-
-function publishMetadata(metadata: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-  return Object.fromEntries(Object.entries(metadata).filter(([name]) => !OWN_METADATA.has(name)));
 }

@@ -13,13 +13,7 @@ import type {
 } from '../../../runtime/contracts/configuration-store.ts';
 import { errorText } from '../../../runtime/contracts/error.ts';
 import type { ConnectionItems } from '../../drivers/dapr-api/connection-items.ts';
-import {
-  createFarSidecar,
-  FarSidecarError,
-  farJson,
-  LinkDownError,
-  metadataQuery,
-} from '../../drivers/dapr-api/far-sidecar.ts';
+import { createFarSidecar, farJson, isOutage, metadataQuery } from '../../drivers/dapr-api/far-sidecar.ts';
 import { createKeptCopy } from '../../drivers/dapr-api/kept-copy.ts';
 
 export interface RemoteConfigurationItems extends ConnectionItems {
@@ -29,9 +23,6 @@ export interface RemoteConfigurationItems extends ConnectionItems {
 }
 
 type Metadata = Readonly<Record<string, string>>;
-
-const isOutage = (error: unknown): boolean =>
-  error instanceof LinkDownError || (error instanceof FarSidecarError && error.status >= 502);
 
 export function createRemoteConfiguration(
   items: RemoteConfigurationItems,

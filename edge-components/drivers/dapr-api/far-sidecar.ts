@@ -31,6 +31,11 @@ export class FarSidecarError extends Error {
   }
 }
 
+/** The far side is in trouble, as opposed to one that answered no: nobody is there, or a gateway in between says so. */
+export function isOutage(error: unknown): boolean {
+  return error instanceof LinkDownError || (error instanceof FarSidecarError && error.status >= 502);
+}
+
 export interface FarCall {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   /** Parts below the host, encoded here: `['v1.0', 'state', store, key]`; a text is taken as it is. */

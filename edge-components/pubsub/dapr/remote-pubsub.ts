@@ -16,6 +16,13 @@ import type { ConnectionItems } from '../../drivers/dapr-api/connection-items.ts
 import { createFarSidecar, type FarCall, metadataQuery } from '../../drivers/dapr-api/far-sidecar.ts';
 import { createForwarder } from '../../drivers/dapr-api/forwarder.ts';
 import type { QueueItems } from '../../drivers/dapr-api/queue-items.ts';
+import {
+  orderKey,
+  priorityOf,
+  queuedHeaders,
+  queuedMetadata,
+  withoutItems,
+} from '../../drivers/dapr-api/queued-message.ts';
 import { cloudEventOf } from './cloud-event.ts';
 
 export interface RemotePubSubItems extends ConnectionItems, QueueItems {
@@ -36,7 +43,7 @@ export function createRemotePubSub(items: RemotePubSubItems, deps: ComponentDeps
     return {
       method: 'POST',
       path: ['v1.0', 'publish', far.remoteName, ...topic.split('/')],
-      query: metadataQuery(publishMetadata(rest)),
+      query: metadataQuery(withoutItems(queuedMetadata(rest), OWN_METADATA)),
       headers: { 'content-type': contentType, 'skerry-message-id': message.id },
       body: message.payload,
     };
@@ -96,26 +103,13 @@ export function createRemotePubSub(items: RemotePubSubItems, deps: ComponentDeps
   }
 }
 
-/** The topic and the publish metadata travel among the headers of the queue's message, the latter under `m.`. */
+/** The topic travels among the headers of the queue's message. */
 function toStored(message: PublishMessage, keyFrom: string): SpoolMessage {
-  const priority = Number(message.metadata['priority'] ?? '4');
-  const headers: Record<string, string> = {
-    topic: message.topic,
-    contentType: message.contentType ?? OCTETS,
-  };
-  for (const [name, value] of Object.entries(message.metadata)) headers[`m.${name}`] = value;
+  const { topic, metadata, contentType = OCTETS } = message;
   return {
-    key: `${message.topic}\n${message.metadata[keyFrom === '' ? 'partitionKey' : keyFrom] ?? ''}`,
-    priority: Number.isInteger(priority) && priority >= 0 && priority <= 9 ? priority : 4,
+    key: `${topic}\n${orderKey(metadata, keyFrom)}`,
+    priority: priorityOf(metadata),
     payload: message.data,
-    headers,
+    headers: queuedHeaders({ topic, contentType }, metadata),
   };
-}
-
-function publishMetadata(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-  const metadata: Record<string, string> = {};
-  for (const [name, value] of Object.entries(headers)) {
-    if (name.startsWith('m.') && !OWN_METADATA.has(name.slice(2))) metadata[name.slice(2)] = value;
-  }
-  return metadata;
 }

@@ -11,7 +11,7 @@ import {
   createFarSidecar,
   FarSidecarError,
   farJson,
-  LinkDownError,
+  isOutage,
   metadataQuery,
 } from '../../drivers/dapr-api/far-sidecar.ts';
 import { createKeptCopy } from '../../drivers/dapr-api/kept-copy.ts';
@@ -21,10 +21,6 @@ export interface RemoteSecretsItems extends ConnectionItems {
 }
 
 type Secret = Readonly<Record<string, string>>;
-
-/** A far side in trouble, as opposed to one that answered no. */
-const isOutage = (error: unknown): boolean =>
-  error instanceof LinkDownError || (error instanceof FarSidecarError && error.status >= 502);
 
 export function createRemoteSecrets(items: RemoteSecretsItems, deps: ComponentDeps): SecretStore {
   const far = createFarSidecar(items, deps);

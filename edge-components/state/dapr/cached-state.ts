@@ -7,16 +7,13 @@
 
 import type { ComponentDeps } from '../../../runtime/contracts/component.ts';
 import type { StateOperation, StateRecord, StateStore } from '../../../runtime/contracts/state-store.ts';
-import { FarSidecarError, LinkDownError } from '../../drivers/dapr-api/far-sidecar.ts';
+import { isOutage } from '../../drivers/dapr-api/far-sidecar.ts';
 import { createKeptCopy, type KeptCopy } from '../../drivers/dapr-api/kept-copy.ts';
 
 /** The table is trimmed after this many new copies. */
 const TRIM_EVERY = 100;
 /** Response metadata of a record that came from a copy: its age in seconds. */
 export const AGE_ITEM = 'copyAgeSeconds';
-
-const isOutage = (error: unknown): boolean =>
-  error instanceof LinkDownError || (error instanceof FarSidecarError && error.status >= 502);
 
 export function createCachedState(remote: StateStore, maxEntries: number, deps: ComponentDeps): StateStore {
   const kept = createKeptCopy(deps);
@@ -40,7 +37,8 @@ export function createCachedState(remote: StateStore, maxEntries: number, deps: 
     try {
       await work();
     } finally {
-      for (const { key } of operations) await kept.forget(key);
+      // Together: the writer commits what waits at the same time with one sync.
+      await Promise.all(operations.map(({ key }) => kept.forget(key)));
     }
   };
 
@@ -75,7 +73,8 @@ export function createCachedState(remote: StateStore, maxEntries: number, deps: 
           bulkGet: async (keys, metadata, signal) => {
             try {
               const found = await bulkGet(keys, metadata, signal);
-              for (const { key, record, error } of found) if (error === undefined) await keep(key, record);
+              const known = found.filter(({ error }) => error === undefined);
+              await Promise.all(known.map(({ key, record }) => keep(key, record)));
               return found;
             } catch (error) {
               if (!isOutage(error)) throw error;
