@@ -15,24 +15,13 @@ import { RawMqtt } from '../crash/raw-mqtt.ts';
 import { buildShim } from '../crash/record.ts';
 import { freePorts, type Ports } from '../integration/support/node-process.ts';
 import { packageFolder } from '../integration/support/package-folder.ts';
+import { component } from '../integration/support/resource-files.ts';
 
 const { values } = parseArgs({ options: { seconds: { type: 'string', default: '20' } } });
 const SECONDS = Number(values.seconds);
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const now = (): number => Number(process.hrtime.bigint()) / 1e6;
 const folder = mkdtempSync(join(tmpdir(), 'skerry-disk-'));
-const component = (name: string, type: string, items: Readonly<Record<string, string>>): string =>
-  JSON.stringify({
-    apiVersion: 'dapr.io/v1alpha1',
-    kind: 'Component',
-    metadata: { name },
-    spec: {
-      type,
-      version: 'v1',
-      metadata: Object.entries(items).map(([key, value]) => ({ name: key, value })),
-    },
-  });
-
 interface Running {
   readonly ports: Ports;
   written(): number;

@@ -18,6 +18,7 @@ import { migrate } from '../../edge-components/drivers/sqlite/migrate.ts';
 import { SPOOL_MIGRATION } from '../../edge-components/drivers/sqlite/spool-schema.ts';
 import { freePorts } from '../integration/support/node-process.ts';
 import { packageFolder } from '../integration/support/package-folder.ts';
+import { component } from '../integration/support/resource-files.ts';
 
 const { values } = parseArgs({
   options: { messages: { type: 'string', default: '1000000' }, keys: { type: 'string', default: '100' } },
@@ -71,15 +72,13 @@ interface Started {
 async function start(folder: string, dataDir: string, targetPort: number): Promise<Started> {
   const resources = join(folder, 'resources');
   mkdirSync(resources, { recursive: true });
-  const metadata = [
-    { name: 'baseUrl', value: `http://127.0.0.1:${targetPort}` },
-    { name: 'path', value: 'publish/pubsub/readings' },
-    { name: 'queueMaxMessages', value: '2000000' },
-    { name: 'queueMaxBytes', value: '2Gi' },
-  ];
-  const spec = { type: 'bindings.dapr', version: 'v1', metadata };
-  const resource = { apiVersion: 'dapr.io/v1alpha1', kind: 'Component', metadata: { name: 'cloud' }, spec };
-  writeFileSync(join(resources, 'cloud.yaml'), JSON.stringify(resource));
+  const resource = component('cloud', 'bindings.dapr', {
+    baseUrl: `http://127.0.0.1:${targetPort}`,
+    path: 'publish/pubsub/readings',
+    queueMaxMessages: '2000000',
+    queueMaxBytes: '2Gi',
+  });
+  writeFileSync(join(resources, 'cloud.yaml'), resource);
   const ports = await freePorts();
   const started = now();
   const child = spawn(

@@ -7,6 +7,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { component } from '../integration/support/resource-files.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import type { Claim } from './claims.ts';
 import { type LoadOptions, openLateSession, portOf, runLoad, startTarget } from './load.ts';
@@ -52,17 +53,6 @@ export function buildShim(folder: string): { readonly path: string } | { readonl
 }
 
 export function resourceTexts(targetPort: number): readonly string[] {
-  const component = (name: string, type: string, metadata: Readonly<Record<string, string>>): string =>
-    JSON.stringify({
-      apiVersion: 'dapr.io/v1alpha1',
-      kind: 'Component',
-      metadata: { name },
-      spec: {
-        type,
-        version: 'v1',
-        metadata: Object.entries(metadata).map(([key, value]) => ({ name: key, value })),
-      },
-    });
   return [
     component('store', 'state.sqlite', { connectionString: 'skerry:system' }),
     component('pubsub', 'pubsub.mqtt3', { url: 'embedded:' }),

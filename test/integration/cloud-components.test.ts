@@ -2,22 +2,16 @@
 // the cloud, through an outage and a restart in the dark. The cloud is a second Skerry node, and a real daprd where
 // SKERRY_TEST_DAPRD names one (which has no configuration and lock stores without a server of their own).
 
-import { existsSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { call } from './support/http-call.ts';
 import { freePorts, type Ports, type RunningNode, startSidecar } from './support/node-process.ts';
+import { realProgram } from './support/real-dapr.ts';
 import { component } from './support/resource-files.ts';
 import { type ScriptedApp, startApp } from './support/scripted-app.ts';
 import { until } from './support/until.ts';
 
 const TOKEN = 'cloud-token';
-const daprd = process.env['SKERRY_TEST_DAPRD'];
-const withoutDaprd =
-  daprd === undefined
-    ? 'SKERRY_TEST_DAPRD names no daprd'
-    : existsSync(daprd)
-      ? false
-      : `${daprd} does not exist`;
+const { path: daprd, missing: withoutDaprd } = realProgram('SKERRY_TEST_DAPRD', 'daprd');
 
 interface Places {
   readonly cloudPorts: Ports;

@@ -1,21 +1,15 @@
 // Service invocation between two processes that find each other by mDNS: nothing about the call changes on the way. A real
 // daprd (SKERRY_TEST_DAPRD names one) can take either end.
 
-import { existsSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { type Answer, call } from './support/http-call.ts';
 import { startSidecar } from './support/node-process.ts';
+import { realProgram } from './support/real-dapr.ts';
 import { type AppRequest, startApp } from './support/scripted-app.ts';
 import { until } from './support/until.ts';
 
 const BINARY = Buffer.from(Array.from({ length: 256 }, (_, n) => n));
-const daprd = process.env['SKERRY_TEST_DAPRD'];
-const withoutDaprd =
-  daprd === undefined
-    ? 'SKERRY_TEST_DAPRD names no daprd'
-    : existsSync(daprd)
-      ? false
-      : `${daprd} does not exist`;
+const { path: daprd, missing: withoutDaprd } = realProgram('SKERRY_TEST_DAPRD', 'daprd');
 
 interface Ends {
   readonly caller?: string;

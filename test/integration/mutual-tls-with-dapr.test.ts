@@ -1,7 +1,7 @@
 // One mesh of real Dapr parts and Skerry: sentry signs for all, daprd and Skerry call each other over HTTP and gRPC, and
 // access policies go by certificates. SKERRY_TEST_SENTRY and SKERRY_TEST_DAPRD name the binaries.
 
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as grpc from '@grpc/grpc-js';
 import t, { type Test } from 'tap';
@@ -9,18 +9,14 @@ import { unaryCall } from '../support/grpc-harness.ts';
 import { type Answer, call } from './support/http-call.ts';
 import { nodesDirectory, type RunningNode, startProcess, startSidecar } from './support/node-process.ts';
 import { freePort } from './support/ports.ts';
+import { realProgram } from './support/real-dapr.ts';
 import { configuration, writeFiles } from './support/resource-files.ts';
 import { startApp } from './support/scripted-app.ts';
 import { until } from './support/until.ts';
 
-const DAPRD = process.env['SKERRY_TEST_DAPRD'];
-const SENTRY = process.env['SKERRY_TEST_SENTRY'];
-
-function missing(name: string, path: string | undefined): string | undefined {
-  if (path === undefined) return `${name} names no binary`;
-  return existsSync(path) ? undefined : `${path} does not exist`;
-}
-const skip = missing('SKERRY_TEST_SENTRY', SENTRY) ?? missing('SKERRY_TEST_DAPRD', DAPRD) ?? false;
+const { path: DAPRD, missing: withoutDaprd } = realProgram('SKERRY_TEST_DAPRD', 'binary');
+const { path: SENTRY, missing: withoutSentry } = realProgram('SKERRY_TEST_SENTRY', 'binary');
+const skip = withoutSentry || withoutDaprd;
 
 const ECHO = '/test.Echo/Say';
 
