@@ -30,12 +30,20 @@ export function migrate(connection: Database.Database, migrations: readonly Migr
   }
 }
 
-/** The level of a salvaged file may be lost while its tables are there. */
-function run(connection: Database.Database, statement: string, salvaged: boolean): void {
-  try {
-    connection.exec(statement);
-  } catch (error) {
-    if (!salvaged || !/already exists|duplicate column name/.test(errorText(error))) throw error;
+/**
+ * The level of a salvaged file may be lost while its tables are there. A step that finds them made what it makes ran
+ * before, and so did what it does to the rows.
+ */
+function runLevel(connection: Database.Database, statements: readonly string[], salvaged: boolean): void {
+  let ranBefore = false;
+  for (const statement of statements) {
+    if (ranBefore && !/^\s*(?:CREATE|ALTER)\b/i.test(statement)) continue;
+    try {
+      connection.exec(statement);
+    } catch (error) {
+      if (!salvaged || !/already exists|duplicate column name/.test(errorText(error))) throw error;
+      ranBefore = true;
+    }
   }
 }
 
@@ -55,9 +63,7 @@ function advance(connection: Database.Database, migration: Migration): void {
   const from = level(connection, migration);
   if (from >= migration.levels.length) return;
   const salvaged = isSalvaged(connection);
-  for (const statements of migration.levels.slice(from)) {
-    for (const statement of statements) run(connection, statement, salvaged);
-  }
+  for (const statements of migration.levels.slice(from)) runLevel(connection, statements, salvaged);
   connection
     .prepare(`INSERT OR REPLACE INTO ${table} (key, value) VALUES (?, ?)`)
     .run(migration.key, String(migration.levels.length));

@@ -119,6 +119,46 @@ t.test('lost messages are in the ledger', async (t) => {
   connection.close();
 });
 
+t.test(
+  'the level is lost while the tables are whole: what an upgrade did to the rows is not done again',
+  async (t) => {
+    const path = join(t.testdir(), 'node.db');
+    const upgraded = {
+      metadataTable: 'meta',
+      key: 'users',
+      levels: [
+        ...USERS.levels,
+        [
+          'ALTER TABLE reading ADD COLUMN unit TEXT',
+          "UPDATE reading SET value = ''",
+          'CREATE TABLE clock (id INTEGER PRIMARY KEY, elapsed INTEGER NOT NULL)',
+          'INSERT INTO clock VALUES (1, 0)',
+        ],
+      ],
+    };
+    const { connection: first } = open(path);
+    first.migrate([upgraded]);
+    first.apply([
+      [{ sql: "INSERT INTO reading VALUES ('k', 'warm', 'C')" }, { sql: 'UPDATE clock SET elapsed = 7' }],
+    ]);
+    first.close();
+    const database = new Database(path);
+    const page = database.prepare("SELECT rootpage AS page FROM sqlite_master WHERE name = 'meta'").get();
+    database.close();
+    zero(path, [(page as { page: number }).page]);
+    const { connection, report } = open(path);
+    t.ok(report);
+    connection.migrate([upgraded]);
+    t.same(connection.read('SELECT value, unit FROM reading', []), [{ value: 'warm', unit: 'C' }]);
+    t.same(connection.read('SELECT * FROM clock', []), [{ id: 1, elapsed: 7 }]);
+    connection.close();
+    const again = open(path);
+    t.equal(again.report, undefined);
+    t.same(again.connection.read("SELECT value FROM meta WHERE key = 'users'", []), [{ value: '2' }]);
+    again.connection.close();
+  },
+);
+
 t.test('the file is gone, and a copy that was finished but not in place', async (t) => {
   const { path } = filled(t);
   rmSync(path);
