@@ -91,8 +91,9 @@ export class WriteConnection {
   }
 
   migrate(migrations: readonly Migration[]): void {
-    migrate(this.#connection, migrations);
-    if (this.#options.own === true) copySchema(this.#options.path, this.#connection);
+    const own = this.#options.own === true;
+    migrate(this.#connection, migrations, { own });
+    if (own) copySchema(this.#options.path, this.#connection);
   }
 
   /** The first fault of the whole file, in SQLite's words. */

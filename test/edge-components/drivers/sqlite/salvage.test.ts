@@ -159,6 +159,20 @@ t.test(
   },
 );
 
+for (const level of ['0', 'r', '']) {
+  t.test(`one wrong bit: the level reads '${level}'`, async (t) => {
+    const { path } = filled(t);
+    const database = new Database(path);
+    database.prepare("UPDATE meta SET value = ? WHERE key = 'users'").run(level);
+    database.close();
+    const { connection } = open(path);
+    connection.migrate([USERS, SPOOL_MIGRATION]);
+    t.equal(count(connection, 'reading'), ROWS);
+    t.same(connection.read("SELECT value FROM meta WHERE key = 'users'", []), [{ value: '1' }]);
+    connection.close();
+  });
+}
+
 t.test('the file is gone, and a copy that was finished but not in place', async (t) => {
   const { path } = filled(t);
   rmSync(path);
