@@ -13,7 +13,9 @@ export interface StepResult {
 }
 
 export interface CommandResult {
+  /** 1 after a signal. */
   readonly code: number;
+  readonly signal?: NodeJS.Signals;
   readonly output: string;
 }
 
@@ -37,9 +39,10 @@ export function runNode(
   child.stderr.on('data', (chunk: Buffer) => chunks.push(chunk));
   return new Promise((resolve) => {
     child.on('error', (error) => resolve({ code: 127, output: error.message }));
-    child.on('close', (code) => {
+    child.on('close', (code, signal) => {
       process.off('SIGINT', stop).off('SIGTERM', stop);
-      resolve({ code: code ?? 1, output: Buffer.concat(chunks).toString() });
+      const output = Buffer.concat(chunks).toString();
+      resolve(signal === null ? { code: code ?? 1, output } : { code: 1, signal, output });
     });
   });
 }

@@ -10,10 +10,10 @@ import { assemble } from './build.ts';
 import { contract, contractExists, listedOnly } from './contract.ts';
 import { cacheDir, fromRoot, nodeModules, outDir } from './paths.ts';
 import { biome, runNode, type StepResult, step, tsc } from './steps.ts';
+import { tapReport } from './tap-report.ts';
 import { hostTarget } from './targets.ts';
 import { testSdk } from './test-sdks.ts';
 
-const TOTALS = /# \{ total: \d+(?:, pass: (?<pass>\d+))?(?:, fail: (?<fail>\d+))?/;
 /** tap redraws this block for a terminal; in a file only the last one is of use. */
 const PROGRESS = /^Asserts: .*\nSuites: .*\n\n?(?=[\s\S]*^Asserts: )/gm;
 
@@ -24,17 +24,22 @@ const TEST_ENV = {
   CBOR_NATIVE_ACCELERATION_DISABLED: 'true',
 };
 
+/** With arguments tap talks to the person at the terminal; without, what failed is picked out of its TAP. */
 async function tap(args: readonly string[]): Promise<StepResult> {
   const script = join(nodeModules, 'tap/dist/esm/run.mjs');
-  const { code, output: raw } = await runNode([script, '--no-color', '--reporter=terse', ...args], TEST_ENV);
-  const output = stripVTControlCharacters(raw).replaceAll('\r', '').replace(PROGRESS, '');
-  const { pass, fail } = TOTALS.exec(output)?.groups ?? {};
-  const passed = Number(pass ?? 0);
-  const failed = Number(fail ?? 0);
-  if (args.length > 0) process.stdout.write(output);
-  // A file that could not even count its failures still fails the run.
-  const shown = args.length > 0 ? '' : output;
-  return { passed, failed: code !== 0 && failed === 0 ? 1 : failed, output: shown, note: `${passed} passed` };
+  const reporter = `--reporter=${args.length > 0 ? 'terse' : 'tap'}`;
+  const { code, signal, output: raw } = await runNode([script, '--no-color', reporter, ...args], TEST_ENV);
+  const output = stripVTControlCharacters(raw).replaceAll('\r', '');
+  if (args.length > 0) process.stdout.write(output.replace(PROGRESS, ''));
+  const ended = signal === undefined ? `exit code ${code}` : `signal ${signal}`;
+  const { passed, failed, failures } = tapReport(output, ended);
+  return {
+    passed,
+    // A file that could not even count its failures still fails the run.
+    failed: code !== 0 && failed === 0 ? 1 : failed,
+    output: args.length > 0 ? '' : failures || `tap ended with ${ended}`,
+    note: `${passed} passed`,
+  };
 }
 
 async function assembleHost(): Promise<StepResult> {
