@@ -4,6 +4,7 @@
  */
 
 import type { Body } from '../contracts/app-channel.ts';
+import type { Clock } from '../contracts/clock.ts';
 import type { HttpMiddleware } from '../contracts/http-middleware.ts';
 import { type TraceContext, ZERO_TRACEPARENT } from '../contracts/trace.ts';
 import { requestErrorText } from '../http-client/error-text.ts';
@@ -26,6 +27,7 @@ export interface HttpCallerOptions {
   /** `appHttpPipeline` as it is at each request, outermost first; absent: none is configured. */
   readonly pipeline?: () => readonly HttpMiddleware[];
   readonly clientMetrics?: ClientMetrics;
+  readonly clock?: Clock;
 }
 
 export interface HttpCall {
@@ -54,6 +56,7 @@ export function createHttpCaller(options: HttpCallerOptions): HttpCaller {
     host: options.address,
     port: options.port,
     ...(options.protocol === 'https' ? { tls: { verify: false } } : {}),
+    ...(options.clock === undefined ? {} : { clock: options.clock }),
   };
   const address = authority(origin);
   const scheme = options.protocol === 'https' ? 'https' : 'http';

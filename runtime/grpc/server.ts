@@ -33,6 +33,8 @@ export interface GrpcServerOptions extends Omit<DispatchOptions, 'apiAccess'> {
   readonly port: number;
   readonly unixSocket?: string;
   readonly maxMessageBytes: number;
+  /** Absent: 4096. */
+  readonly maxConnections?: number;
   /** Bytes of one header block (`dapr-http-read-buffer-size`). */
   readonly maxHeaderBytes?: number;
   readonly protocol: 'grpc' | 'internal';
@@ -60,8 +62,13 @@ const SESSION_WINDOW_BYTES = 4 * 1024 * 1024;
 // The typings do not know `sendDate`, which Node takes.
 const RESPOND_ALONE = { endStream: true, sendDate: false };
 const DEFAULT_HEADER_BYTES = 64 * 1024;
-/** As on the HTTP port. */
+/** As on the HTTP port, and so many more are told that they are too many. */
 const MAX_CONNECTIONS = 4096;
+const REFUSED_CONNECTIONS = 256;
+/** Time that such a connection has for its only call. */
+const REFUSED_MS = 10_000;
+/** Connections that wait to be accepted; the system's own bound applies, too. */
+const BACKLOG = 4096;
 /** Calls in progress at once over all connections; what comes on top is refused. */
 const MAX_CALLS = 16_384;
 
@@ -94,6 +101,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   const servers: AnyServer[] = [];
   const tlsServers: TlsServer[] = [];
   const callers = new WeakMap<ServerHttp2Session, SpiffeId>();
+  const { maxConnections = MAX_CONNECTIONS } = options;
   let drained: (() => void) | undefined;
 
   const onStream = (
@@ -114,7 +122,8 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     const keepalive =
       stream.session === undefined ? undefined : sessions.get(stream.session as ServerHttp2Session);
     if (keepalive === undefined) {
-      stream.close(7);
+      alone(stream, 200, GrpcCode.ResourceExhausted, 'the list of connections is full; try again later');
+      stream.session?.close();
       return;
     }
     const call = new IncomingCall(stream, fields, rawHeaders, {
@@ -164,10 +173,14 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
       tlsServers.push(secure);
       server = secure.server;
     }
-    server.maxConnections = MAX_CONNECTIONS;
+    server.maxConnections = maxConnections + REFUSED_CONNECTIONS;
     server.on('session', (session: ServerHttp2Session) => {
       session.on('error', (error) => options.log.debug('gRPC connection error', { error }));
       if (options.tls !== undefined && !identify(session)) return;
+      if (sessions.size >= maxConnections) {
+        session.setTimeout(REFUSED_MS, () => session.destroy());
+        return;
+      }
       const keepalive = watchSession(session, options.clock);
       sessions.set(session, keepalive);
       session.setLocalWindowSize(SESSION_WINDOW_BYTES);
@@ -253,7 +266,7 @@ function listenOn(
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen(where, () => {
+    server.listen({ backlog: BACKLOG, ...where }, () => {
       server.off('error', reject);
       resolve();
     });

@@ -34,6 +34,11 @@ export interface Keepalive {
   stop(): void;
 }
 
+/** What came while this process was busy is read before anybody is judged. */
+function afterReading(judge: () => void): void {
+  setImmediate(() => setImmediate(judge));
+}
+
 /** Watches one session until `stop`. */
 export function watchSession(
   session: ServerHttp2Session,
@@ -67,7 +72,11 @@ export function watchSession(
     }
   };
   const ping = (): void => {
-    waiting = clock.startTimer(limits.pingTimeoutMs, () => session.destroy(), true);
+    waiting = clock.startTimer(
+      limits.pingTimeoutMs,
+      () => afterReading(() => waiting !== undefined && session.destroy()),
+      true,
+    );
     session.ping((error) => {
       if (error !== null) return;
       waiting?.cancel();

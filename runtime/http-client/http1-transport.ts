@@ -11,7 +11,8 @@ import {
   type RequestOptions,
 } from 'node:http';
 import { request as httpsRequest, Agent as TlsAgent } from 'node:https';
-import { pumpBody, receiveBody } from './exchange.ts';
+import { IDLE_MS, watchConnections } from './connection-pool.ts';
+import { flatHeader, pumpBody, receiveBody } from './exchange.ts';
 import {
   authority,
   type DialLimit,
@@ -21,8 +22,6 @@ import {
   type TransportResponse,
 } from './transport.ts';
 
-/** Idle connections are dropped before common servers (5 s) drop them, so that no request meets a closing one. */
-const IDLE_MS = 4000;
 const MAX_IDLE = 256;
 /** Connections at once, as in daprd; what comes on top waits for one of them, and is bounded where calls come in. */
 const MAX_CONNECTIONS = 1024;
@@ -30,7 +29,7 @@ const MAX_HEADER_BYTES = 256 * 1024;
 
 /** Makes the transport of one HTTP/1.1 origin. */
 export function createHttp1Transport(origin: Origin): HttpTransport {
-  const pool = {
+  const settings = {
     keepAlive: true,
     maxSockets: MAX_CONNECTIONS,
     maxFreeSockets: MAX_IDLE,
@@ -40,9 +39,9 @@ export function createHttp1Transport(origin: Origin): HttpTransport {
   const { tls } = origin;
   const agent =
     tls === undefined
-      ? new Agent(pool)
+      ? new Agent(settings)
       : new TlsAgent({
-          ...pool,
+          ...settings,
           rejectUnauthorized: tls.verify,
           minVersion: 'TLSv1.2',
           ...(tls.ca === undefined ? {} : { ca: tls.ca }),
@@ -51,55 +50,99 @@ export function createHttp1Transport(origin: Origin): HttpTransport {
         });
   const open = tls === undefined ? httpRequest : httpsRequest;
   const host = authority(origin, true);
+  const pool = watchConnections(agent, origin.clock);
+
+  /** Sends a request; `again` is called in place of `failed` when a kept connection turned out to be closed. */
+  const exchange = (
+    request: TransportRequest,
+    signal: AbortSignal,
+    answered: (response: TransportResponse) => void,
+    failed: (cause: Error) => void,
+    closed: () => void,
+    again: (() => void) | undefined,
+  ): void => {
+    const options: RequestOptions = {
+      agent,
+      host: origin.host,
+      port: origin.port,
+      method: request.verb,
+      path: request.path,
+      headers: requestHeaders(request, host),
+      maxHeaderSize: MAX_HEADER_BYTES,
+    };
+    pool.dropStale();
+    const outgoing = open(options);
+    let heard = false;
+    let repeated = false;
+    const abort = (): void => void outgoing.destroy(signal.reason as Error);
+    signal.addEventListener('abort', abort);
+    outgoing.on('error', (cause: NodeJS.ErrnoException) => {
+      const { socket } = outgoing;
+      repeated =
+        again !== undefined &&
+        !heard &&
+        !signal.aborted &&
+        socket !== null &&
+        pool.used(socket) &&
+        isClosed(cause);
+      if (!repeated) failed(cause);
+    });
+    if (origin.dialLimit !== undefined) limitDial(outgoing, tls !== undefined, origin.dialLimit);
+    outgoing.on('close', () => {
+      signal.removeEventListener('abort', abort);
+      if (!repeated) return closed();
+      pool.dropIdle();
+      again?.();
+    });
+    outgoing.on('response', (response: IncomingMessage) => {
+      heard = true;
+      const status = response.statusCode ?? 0;
+      const headers = response.rawHeaders;
+      receiveBody(
+        response,
+        request.verb,
+        status,
+        headers,
+        (body) => answered({ status, headers, body }),
+        failed,
+      );
+    });
+    const { bytes, length } = request.body;
+    if (bytes !== undefined) outgoing.end(bytes);
+    else if (length === 0) outgoing.end();
+    else void pumpBody(request.body.stream(), outgoing);
+  };
+
   return {
     send(request, signal, settled) {
       return new Promise<TransportResponse>((resolve, reject) => {
-        let outgoing: ClientRequest;
-        try {
-          signal.throwIfAborted();
-          const options: RequestOptions = {
-            agent,
-            host: origin.host,
-            port: origin.port,
-            method: request.verb,
-            path: request.path,
-            headers: requestHeaders(request, host),
-            maxHeaderSize: MAX_HEADER_BYTES,
-          };
-          outgoing = open(options);
-        } catch (cause) {
-          settled?.();
-          reject(cause as Error);
-          return;
-        }
-        const abort = (): void => void outgoing.destroy(signal.reason as Error);
-        signal.addEventListener('abort', abort);
-        outgoing.on('error', reject);
-        if (origin.dialLimit !== undefined) limitDial(outgoing, tls !== undefined, origin.dialLimit);
-        outgoing.on('close', () => {
-          signal.removeEventListener('abort', abort);
-          settled?.();
-        });
-        outgoing.on('response', (response: IncomingMessage) => {
-          const status = response.statusCode ?? 0;
-          const headers = response.rawHeaders;
-          receiveBody(
-            response,
-            request.verb,
-            status,
-            headers,
-            (body) => resolve({ status, headers, body }),
-            reject,
-          );
-        });
-        const { bytes, length } = request.body;
-        if (bytes !== undefined) outgoing.end(bytes);
-        else if (length === 0) outgoing.end();
-        else void pumpBody(request.body.stream(), outgoing);
+        const closed = (): void => settled?.();
+        const attempt = (again?: () => void): void => {
+          try {
+            signal.throwIfAborted();
+            exchange(request, signal, resolve, reject, closed, again);
+          } catch (cause) {
+            closed();
+            reject(cause as Error);
+          }
+        };
+        attempt(mayRepeat(request) ? () => attempt() : undefined);
       });
     },
     close: () => agent.destroy(),
   };
+}
+
+const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
+
+/** Whether a request that met a closed connection may be sent once more, as Go's client does (RFC 9110, section 9.2.2). */
+function mayRepeat({ verb, headers, body }: TransportRequest): boolean {
+  if (body.bytes === undefined && body.length !== 0) return false;
+  return IDEMPOTENT.has(verb) || flatHeader(headers, 'idempotency-key') !== undefined;
+}
+
+function isClosed({ code }: NodeJS.ErrnoException): boolean {
+  return code === 'ECONNRESET' || code === 'EPIPE';
 }
 
 /** Fails a request whose new connection does not come about in time; a kept one has nothing to wait for. */

@@ -47,11 +47,13 @@ export interface Origin {
   readonly tls?: TransportTls;
   /** How long connecting (handshake included) may take; absent: as long as the system tries. */
   readonly dialLimit?: DialLimit;
+  /** Tells how long kept connections were idle; absent: only their timers do. */
+  readonly clock?: Pick<Clock, 'monotonicMs'>;
 }
 
 export interface DialLimit {
   readonly ms: number;
-  readonly clock: Pick<Clock, 'startTimer'>;
+  readonly clock: Pick<Clock, 'startTimer' | 'monotonicMs'>;
 }
 
 /** `host:port` as it stands in a URL or `Host` header; the scheme's own port is left out when `short`. */

@@ -81,7 +81,7 @@ export class ApiService {
     const { rawPath, query } = splitRequest(incoming);
     const fault =
       requestFault(incoming, rawPath) ??
-      (this.#active.size >= this.#parts.maxInFlight ? tooMany() : undefined);
+      (this.#active.size >= this.#parts.maxInFlight ? tooMany('the list of calls in progress') : undefined);
     if (fault !== undefined) {
       response.on('error', ignoreBrokenConnection);
       sendWhole(response, incoming.method ?? 'GET', fault, responseHeaders(fault, incoming));
@@ -116,6 +116,15 @@ export class ApiService {
         this.#active.delete(call);
         if (this.#active.size === 0) this.#idle?.();
       });
+  };
+
+  /** Answers a request on a connection that is one too many. */
+  readonly refuse = (incoming: IncomingMessage, response: ServerResponse): void => {
+    const reply = tooMany('the list of connections');
+    const headers = responseHeaders(reply, incoming);
+    if (incoming.httpVersionMajor === 1) headers.push('Connection', 'close');
+    response.on('error', ignoreBrokenConnection);
+    sendWhole(response, incoming.method ?? 'GET', reply, headers);
   };
 
   async #serve(request: ApiRequest, response: ServerResponse, trace: RequestTrace): Promise<void> {

@@ -19,12 +19,19 @@ export interface ListenerOptions {
   readonly readBufferBytes: number;
   readonly maxConnections: number;
   handle(incoming: IncomingMessage, response: ServerResponse): void;
+  /** Answers a request on a connection beyond `maxConnections`, which ends with it. */
+  refuse(incoming: IncomingMessage, response: ServerResponse): void;
 }
 
 /** Go grants this much on top of the setting, and clients rely on it. */
 const HEADER_SLACK_BYTES = 4096;
-/** Time a client has to send its request head. */
-const HEADER_TIMEOUT_MS = 10_000;
+/** Time a client has to send its request head: the second while there is room, since a busy machine makes slow clients. */
+const HEADER_TIMEOUT_MS = { crowded: 10_000, roomy: 60_000 };
+const SWEEP_MS = 5000;
+/** Connections beyond the bound that get an answer; what comes on top of them is not accepted. */
+const REFUSED_CONNECTIONS = 256;
+/** Connections that wait to be accepted; the system's own bound applies, too. */
+const BACKLOG = 4096;
 /** Idle connections are kept this long; SDK pools drop theirs earlier. */
 const IDLE_TIMEOUT_MS = 120_000;
 
@@ -50,6 +57,11 @@ export class Listener {
   readonly #sessions = new Set<ServerHttp2Session>();
   /** Connections without a request so far, and since when. */
   readonly #silent = new Map<Duplex, number>();
+  readonly #open = new Set<Duplex>();
+  /** Those of them that came when there were enough. */
+  readonly #refused = new Set<Duplex>();
+  readonly #refusedSessions = new WeakSet<object>();
+  #handedOver: Socket | undefined;
   #sweep: Timer | undefined;
 
   constructor(options: ListenerOptions) {
@@ -57,26 +69,34 @@ export class Listener {
     const maxHeaderSize = options.readBufferBytes + HEADER_SLACK_BYTES;
     this.#http1 = createServer({
       maxHeaderSize,
-      headersTimeout: HEADER_TIMEOUT_MS,
-      connectionsCheckingInterval: 5000,
+      headersTimeout: HEADER_TIMEOUT_MS.roomy,
+      connectionsCheckingInterval: SWEEP_MS,
       requestTimeout: 0,
       keepAliveTimeout: IDLE_TIMEOUT_MS,
       noDelay: true,
-      shouldUpgradeCallback: (request) => options.h2c && wantsH2c(request),
+      shouldUpgradeCallback: (request) =>
+        options.h2c && !this.#refused.has(request.socket) && wantsH2c(request),
     });
-    this.#http1.maxConnections = options.maxConnections;
+    this.#http1.maxConnections = options.maxConnections + REFUSED_CONNECTIONS;
     this.#http1.on('connection', (socket) => this.#watch(socket));
     this.#http1.on('request', (request, response) => {
       this.#silent.delete(request.socket);
-      options.handle(request, response);
+      this.#serve(request, response, request.socket);
     });
     this.#http1.on('clientError', (error: ParseFault, socket) => {
       this.#silent.delete(socket);
       const bytes = this.#taken(error, socket);
       if (bytes === undefined) refuseMalformed(error, socket);
-      else handOver(socket as Socket, bytes, isPreface(bytes) ? this.#http2 : this.#http1);
+      else this.#begin(socket as Socket, bytes);
     });
     if (options.h2c) this.#http2 = this.#createHttp2(maxHeaderSize);
+  }
+
+  /** Lets a connection begin anew; what is refused stays refused. */
+  #begin(socket: Socket, bytes: Buffer): void {
+    this.#handedOver = socket;
+    handOver(socket, bytes, isPreface(bytes) ? this.#http2 : this.#http1);
+    this.#handedOver = undefined;
   }
 
   /** The bytes with which a connection that the HTTP/1 parser gave up begins anew; `undefined`: there is nothing to begin. */
@@ -91,10 +111,16 @@ export class Listener {
     const server = createHttp2Server({ settings: { maxHeaderListSize }, maxSettings: 64 });
     // The compatibility objects have what the service uses of the HTTP/1 ones.
     server.on('request', (request, response) =>
-      this.#options.handle(request as unknown as IncomingMessage, response as unknown as ServerResponse),
+      this.#serve(
+        request as unknown as IncomingMessage,
+        response as unknown as ServerResponse,
+        request.stream.session ?? request,
+      ),
     );
     server.on('session', (session) => {
       this.#sessions.add(session);
+      if (this.#handedOver !== undefined && this.#refused.has(this.#handedOver))
+        this.#refusedSessions.add(session);
       session.on('close', () => this.#sessions.delete(session));
       endWhenIdle(session);
     });
@@ -107,31 +133,55 @@ export class Listener {
     return server;
   }
 
+  #serve(request: IncomingMessage, response: ServerResponse, connection: object): void {
+    if (
+      this.#refused.size > 0 &&
+      (this.#refused.has(connection as Socket) || this.#refusedSessions.has(connection))
+    )
+      this.#options.refuse(request, response);
+    else this.#options.handle(request, response);
+  }
+
   /** Drops a connection that sends no request; one timer looks after all of them. */
   #watch(socket: Socket): void {
-    const { clock } = this.#options;
+    const { clock, maxConnections } = this.#options;
+    // A connection that begins anew with other bytes comes here again.
+    if (!this.#open.has(socket)) {
+      if (this.#open.size - this.#refused.size >= maxConnections) this.#refused.add(socket);
+      this.#open.add(socket);
+      socket.on('close', () => {
+        this.#open.delete(socket);
+        this.#refused.delete(socket);
+        this.#silent.delete(socket);
+      });
+    }
     this.#silent.set(socket, clock.monotonicMs());
-    socket.on('close', () => this.#silent.delete(socket));
-    this.#sweep ??= clock.startTimer(HEADER_TIMEOUT_MS, () => this.#dropSilent(), true);
+    this.#sweep ??= clock.startTimer(SWEEP_MS, () => this.#dropSilent(), true);
+  }
+
+  /** What clients may take for a request head; the parser looks at it, too. */
+  #headerLimitMs(): number {
+    const crowded = this.#open.size > this.#options.maxConnections / 2;
+    this.#http1.headersTimeout = crowded ? HEADER_TIMEOUT_MS.crowded : HEADER_TIMEOUT_MS.roomy;
+    return this.#http1.headersTimeout;
   }
 
   #dropSilent(): void {
     const { clock } = this.#options;
     this.#sweep = undefined;
-    const latest = clock.monotonicMs() - HEADER_TIMEOUT_MS;
+    const latest = clock.monotonicMs() - this.#headerLimitMs();
     const due = [...this.#silent].filter(([, since]) => since <= latest);
     // What they sent may lie there unread because this process was busy: it is read before anybody is dropped.
     setImmediate(() => {
       for (const [socket] of due) if (this.#silent.has(socket)) socket.destroy();
     });
-    if (this.#silent.size > 0)
-      this.#sweep = clock.startTimer(HEADER_TIMEOUT_MS / 2, () => this.#dropSilent(), true);
+    if (this.#silent.size > 0) this.#sweep = clock.startTimer(SWEEP_MS, () => this.#dropSilent(), true);
   }
 
   listen(options: ListenOptions): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#http1.once('error', reject);
-      this.#http1.listen(options, () => {
+      this.#http1.listen({ backlog: BACKLOG, ...options }, () => {
         this.#http1.off('error', reject);
         this.#http1.on('error', () => {});
         resolve();

@@ -44,9 +44,9 @@ function hasTwoHosts(rawHeaders: readonly string[]): boolean {
   return hosts > 1;
 }
 
-/** The answer to a request beyond the bound of calls in progress. */
-export function tooMany(): Reply {
-  return errorReply(runtimeError('overloaded', { what: 'the list of calls in progress' }));
+/** The answer to a request beyond a bound: `what` is full. */
+export function tooMany(what: string): Reply {
+  return errorReply(runtimeError('overloaded', { what }));
 }
 
 /** Ends requests whose body stands still. One timer looks after all of them, and only while there are some. */

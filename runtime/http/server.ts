@@ -120,6 +120,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
       readBufferBytes: limits.readBufferBytes,
       maxConnections: limits.maxConnections ?? DEFAULT_MAX_CONNECTIONS,
       handle: service.handle,
+      refuse: service.refuse,
     });
 
   const listeners: Listener[] = [];

@@ -55,7 +55,8 @@ export function originOf(url: URL, tls?: Tls, dialLimit?: DialLimit): Origin {
   const secure = url.protocol === 'https:';
   const port = url.port === '' ? (secure ? 443 : 80) : Number(url.port);
   const host = url.hostname.replace(/^\[|\]$/g, '');
-  const origin: Origin = dialLimit === undefined ? { host, port } : { host, port, dialLimit };
+  const origin: Origin =
+    dialLimit === undefined ? { host, port } : { host, port, dialLimit, clock: dialLimit.clock };
   return secure ? { ...origin, tls: tlsOf(tls) } : origin;
 }
 

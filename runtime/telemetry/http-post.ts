@@ -38,6 +38,7 @@ export function createHttpPost(options: HttpPostOptions): HttpPost {
     port,
     ...(tls === undefined ? {} : { tls }),
     dialLimit: { ms: options.timeoutMs, clock: options.clock },
+    clock: options.clock,
   });
   const headers = Object.entries(options.headers).flatMap(([name, value]) => [name, headerText(value)]);
   return {

@@ -192,10 +192,12 @@ export async function measure(
   app: SlowApp,
   { connections, each }: Burst,
   start: () => Running,
+  disturb: () => Promise<void> = async () => {},
 ): Promise<Report> {
   app.hold(true);
   const before = stateOf(pid);
   const { sent, ended } = start();
+  await disturb();
   await sent;
   const expected = Math.min(APP_CONNECTIONS, connections * each);
   for (let tries = 0; app.waiting < expected && tries < 100; tries += 1) await pause(100);

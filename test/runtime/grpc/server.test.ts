@@ -1,3 +1,4 @@
+import { type ClientHttp2Session, connect } from 'node:http2';
 import { join } from 'node:path';
 import t from 'tap';
 import { runtimeError } from '../../../runtime/contracts/error.ts';
@@ -335,4 +336,28 @@ t.test('closing gives up after the grace period', async (t) => {
   await closed;
   t.match(await hung, { code: 14 });
   t.equal(server.calls, 0);
+});
+
+t.test('a connection too many is told so', async (t) => {
+  const service = { name: 'a.B', methods: { C: unaryMethod(BYTES, BYTES, async (message) => message) } };
+  const { port } = await startServer(t, [service], { maxConnections: 1 });
+  const status = (session: ClientHttp2Session): Promise<unknown> =>
+    new Promise((resolve) => {
+      const note = (head: Record<string, unknown>): void => {
+        if (head['grpc-status'] !== undefined) resolve(head['grpc-status']);
+      };
+      const stream = session.request({
+        ':method': 'POST',
+        ':path': '/a.B/C',
+        'content-type': 'application/grpc',
+        te: 'trailers',
+      });
+      stream.on('response', note).on('trailers', note).resume();
+      stream.end(encodeFrame(Buffer.from('x')));
+    });
+  const [first, second] = [connect(`http://127.0.0.1:${port}`), connect(`http://127.0.0.1:${port}`)];
+  t.teardown(() => first.destroy());
+  t.teardown(() => second.destroy());
+  t.equal(await status(first), '0');
+  t.equal(await status(second), '8');
 });

@@ -102,19 +102,63 @@ t.test('an upgrade that is not ours is an ordinary request', async (t) => {
   t.equal(answer.status, 200);
 });
 
-t.test('a connection that sends nothing is dropped after ten seconds', async (t) => {
-  const clock = fakeClock();
-  const api = await serve(t, fakeBlocks(), { clock });
-  const socket = connect(api.server.port, '127.0.0.1');
-  const closed = new Promise<void>((resolve) => socket.on('close', () => resolve()));
-  await new Promise<void>((resolve) => {
-    const wait = (): void => void (clock.pending > 0 ? resolve() : setImmediate(wait));
-    wait();
+const LIMITS = { maxBodyBytes: 4 * 1024 * 1024, readBufferBytes: 4096 };
+
+for (const { name, maxConnections, seconds } of [
+  { name: 'a minute', maxConnections: 100, seconds: 60 },
+  { name: 'ten seconds when connections are scarce', maxConnections: 1, seconds: 10 },
+])
+  t.test(`a connection that sends nothing is dropped after ${name}`, async (t) => {
+    const clock = fakeClock();
+    const api = await serve(t, fakeBlocks(), { clock, limits: { ...LIMITS, maxConnections } });
+    const socket = connect(api.server.port, '127.0.0.1');
+    let open = true;
+    const closed = new Promise<void>((resolve) => socket.on('close', () => resolve()));
+    void closed.then(() => {
+      open = false;
+    });
+    await new Promise<void>((resolve) => {
+      const wait = (): void => void (clock.pending > 0 ? resolve() : setImmediate(wait));
+      wait();
+    });
+    await clock.advance(seconds * 1000 - 5000);
+    for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    t.ok(open, 'not before');
+    await clock.advance(5000);
+    await closed;
+    t.pass('closed');
   });
-  await clock.advance(10_000);
-  await closed;
-  t.pass('closed');
-});
+
+t.test(
+  'a connection too many is told so, over HTTP/1.1 and HTTP/2; when others are gone there is room again',
+  async (t) => {
+    const api = await serve(t, fakeBlocks(), { limits: { ...LIMITS, maxConnections: 1 } });
+    const first = connect(api.server.port, '127.0.0.1');
+    const request = 'GET /v1.0/metadata HTTP/1.1\r\nHost: x\r\n\r\n';
+    await new Promise<void>((resolve) => {
+      first.once('data', () => resolve());
+      first.write(request);
+    });
+    const refused = await api.raw(request);
+    t.match(refused, /^HTTP\/1\.1 429 Too Many Requests\r\n/);
+    t.match(refused, /"errorCode":"ERR_OVERLOADED"/);
+    t.match(refused, /Connection: close\r\n/);
+    const session = connectHttp2(`http://127.0.0.1:${api.server.port}`);
+    t.teardown(() => session.destroy());
+    const status = await new Promise((resolve) => {
+      session.request({ ':path': '/v1.0/metadata' }).on('response', (head) => resolve(head[':status']));
+    });
+    t.equal(status, 429);
+    session.destroy();
+    first.destroy();
+    let served = false;
+    for (let tries = 0; tries < 100 && !served; tries += 1) {
+      const answer = await api.raw(`${request.slice(0, -2)}Connection: close\r\n\r\n`);
+      served = answer.startsWith('HTTP/1.1 200');
+    }
+    t.ok(served);
+  },
+);
 
 t.test('a reset HTTP/2 stream aborts its call, and a broken answer resets the stream', async (t) => {
   let aborted: (() => void) | undefined;
