@@ -8,6 +8,7 @@ import { createAccessCheck } from './building-blocks/invoke/access-control.ts';
 import type { ComponentStore } from './components/store.ts';
 import type { AppChannel } from './contracts/app-channel.ts';
 import type { Blocks } from './contracts/blocks.ts';
+import { errorText } from './contracts/error.ts';
 import type { Logger } from './contracts/logger.ts';
 import type { MeshSecurity } from './contracts/mesh-security.ts';
 import { isTruthy } from './contracts/metadata.ts';
@@ -16,7 +17,8 @@ import type { Policies } from './contracts/resiliency.ts';
 import type { SidecarOptions } from './flags.ts';
 import { createProxyHandler } from './grpc/proxy.ts';
 import { createReflectionServices } from './grpc/reflection.ts';
-import { createGrpcServer } from './grpc/server.ts';
+import { type ReservedPort, reservePort } from './grpc/reserved-port.ts';
+import { BACKLOG, createGrpcServer } from './grpc/server.ts';
 import { createDaprService } from './grpc/services/dapr.ts';
 import type { GrpcClientPool } from './grpc-client/client.ts';
 import { createMetricsServer } from './http/metrics-server.ts';
@@ -39,6 +41,8 @@ export interface ServerParts {
   readonly appHealth: AppHealthWatch;
   readonly health: Health;
   readonly security: MeshSecurity | undefined;
+  /** The internal port, taken before components started. */
+  readonly internalPort: ReservedPort | undefined;
   readonly clients: GrpcClientPool;
   readonly resolver: () => NameResolver | undefined;
   /** Address of the internal server of another app of this node. */
@@ -51,6 +55,20 @@ const NO_LIMIT_MS = 24 * 3_600_000;
 /** Time that calls in flight get when a server closes. */
 function graceMs(options: SidecarOptions): number {
   return options.gracefulShutdownMs === 0 ? NO_LIMIT_MS : options.gracefulShutdownMs;
+}
+
+/** Takes the internal port; `undefined` when it cannot be had yet: then opening its server decides. */
+export async function reserveInternalPort(
+  { internalGrpcAddress: host }: SidecarOptions,
+  { internalPort: port }: SidecarSetup,
+  log: Logger,
+): Promise<ReservedPort | undefined> {
+  try {
+    return await reservePort({ host, port }, BACKLOG);
+  } catch (error) {
+    log.warn(`the internal gRPC port ${port} is not free yet: ${errorText(error)}`);
+    return undefined;
+  }
 }
 
 /** Opens every listener; what was opened closes with `stack`. Resolves with the ports in use. */
@@ -140,6 +158,7 @@ async function openInternalServer(parts: ServerParts, stack: AsyncDisposableStac
     addresses: [options.internalGrpcAddress],
     port: setup.internalPort,
     tls: parts.security?.server,
+    reserved: parts.internalPort,
     services: [peer, ...createReflectionServices([peer])],
     unknownMethod: proxyOf('callee', parts),
   });

@@ -27,7 +27,7 @@ import { openChannel } from './sidecar-channel.ts';
 import { startNameResolution } from './sidecar-names.ts';
 import { createReload } from './sidecar-reload.ts';
 import { openSecurity } from './sidecar-security.ts';
-import { openServers } from './sidecar-servers.ts';
+import { openServers, reserveInternalPort } from './sidecar-servers.ts';
 import { readSetup, type SidecarSetup } from './sidecar-setup.ts';
 
 export interface SidecarRequest {
@@ -80,6 +80,8 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
   log.info('Scheduler disabled: jobs and reminders need a scheduler service');
 
   const health = createHealth(appId, ['runtime', 'api-server', 'http-server', 'internal-grpc-server']);
+  const internalPort = await reserveInternalPort(options, setup, log);
+  stack.defer(() => internalPort?.close());
   const { store, host, names, endpoints, policies } = await openComponents(request, setup, log, stack);
   const channel = openChannel(node, options, setup, store);
   if (channel !== undefined) stack.defer(() => channel.close());
@@ -141,6 +143,7 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
       appHealth,
       health,
       security,
+      internalPort,
       clients,
       resolver: () => names.resolver,
       sibling: (id) => request.siblings.get(id)?.internalAddress,

@@ -23,6 +23,7 @@ import type { SpiffeId } from '../contracts/spiffe.ts';
 import { createApiAccessCheck } from './api-access.ts';
 import { createDispatch, type DispatchOptions } from './dispatch.ts';
 import { IncomingCall } from './incoming-call.ts';
+import type { ReservedPort } from './reserved-port.ts';
 import { type Keepalive, watchSession } from './session-keepalive.ts';
 import { clientIdOf, createTlsServer, type TlsServer } from './tls-server.ts';
 
@@ -32,6 +33,8 @@ export interface GrpcServerOptions extends Omit<DispatchOptions, 'apiAccess'> {
   /** 0: any free port (the same on every address). */
   readonly port: number;
   readonly unixSocket?: string;
+  /** Port that was taken before; listens there and nowhere else. */
+  readonly reserved?: ReservedPort | undefined;
   readonly maxMessageBytes: number;
   /** Absent: 4096. */
   readonly maxConnections?: number;
@@ -68,7 +71,7 @@ const REFUSED_CONNECTIONS = 256;
 /** Time that such a connection has for its only call. */
 const REFUSED_MS = 10_000;
 /** Connections that wait to be accepted; the system's own bound applies, too. */
-const BACKLOG = 4096;
+export const BACKLOG = 4096;
 /** Calls in progress at once over all connections; what comes on top is refused. */
 const MAX_CALLS = 16_384;
 
@@ -199,11 +202,18 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   };
 
   return {
-    listen: () => listenAll(options, create, servers),
+    listen: async () => {
+      const { reserved } = options;
+      if (reserved === undefined) return listenAll(options, create, servers);
+      const server = create();
+      reserved.serve(server, maxConnections + REFUSED_CONNECTIONS);
+      return reserved.port;
+    },
     close: async (graceMs) => {
-      const closed = Promise.all(
-        servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
-      );
+      const closed = Promise.all([
+        ...servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
+        options.reserved?.close(),
+      ]);
       for (const session of sessions.keys()) session.close();
       await waitForCalls(
         options,
