@@ -34,6 +34,8 @@ export interface GrpcCallOptions {
   readonly timeoutMs?: number;
   /** Default `application/grpc`. */
   readonly contentType?: string;
+  /** The messages given are gzip, and are told to be. */
+  readonly gzipped?: boolean;
 }
 
 /** A call in progress. Reading `messages` to its end (or an error) tells how it went. */
@@ -161,11 +163,11 @@ export function startCall(session: ClientHttp2Session, path: string, options: St
     messages: queue,
     next: queue.next,
     trailers: () => outcome?.trailers ?? trailers,
-    send: (message) => writeMessage(stream, message),
+    send: (message) => writeMessage(stream, message, options.gzipped),
     end: (last) => {
       if (stream.destroyed) return;
       if (last === undefined) stream.end();
-      else stream.end(encodeFrame(last));
+      else stream.end(encodeFrame(last, options.gzipped));
     },
     cancel,
   };
@@ -180,6 +182,7 @@ function requestFields(path: string, options: StartCallOptions): Record<string, 
     'user-agent': 'skerry',
     'grpc-accept-encoding': 'gzip',
   };
+  if (options.gzipped === true) fields['grpc-encoding'] = 'gzip';
   if (options.timeoutMs !== undefined) fields['grpc-timeout'] = formatTimeout(options.timeoutMs);
   if (options.metadata !== undefined) {
     addMetadata(

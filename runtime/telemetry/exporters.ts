@@ -72,7 +72,8 @@ export async function createExporters(options: ExporterOptions): Promise<Exporte
 
 async function otlpSink(otel: Tracing['otel'], resource: TraceResource, clock: Clock): Promise<SpanSink> {
   const { host, port, path } = splitEndpoint(otel.endpointAddress, otel.protocol);
-  const common = { headers: otel.headers, timeoutMs: otel.timeoutMs, resource, clock };
+  const { headers, timeoutMs } = otel;
+  const common = { headers, timeoutMs, resource, clock, gzip: otel.gzip === true };
   const pems = otel.isSecure ? await certificates(otel) : undefined;
   if (otel.protocol === 'grpc') {
     const target = `${host.includes(':') ? `[${host}]` : host}:${port}`;
@@ -84,7 +85,7 @@ async function otlpSink(otel: Tracing['otel'], resource: TraceResource, clock: C
     path: otel.path ?? (path === '' ? '/v1/traces' : path),
     ...(pems === undefined ? {} : { tls: { verify: true, ...pems } }),
   };
-  return createOtlpHttpSink({ ...common, target, gzip: otel.gzip === true });
+  return createOtlpHttpSink({ ...common, target });
 }
 
 /** `host[:port][/path]`, with or without a scheme. */

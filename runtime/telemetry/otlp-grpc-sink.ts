@@ -5,6 +5,7 @@ import type { Clock } from '../contracts/clock.ts';
 import { GrpcCode } from '../contracts/grpc-code.ts';
 import { GrpcStatusError } from '../contracts/grpc-wire/status.ts';
 import { createGrpcClient } from '../grpc-client/client.ts';
+import { gzipped } from './gzipped.ts';
 import { encodeOtlp } from './otlp-message.ts';
 import { ExportError, type SpanSink } from './span-queue.ts';
 import type { TraceResource } from './trace-resource.ts';
@@ -26,13 +27,14 @@ export interface OtlpGrpcOptions {
   /** Absent: plaintext. */
   readonly tls?: ConnectionOptions;
   readonly headers: Readonly<Record<string, string>>;
+  readonly gzip: boolean;
   readonly timeoutMs: number;
   readonly resource: TraceResource;
   readonly clock: Clock;
 }
 
 export function createOtlpGrpcSink(options: OtlpGrpcOptions): SpanSink {
-  const { target, tls, timeoutMs } = options;
+  const { target, tls, gzip, timeoutMs } = options;
   const client = createGrpcClient({
     target,
     clock: options.clock,
@@ -47,7 +49,9 @@ export function createOtlpGrpcSink(options: OtlpGrpcOptions): SpanSink {
     timeoutMs,
     send: async (spans, signal) => {
       try {
-        await client.unary(EXPORT, encodeOtlp(spans, options.resource), { metadata, signal, timeoutMs });
+        const batch = encodeOtlp(spans, options.resource);
+        const message = gzip ? await gzipped(batch) : batch;
+        await client.unary(EXPORT, message, { metadata, signal, timeoutMs, gzipped: gzip });
       } catch (error) {
         if (!(error instanceof GrpcStatusError)) throw error;
         throw new ExportError(error.message, RETRYABLE.has(error.code));

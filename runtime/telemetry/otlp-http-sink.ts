@@ -1,7 +1,7 @@
 /** OTLP over HTTP with protobuf bodies: one POST for each batch. */
 
-import { promisify } from 'node:util';
 import type { Clock } from '../contracts/clock.ts';
+import { gzipped } from './gzipped.ts';
 import { createHttpPost, type HttpTarget } from './http-post.ts';
 import { encodeOtlp } from './otlp-message.ts';
 import type { SpanSink } from './span-queue.ts';
@@ -37,13 +37,8 @@ export function createOtlpHttpSink(options: OtlpHttpOptions): SpanSink {
     timeoutMs,
     send: async (spans, signal) => {
       const body = encodeOtlp(spans, options.resource);
-      await http.post(gzip ? await compressed(body) : body, signal);
+      await http.post(gzip ? await gzipped(body) : body, signal);
     },
     close: async () => http.close(),
   };
-}
-
-async function compressed(body: Uint8Array): Promise<Uint8Array> {
-  const zlib = await import('node:zlib');
-  return promisify(zlib.gzip)(body);
 }

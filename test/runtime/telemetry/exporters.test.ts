@@ -1,3 +1,5 @@
+import { createServer } from 'node:http2';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
@@ -57,6 +59,40 @@ t.test('a secure collector is verified by the given authority, over gRPC and HTT
   t.strictSame(
     bodies.flatMap((body) => decodeOtlp(body)).map(({ name }) => name),
     ['by gRPC', 'by HTTP'],
+  );
+});
+
+t.test('batches are compressed over gRPC, too', async (t) => {
+  const received: { encoding: unknown; frame: Buffer }[] = [];
+  const server = createServer();
+  server.on('stream', (stream, head) => {
+    const parts: Buffer[] = [];
+    stream.on('data', (part: Buffer) => parts.push(part));
+    stream.on('end', () => {
+      received.push({ encoding: head['grpc-encoding'], frame: Buffer.concat(parts) });
+      stream.respond(
+        { ':status': 200, 'content-type': 'application/grpc', 'grpc-status': '0' },
+        { endStream: true },
+      );
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => server.close());
+  const { exporters } = await rig({
+    endpointAddress: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    protocol: 'grpc',
+    isSecure: false,
+    gzip: true,
+  });
+  exporters.add(finishedSpan({ name: 'small' }));
+  await exporters.close(2000);
+  const [{ encoding, frame } = { encoding: undefined, frame: Buffer.alloc(0) }] = received;
+  t.equal(encoding, 'gzip');
+  t.equal(frame[0], 1, 'the flag of a compressed message');
+  t.equal(frame.readUInt32BE(1), frame.byteLength - 5);
+  t.strictSame(
+    decodeOtlp(gunzipSync(frame.subarray(5))).map(({ name }) => name),
+    ['small'],
   );
 });
 
