@@ -9,6 +9,7 @@ import type { Clock, Timer } from '../../runtime/contracts/clock.ts';
 import type { Database, SqlStep } from '../../runtime/contracts/database.ts';
 import { elapsedClock } from '../drivers/sqlite/elapsed-clock.ts';
 import { step } from './schema.ts';
+import { storedNumber } from './stored-message.ts';
 
 const NOTE_EVERY_MS = 1000;
 /** `setTimeout` takes no more than 2^31 - 1. */
@@ -21,7 +22,7 @@ export class ElapsedTime {
 
   constructor(clock: Clock, database: Database) {
     this.#clock = clock;
-    const base = Number(database.read('SELECT elapsed_ms FROM mqtt_clock')[0]?.['elapsed_ms'] ?? 0);
+    const base = storedNumber(database.read('SELECT elapsed_ms FROM mqtt_clock')[0]?.['elapsed_ms']) ?? 0;
     this.now = elapsedClock(clock, base);
     this.#noted = base;
   }

@@ -1,8 +1,8 @@
 /** Messages of queues on their way to a client: from memory when they just came in, otherwise from disk. */
 
 import type { Database } from '../../runtime/contracts/database.ts';
-import { type Message, messageOf } from './message.ts';
-import { bufferOf } from './schema.ts';
+import type { Message } from './message.ts';
+import { storedMessage } from './stored-message.ts';
 
 const MAX_BYTES = 4 * 1024 * 1024;
 const MAX_MESSAGES = 8192;
@@ -59,16 +59,8 @@ export class MessageCache {
     );
     for (const row of rows) {
       const id = Number(row['id']);
-      const expires = row['expires_at'] === null ? undefined : Number(row['expires_at']);
-      const properties = bufferOf(row['properties']);
-      const message = messageOf(
-        String(row['topic']),
-        bufferOf(row['payload']),
-        1,
-        false,
-        properties,
-        expires,
-      );
+      const message = storedMessage(row, 1, false);
+      if (message === undefined) continue;
       message.id = id;
       found.set(id, message);
     }

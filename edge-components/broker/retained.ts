@@ -5,8 +5,9 @@
 
 import type { Database, SqlStep } from '../../runtime/contracts/database.ts';
 import { hasWildcard, matcher } from '../drivers/mqtt/topic.ts';
-import { type Message, messageOf } from './message.ts';
-import { bufferOf, step } from './schema.ts';
+import type { Message } from './message.ts';
+import { step } from './schema.ts';
+import { storedMessage, storedNumber } from './stored-message.ts';
 
 /** Messages read at a time. */
 export const RETAINED_PAGE = 64;
@@ -83,13 +84,13 @@ export class RetainedMessages {
     const found: Message[] = [];
     for (const row of rows) {
       const topic = String(row['topic']);
-      const expiresAt = row['expires_at'] === null ? undefined : Number(row['expires_at']);
+      const expiresAt = storedNumber(row['expires_at']);
       if (expiresAt !== undefined && expiresAt <= now) {
         this.#expired(topic, expiresAt);
         continue;
       }
-      const properties = bufferOf(row['properties']);
-      found.push(messageOf(topic, bufferOf(row['payload']), Number(row['qos']), true, properties, expiresAt));
+      const message = storedMessage(row, Number(row['qos']), true);
+      if (message !== undefined) found.push(message);
     }
     return found;
   }

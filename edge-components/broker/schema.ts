@@ -52,7 +52,7 @@ const ELAPSED_TIME = [
   'UPDATE mqtt_retained SET properties = NULL, expires_at = NULL',
   'UPDATE mqtt_will SET properties = NULL',
   'CREATE TABLE mqtt_clock (id INTEGER PRIMARY KEY CHECK (id = 1), elapsed_ms INTEGER NOT NULL)',
-  'INSERT INTO mqtt_clock (id, elapsed_ms) VALUES (1, 0)',
+  'INSERT OR IGNORE INTO mqtt_clock (id, elapsed_ms) VALUES (1, 0)',
 ];
 
 /** The broker's part of the node's schema. */
@@ -77,7 +77,13 @@ export function encodeOptions(options: Readonly<Record<string, unknown>>): Uint8
 }
 
 export function decodeOptions(value: SqlValue | undefined): Record<string, unknown> {
-  return value instanceof Uint8Array ? (deserialize(value) as Record<string, unknown>) : {};
+  if (!(value instanceof Uint8Array)) return {};
+  try {
+    const options: unknown = deserialize(value);
+    return typeof options === 'object' && options !== null ? (options as Record<string, unknown>) : {};
+  } catch {
+    return {}; // A wrong bit: better a subscription without its options than a broker that does not start.
+  }
 }
 
 /** A step with its parameters. */

@@ -118,11 +118,13 @@ export abstract class SendingSide implements Outlet {
   #secondsLeft({ expiresAt }: Message): number | undefined {
     if (expiresAt === undefined) return undefined;
     const left = expiresAt - this.host.time.now();
-    return left <= 0 ? 0 : Math.ceil(left / 1000);
+    return left <= 0 ? 0 : Math.min(Math.ceil(left / 1000), LONGEST_EXPIRY);
   }
 }
 
 const NO_ALIAS = [0, false] as const;
+/** Four bytes of seconds. */
+const LONGEST_EXPIRY = 0xffffffff;
 const LIVE: Outgoing = {
   id: 0,
   message: undefined,

@@ -1,9 +1,10 @@
 /** Reads the sessions that an earlier run of the broker left on disk. */
 
-import type { Database } from '../../runtime/contracts/database.ts';
+import type { Database, SqlValue } from '../../runtime/contracts/database.ts';
 import type { Outgoing } from './queues.ts';
 import { decodeOptions } from './schema.ts';
 import { Session, type SessionHost } from './session.ts';
+import { clampQos, storedNumber } from './stored-message.ts';
 
 export interface LoadedSession {
   readonly session: Session;
@@ -24,19 +25,22 @@ export function loadSessions(
     'SELECT id, client, expiry_seconds, ended_at, sent_to, user FROM mqtt_session ORDER BY id',
   )) {
     const session = new Session(String(row['client']), Number(row['id']), host);
-    session.expirySeconds = numberOr(row['expiry_seconds']);
+    session.expirySeconds = storedNumber(row['expiry_seconds']);
     session.user = typeof row['user'] === 'string' ? row['user'] : undefined;
-    sentTo.set(session, numberOr(row['sent_to']));
-    session.sentTo = numberOr(row['sent_to']) ?? 0;
+    sentTo.set(session, storedNumber(row['sent_to']));
+    session.sentTo = storedNumber(row['sent_to']) ?? 0;
     byKey.set(session.key, session);
     byClient.set(session.clientId, session);
-    sessions.push({ session, endedAt: numberOr(row['ended_at']) });
+    sessions.push({ session, endedAt: storedNumber(row['ended_at']) });
   }
   loadSubscriptions(database, byKey);
   for (const row of database.read('SELECT client, packet_id FROM mqtt_received')) {
     byClient.get(String(row['client']))?.received.set(Number(row['packet_id']), undefined);
   }
-  return { sessions, lastMessage: loadDeliveries(database, byKey, sentTo, host.maxInflight) };
+  const named = loadDeliveries(database, byKey, sentTo, host.maxInflight);
+  // Also above a message that a wrong bit left without its delivery: its row is taken.
+  const stored = storedNumber(database.read('SELECT max(id) AS id FROM mqtt_message')[0]?.['id']) ?? 0;
+  return { sessions, lastMessage: Math.max(named, stored) };
 }
 
 function loadSubscriptions(database: Database, byKey: ReadonlyMap<number, Session>): void {
@@ -50,7 +54,7 @@ function loadSubscriptions(database: Database, byKey: ReadonlyMap<number, Sessio
     session.subscriptions.set(filter, {
       session,
       filter,
-      qos: Number(row['qos']),
+      qos: clampQos(Number(row['qos'])),
       noLocal: nl === true,
       retainAsPublished: rap === true,
       retainHandling: Number(rh ?? 0),
@@ -76,12 +80,12 @@ function loadDeliveries(
     const session = byKey.get(Number(row['session']));
     if (session === undefined) continue;
     const limit = sentTo.get(session);
-    const stored = numberOr(row['packet_id']);
+    const stored = packetId(row['packet_id']);
     const outgoing: Outgoing = {
       id: message,
       message: undefined,
-      size: Number(row['size']),
-      qos: Number(row['qos']),
+      size: Math.max(0, storedNumber(row['size']) ?? 0),
+      qos: clampQos(Number(row['qos'])) || 1,
       retain: row['retain'] === 1,
       packetId: stored ?? session.nextPacketId(),
       // After a crash what was sent is not known: at most a window full.
@@ -96,6 +100,8 @@ function loadDeliveries(
   return newest;
 }
 
-function numberOr(value: unknown): number | undefined {
-  return typeof value === 'number' || typeof value === 'bigint' ? Number(value) : undefined;
+/** A packet id as it can stand in a packet. */
+function packetId(value: SqlValue | undefined): number | undefined {
+  const id = storedNumber(value);
+  return id !== undefined && Number.isInteger(id) && id > 0 && id <= 0xffff ? id : undefined;
 }

@@ -8,6 +8,7 @@ import type { Database } from '../../runtime/contracts/database.ts';
 import type { ElapsedTime } from './elapsed-time.ts';
 import { type Message, messageOf } from './message.ts';
 import { bufferOf, step } from './schema.ts';
+import { clampQos, isTopic, storedNumber, storedProperties } from './stored-message.ts';
 import type { WillRequest } from './wire/connect.ts';
 
 export interface StoredWill {
@@ -85,17 +86,18 @@ export class Wills {
 
   #stored(): StoredWill[] {
     const sql = 'SELECT client, topic, payload, qos, retain, properties, expiry, delay, due FROM mqtt_will';
-    return this.#database.read(sql).map((row) => ({
+    const rows = this.#database.read(sql).filter((row) => isTopic(String(row['topic'])));
+    return rows.map((row) => ({
       clientId: String(row['client']),
-      due: row['due'] === null ? undefined : Number(row['due']),
+      due: storedNumber(row['due']),
       will: {
         topic: String(row['topic']),
         payload: bufferOf(row['payload']),
-        qos: Number(row['qos']),
+        qos: clampQos(Number(row['qos'])),
         retain: row['retain'] === 1,
-        properties: bufferOf(row['properties']),
-        expiry: row['expiry'] === null ? undefined : Number(row['expiry']),
-        delay: Number(row['delay']),
+        properties: storedProperties(row['properties']),
+        expiry: storedNumber(row['expiry']),
+        delay: storedNumber(row['delay']) ?? 0,
       },
     }));
   }

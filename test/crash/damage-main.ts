@@ -1,4 +1,4 @@
-/** `npm run damage -- --seeds 500`: damaged files, one disk per seed; every one must start. */
+/** `npm run damage -- --seeds 500`: damaged files, one disk per seed; every one must start. `--keep FOLDER` keeps the others. */
 
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,6 +16,7 @@ async function main(): Promise<number> {
     options: {
       seeds: { type: 'string', default: '500' },
       seed: { type: 'string', default: '1' },
+      keep: { type: 'string' },
       verbose: { type: 'boolean', default: false },
     },
   });
@@ -45,10 +46,11 @@ async function main(): Promise<number> {
         },
         shim.path,
       );
-      await damageAll(recording, join(folder, 'disk'), seeds, (one) => {
+      const each = (one: DamageCase): void => {
         cases.push(one);
         if (values.verbose || one.verdict.stuck.length > 0) say(JSON.stringify(one).slice(0, 1500));
-      });
+      };
+      await damageAll(recording, join(folder, 'disk'), seeds, each, values.keep);
     }
     return summary(cases);
   } finally {

@@ -30,6 +30,8 @@ export async function damageAll(
   disk: string,
   seeds: readonly number[],
   each: (one: DamageCase) => void,
+  /** Folder for disks on which something got stuck, as they were before anything opened them. */
+  keep?: string,
 ): Promise<void> {
   const events = readTrace(recording.trace, recording.root);
   const known = histories(events);
@@ -53,6 +55,10 @@ export async function damageAll(
     const { damage, pages } = harm(join(disk, 'node/data'), random);
     const verdict = await judge.judge(known, cut);
     each({ seed, damage, pages, verdict, reported: verdict.aside.length > 0 && hasReport(disk, verdict) });
+    if (keep === undefined || verdict.stuck.length === 0) continue;
+    const again = seededRandom(seed);
+    model.rebuild(join(keep, String(seed)), 'all', again);
+    harm(join(keep, String(seed), 'node/data'), again);
   }
   await judge.close();
 }

@@ -48,6 +48,8 @@ process.on('unhandledRejection', (error) => {
 export class Judge {
   readonly #dataDir: string;
   readonly #databases: DatabasePool;
+  /** What the parts said about the disk in hand. */
+  #log = recordingLogger();
 
   constructor(disk: string, workerEntry: URL) {
     this.#dataDir = join(disk, 'node/data');
@@ -69,6 +71,7 @@ export class Judge {
   /** Judges the disk at its place as the remains of a cut before event number `cut`. */
   async judge(known: Known, cut: number): Promise<Verdict> {
     const verdict: Verdict = { lost: [], invented: [], stuck: [], aside: [] };
+    this.#log = recordingLogger();
     try {
       mkdirSync(this.#dataDir, { recursive: true });
       const lock = lockFolder(this.#dataDir);
@@ -82,7 +85,9 @@ export class Judge {
       const names = readdirSync(this.#dataDir).filter((name) => name.includes('.damaged-'));
       verdict.aside.push(...names.map((name) => `${name}: ${reasonIn(join(this.#dataDir, name))}`));
     } catch (error) {
+      const said = this.#log.lines.filter(({ level }) => level !== 'info' && level !== 'debug').slice(-5);
       verdict.stuck.push(error instanceof Error ? (error.stack ?? error.message) : String(error));
+      verdict.stuck.push(...said.map((line) => JSON.stringify(line)));
     }
     return verdict;
   }
@@ -118,7 +123,7 @@ export class Judge {
       clock,
       ids,
       random,
-      log: recordingLogger(),
+      log: this.#log,
       metrics,
     });
     const spool = await source.open({
@@ -162,7 +167,7 @@ export class Judge {
       databases: this.#databases,
       clock,
       ids,
-      log: recordingLogger(),
+      log: this.#log,
       metrics,
       options: { tcp: { host: '127.0.0.1', port: 0 } },
     });
@@ -233,10 +238,14 @@ function reasonIn(folder: string): string {
 
 const LIMIT_MS = 10_000;
 
-/** Takes over a session and reads it up to a message on the topic `end`. */
-async function readSession(port: number, clientId: string, end: string): Promise<Session> {
+/**
+ * Takes over a session and reads all that waits in it. The end is told by a message of its own, to a topic that the
+ * session subscribes to here: a subscription that damage took is a loss, not a session without an end.
+ */
+async function readSession(port: number, clientId: string): Promise<Session> {
   const messages = new Map<string, number[]>();
   const done = Promise.withResolvers<void>();
+  const end = `judge/${clientId}`;
   const { client, connack } = await RawMqtt.open(
     port,
     new Map(),
@@ -252,7 +261,11 @@ async function readSession(port: number, clientId: string, end: string): Promise
     done.reject(new Error(`session ${clientId} never came to its end`)),
   );
   try {
-    if (present) await done.promise;
+    if (present) {
+      await client.subscribe([end], 1);
+      await client.publish(end, '0', 1);
+      await done.promise;
+    }
   } finally {
     limit.cancel();
     client.destroy();
@@ -275,11 +288,12 @@ async function judgeSessions(
     for (const name of ['late', 'reader']) {
       const agreed = known.get(`sub:${name}`);
       if (agreed === undefined || before(agreed.acked, cut).length === 0) continue;
-      const { present, messages } = await readSession(port, name, 'news/end');
+      const { present, messages } = await readSession(port, name);
       if (!present) {
         verdict.lost.push(`the session ${name}`);
         continue;
       }
+      if (!messages.has('news/end')) verdict.lost.push(`the subscription of ${name}`);
       for (const history of withPrefix(known, 'news:')) {
         const who = history.key.slice(5);
         const got = name === 'reader' ? before(known.get(`read:${who}`)?.got ?? new Map(), cut) : [];
@@ -358,8 +372,7 @@ async function judgeRoamers(
     const newest = largest(before(history.tried, cut));
     for (let n = Math.max(1, newest - 3); n <= newest; n += 1)
       await client.publish(`r/${name}/${n}`, String(n), 1);
-    await client.publish(`r/${name}/end`, '0', 1);
-    const { present, messages } = await readSession(port, name, `r/${name}/end`);
+    const { present, messages } = await readSession(port, name);
     if (!present) {
       verdict.lost.push(`the session ${name}`);
       continue;

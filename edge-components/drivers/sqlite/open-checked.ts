@@ -8,7 +8,8 @@ import { scanWal } from './damaged-wal.ts';
 import { failureRecord } from './database-errors.ts';
 import { readAt, withFile } from './read-file.ts';
 import { finishSalvage, type SalvageReport, salvage } from './salvage.ts';
-import { knownSchema } from './schema-copy.ts';
+import type { SchemaEntry } from './salvage-rows.ts';
+import { definitionFault, knownSchema, SCHEMA_SQL } from './schema-copy.ts';
 import { WriteConnection, type WriteConnectionOptions } from './write-connection.ts';
 
 /** Files up to this size are checked whole at every start; of larger ones the check would delay it for long. */
@@ -88,6 +89,8 @@ function damageBefore(options: WriteConnectionOptions): string | undefined {
 
 /** What SQLite's own check finds; undefined when all is well. */
 function checked(connection: WriteConnection, path: string): string | undefined {
+  const altered = definitionFault(path, connection.read(SCHEMA_SQL, []) as unknown as SchemaEntry[]);
+  if (altered !== undefined) return altered;
   const suspect = existsSync(`${path}.suspect`);
   if (!suspect && statSync(path).size > CHECKED_BYTES) return shortOf(path, connection);
   const fault = connection.integrity();

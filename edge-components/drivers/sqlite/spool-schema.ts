@@ -92,6 +92,9 @@ export const SPOOL_SQL = {
   queue: 'SELECT * FROM skerry_spool_queue WHERE name = ?',
   queues: 'SELECT * FROM skerry_spool_queue ORDER BY name',
   bases: 'SELECT max(last_sequence) AS sequence, max(elapsed_ms) AS elapsed FROM skerry_spool_queue',
+  unbalanced: `SELECT name FROM skerry_spool_queue WHERE parked > pending
+    OR accepted <> delivered + expired + full + removed + damaged + pending
+    OR min(delivered, expired, full, removed, damaged, parked, pendingBytes) < 0`,
   updateQueue: `UPDATE skerry_spool_queue SET ${COUNTER_NAMES.map((name) => `${name} = ?`).join(', ')}, last_sequence = ?, elapsed_ms = ?, last_error = ? WHERE id = ?`,
   insert: `INSERT INTO ${MESSAGES} (sequence, queue, key, priority, bytes, id, accepted_at, deadline, record, crc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   remove: `DELETE FROM ${MESSAGES} WHERE sequence = ?`,
