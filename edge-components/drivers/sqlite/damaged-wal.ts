@@ -9,6 +9,9 @@ import { readAt, withFile } from './read-file.ts';
 const WAL_HEADER = 32;
 const FRAME_HEADER = 24;
 const DEFAULT_PAGE_SIZE = 4096;
+const MAGIC = 0x377f0682;
+/** Frames looked at for the salt when the header is lost. */
+const LOOKS_FOR_SALT = 64;
 
 export interface WalScan {
   readonly pageSize: number;
@@ -32,9 +35,14 @@ export function scanWal(path: string): WalScan | undefined {
   return withFile(path, (file, size) => {
     if (size < WAL_HEADER + FRAME_HEADER + 512) return undefined;
     const header = readAt(file, 0, WAL_HEADER);
-    const bigEndian = (header.readUInt32BE(0) & 1) === 1;
-    const pageSize = pageSizeOf(header.readUInt32BE(8)) ?? DEFAULT_PAGE_SIZE;
-    const frames = readFrames(file, size, { header, bigEndian, pageSize });
+    const magic = header.readUInt32BE(0);
+    const bigEndian = magic === MAGIC + 1;
+    // The sum of nothing but zeros is zero: they are no header.
+    const headerGood =
+      (magic === MAGIC || bigEndian) &&
+      isSum(checksum(header.subarray(0, 24), bigEndian, [0, 0]), header, 24);
+    const pageSize = (headerGood ? pageSizeOf(header.readUInt32BE(8)) : undefined) ?? DEFAULT_PAGE_SIZE;
+    const frames = readFrames(file, size, { header, headerGood, bigEndian, pageSize });
     return { pageSize, ...newestPages(frames) };
   });
 }
@@ -48,11 +56,15 @@ export function pageSizeOf(value: number): number | undefined {
 function readFrames(
   file: number,
   size: number,
-  wal: { readonly header: Buffer; readonly bigEndian: boolean; readonly pageSize: number },
+  wal: {
+    readonly header: Buffer;
+    readonly headerGood: boolean;
+    readonly bigEndian: boolean;
+    readonly pageSize: number;
+  },
 ): Frame[] {
-  const { header, bigEndian, pageSize } = wal;
-  const headerGood = isSum(checksum(header.subarray(0, 24), bigEndian, [0, 0]), header, 24);
-  const salt = headerGood ? header.subarray(16, 24) : readAt(file, WAL_HEADER + 8, 8);
+  const { header, headerGood, bigEndian, pageSize } = wal;
+  const salt = headerGood ? header.subarray(16, 24) : saltOfFrames(file, size, bigEndian, pageSize);
   let seed: Sum = [header.readUInt32BE(24), header.readUInt32BE(28)];
   const frames: Frame[] = [];
   const frameSize = FRAME_HEADER + pageSize;
@@ -78,6 +90,24 @@ function readFrames(
   if (!headerGood && frames.length > 0)
     frames.unshift({ page: 0, offset: 0, commit: false, ours: true, good: false });
   return frames;
+}
+
+/** The salt of the first frame that another one follows: what the lost header said. */
+function saltOfFrames(file: number, size: number, bigEndian: boolean, pageSize: number): Buffer {
+  const frameSize = FRAME_HEADER + pageSize;
+  let seed: Sum | undefined;
+  const end = Math.min(size, WAL_HEADER + LOOKS_FOR_SALT * frameSize);
+  for (let at = WAL_HEADER; at + frameSize <= end; at += frameSize) {
+    const frame = readAt(file, at, frameSize);
+    const named = frame.readUInt32BE(0) !== 0;
+    if (seed !== undefined && named) {
+      const head = checksum(frame.subarray(0, 8), bigEndian, seed);
+      if (isSum(checksum(frame.subarray(FRAME_HEADER), bigEndian, head), frame, 16))
+        return frame.subarray(8, 16);
+    }
+    seed = named ? [frame.readUInt32BE(16), frame.readUInt32BE(20)] : undefined;
+  }
+  return readAt(file, WAL_HEADER + 8, 8);
 }
 
 function newestPages(frames: readonly Frame[]): Pick<WalScan, 'pages' | 'damagedFrames'> {

@@ -15,6 +15,7 @@ import { WriteConnection, type WriteConnectionOptions } from './write-connection
 /** Files up to this size are checked whole at every start; of larger ones the check would delay it for long. */
 const CHECKED_BYTES = 32 * 1024 * 1024;
 const MAGIC = 'SQLite format 3\0';
+const HEADER = 100;
 
 /** A note of a running node that the file turned out to be damaged: the next start checks it whole. */
 export function markSuspect(path: string): void {
@@ -82,9 +83,18 @@ function damageBefore(options: WriteConnectionOptions): string | undefined {
   // With a rollback journal the beginning may be half written: SQLite puts it back.
   if (!beginsLikeDatabase(path) && !existsSync(`${path}-journal`))
     return 'the file does not begin like a database';
+  if (size >= HEADER && headerFault(path)) return 'the header of the file is damaged';
   const lostFrames = scanWal(`${path}-wal`)?.damagedFrames ?? 0;
   if (lostFrames > 0) return `${lostFrames} frames of the write-ahead log are damaged`;
   return undefined;
+}
+
+/** Versions of the format that none of ours has: SQLite takes them for a file it may not write, or not read. */
+function headerFault(path: string): boolean {
+  const header = withFile(path, (file) => readAt(file, 0, HEADER));
+  if (header === undefined || existsSync(`${path}-journal`)) return false;
+  const isVersion = (at: number): boolean => header[at] === 1 || header[at] === 2;
+  return !isVersion(18) || !isVersion(19) || header.readUInt32BE(44) > 4;
 }
 
 /** What SQLite's own check finds; undefined when all is well. */

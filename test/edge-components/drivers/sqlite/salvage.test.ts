@@ -186,3 +186,52 @@ t.test('the file is gone, and a copy that was finished but not in place', async 
   t.notOk(readdirSync(join(path, '..')).includes('node.db.salvaged'));
   finished.connection.close();
 });
+
+t.test('a wrong bit in the header or in a definition', async (t) => {
+  const { path } = filled(t);
+  const whole = readFileSync(path);
+  const copy = readFileSync(`${path}.schema`);
+  const definition = whole.indexOf('accepted_at INTEGER NOT NULL, deadline');
+  // The format's versions, which SQLite takes for a file it may not write or read; the name of a column.
+  for (const bit of [18 * 8, 18 * 8 + 5, 19 * 8 + 2, 47 * 8, definition * 8]) {
+    const bytes = Buffer.from(whole);
+    bytes[bit >> 3] = (bytes[bit >> 3] as number) ^ (1 << (bit & 7));
+    for (const suffix of ['-wal', '-shm']) rmSync(path + suffix, { force: true });
+    writeFileSync(path, bytes);
+    writeFileSync(`${path}.schema`, copy);
+    const { connection, report } = open(path);
+    connection.migrate([USERS, SPOOL_MIGRATION]);
+    t.equal(count(connection, 'reading'), ROWS, `bit ${bit}: ${report?.reason}`);
+    t.equal(connection.read('SELECT accepted_at, deadline FROM skerry_spool_message', []).length, 300);
+    t.same(connection.apply([[{ sql: "INSERT INTO reading VALUES ('new', 'v')" }]]), [[1]]);
+    connection.close();
+  }
+});
+
+t.test('a damaged copy of the schema is not believed', async (t) => {
+  const { path } = filled(t);
+  const copy = readFileSync(`${path}.schema`, 'utf8');
+  writeFileSync(`${path}.schema`, copy.replace('accepted_at', 'accepted_it'));
+  const { connection, report } = open(path);
+  t.equal(report, undefined);
+  connection.migrate([USERS, SPOOL_MIGRATION]);
+  connection.close();
+  t.equal(readFileSync(`${path}.schema`, 'utf8'), copy, 'and it is written anew');
+});
+
+t.test('the first page of the write-ahead log is zeroed', async (t) => {
+  const path = join(t.testdir(), 'node.db');
+  const { connection } = open(path);
+  connection.migrate([USERS]);
+  for (let n = 0; n < 20; n += 1)
+    connection.apply([[{ sql: 'INSERT INTO reading VALUES (?, ?)', params: [`k${n}`, 'v'.repeat(2000)] }]]);
+  const [file, log] = [readFileSync(path), readFileSync(`${path}-wal`)];
+  connection.close();
+  log.fill(0, 0, PAGE);
+  writeFileSync(path, file);
+  writeFileSync(`${path}-wal`, log);
+  const again = open(path);
+  t.match(again.report?.reason, /frames of the write-ahead log are damaged/);
+  t.ok(count(again.connection, 'reading') > 0, 'what lies behind it is read');
+  again.connection.close();
+});
