@@ -166,6 +166,13 @@ export const FLAGS: readonly FlagRow[] = [
     'Publishes of an MQTT 5 client that may be without an acknowledgement',
     ours,
   ),
+  row(
+    'mqtt-linger',
+    'duration',
+    '0s',
+    'How long a message may wait before it goes to disk, so that others go along; at most 1s; saves the card',
+    ours,
+  ),
   row('mqtt-max-keep-alive', 'int', '0', 'Longest keep alive of MQTT 5 clients in seconds; 0: any', ours),
   row(
     'validate',

@@ -128,6 +128,7 @@ export interface MqttOptions {
   readonly maxInflight: number;
   readonly receiveMaximum: number;
   readonly maxKeepAlive: number;
+  readonly lingerMs: number;
 }
 
 /** Options of the node (the process). */
@@ -363,6 +364,7 @@ function mqttOptions(flags: Reader): MqttOptions {
     maxInflight: flags.int('mqtt-max-inflight'),
     receiveMaximum: flags.int('mqtt-receive-maximum'),
     maxKeepAlive: flags.int('mqtt-max-keep-alive'),
+    lingerMs: flags.ms('mqtt-linger'),
   };
   const tls = options.tlsPort ?? options.wssPort;
   if (tls !== undefined && (options.certFile === undefined || options.keyFile === undefined)) {

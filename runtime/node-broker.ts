@@ -77,6 +77,7 @@ async function brokerOptions(options: NodeOptions): Promise<BrokerOptions> {
     maxInflightPerClient: mqtt.maxInflight,
     receiveMaximum: mqtt.receiveMaximum,
     maxKeepAlive: mqtt.maxKeepAlive,
+    lingerMs: mqtt.lingerMs,
   };
 }
 

@@ -32,6 +32,8 @@ export interface AcceptanceParts {
   readonly retained: RetainedMessages;
   readonly time: ElapsedTime;
   readonly mayRead: (session: Session, topic: string) => boolean;
+  /** Time that a message may wait for others to share its commit. */
+  readonly lingerMs: number;
 }
 
 /** One session's share of a message: a row. */
@@ -283,7 +285,7 @@ export class Acceptance {
       this.#writing = this.#writing.then(() => this.#committed(batch));
       return;
     }
-    const written = this.#parts.database.write(steps).then(
+    const written = this.#parts.database.write(steps, this.#parts.lingerMs).then(
       () => this.#committed(batch),
       (error: unknown) => {
         this.#parts.store.giveBackForgotten(forgotten);

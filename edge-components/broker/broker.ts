@@ -221,6 +221,7 @@ async function openHost(database: TrackedDatabase, deps: BrokerDeps, limits: Bro
     retained,
     time,
     mayRead: (session, topic) => access.mayRead(session.user, session.clientId, topic),
+    lingerMs: limits.lingerMs,
   });
   const started = clock.monotonicMs();
   const connections = new Set<Connection>();

@@ -75,6 +75,8 @@ export interface BrokerOptions {
   readonly topicAliasMaximum?: number;
   /** Longest keep alive in seconds, as Server Keep Alive of MQTT 5 (default 0: as the client likes). */
   readonly maxKeepAlive?: number;
+  /** Time that a message may wait for others to share its commit (default 0, at most 1,000 ms). */
+  readonly lingerMs?: number;
   /** Subscriptions of one client (default 10,000). */
   readonly maxSubscriptionsPerClient?: number;
   /** Retained messages (defaults 10,000 topics, 64 MiB). */
@@ -90,6 +92,7 @@ export interface BrokerLimits {
   readonly receiveMaximum: number;
   readonly topicAliasMaximum: number;
   readonly maxKeepAlive: number;
+  readonly lingerMs: number;
   readonly maxSubscriptionsPerClient: number;
   readonly maxInflightPerClient: number;
   readonly maxBufferedPerClient: number;
@@ -100,6 +103,7 @@ export interface BrokerLimits {
 }
 
 const MIB = 1024 * 1024;
+const MAX_LINGER_MS = 1000;
 
 const DEFAULTS = {
   maxPacketBytes: MIB,
@@ -153,7 +157,11 @@ export function brokerLimits(options: BrokerOptions): BrokerLimits {
   if (!Number.isSafeInteger(maxKeepAlive) || maxKeepAlive < 0 || maxKeepAlive > 65_535) {
     throw new Error(`MQTT broker: option maxKeepAlive must be 0 to 65535 seconds, got ${maxKeepAlive}`);
   }
-  return { ...limits, maxKeepAlive, whenFull: options.whenQueueFull ?? 'drop-oldest' };
+  const lingerMs = options.lingerMs ?? 0;
+  if (!(lingerMs >= 0 && lingerMs <= MAX_LINGER_MS)) {
+    throw new Error(`MQTT broker: --mqtt-linger must be 0 to ${MAX_LINGER_MS} ms, got ${lingerMs}`);
+  }
+  return { ...limits, maxKeepAlive, lingerMs, whenFull: options.whenQueueFull ?? 'drop-oldest' };
 }
 
 /** Names the command line uses for the listeners, for messages people can act on. */

@@ -28,7 +28,7 @@ export interface SessionStoreDeps {
 
 const NEVER = 0xffffffff;
 /** Acknowledgements wait this long for a write they can go with, and this many. */
-const LINGER_MS = 50;
+const LINGER_MS = 2000;
 const MAX_FORGOTTEN = 4096;
 
 export class SessionStore implements SessionHost {

@@ -18,9 +18,9 @@ export function trackWrites(database: Database): TrackedDatabase {
     for (const resolve of waiting) resolve();
   };
   return {
-    write: (steps) => {
+    write: (steps, lingerMs) => {
       open += 1;
-      const written = database.write(steps);
+      const written = database.write(steps, lingerMs);
       written.then(done, done);
       return written;
     },

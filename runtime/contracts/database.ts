@@ -26,8 +26,11 @@ export interface SqlStepResult {
 export type Durability = 'sync' | 'relaxed';
 
 export interface Database {
-  /** Applies `steps` atomically and resolves once they are durable. Rejects with `StepRefused` or `DatabaseError`. */
-  write(steps: readonly SqlStep[]): Promise<readonly SqlStepResult[]>;
+  /**
+   * Applies `steps` atomically and resolves once they are durable. Rejects with `StepRefused` or `DatabaseError`. With
+   * `lingerMs` the write may wait that long for others to share its commit.
+   */
+  write(steps: readonly SqlStep[], lingerMs?: number): Promise<readonly SqlStepResult[]>;
   /** Runs one short query on this thread's read-only connection. */
   read(sql: string, params?: readonly SqlValue[]): readonly Readonly<Record<string, SqlValue>>[];
   /** Gives back this user's share; the file closes with its last user. */

@@ -18,6 +18,8 @@ export interface SpoolOptions {
   readonly ttlMs: number;
   /** Keys with an attempt under way at the same time (default 16). */
   readonly parallelKeys?: number;
+  /** Milliseconds that a message may wait for others to share its commit (default 0). */
+  readonly lingerMs?: number;
 }
 
 export interface SpoolMessage {

@@ -99,6 +99,7 @@ export function createForwarder(
         maxBytes: items.queueMaxBytes,
         whenFull: items.queueWhenFull,
         ttlMs: items.queueTTL,
+        lingerMs: items.linger,
         // One batch under way, one that gathers.
         ...(bulk === undefined ? {} : { parallelKeys: 2 * MAX_BATCH }),
       });

@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { duration, integer, quantity } from '../../../runtime/contracts/metadata.ts';
 import type { FullPolicy } from '../../../runtime/contracts/spool.ts';
+import { lingerItem } from '../sqlite/sqlite-metadata.ts';
 
 /** Headers and a small payload. */
 const LEAST_QUEUE_BYTES = 4096;
@@ -19,6 +20,7 @@ export const queueItems = {
     })
     .default('reject'),
   queueTTL: duration(0),
+  linger: lingerItem,
 };
 
 export interface QueueItems {
@@ -27,4 +29,6 @@ export interface QueueItems {
   readonly queueWhenFull: FullPolicy;
   /** Milliseconds of elapsed time; 0: no limit. */
   readonly queueTTL: number;
+  /** Milliseconds that an arrival may wait for others to share its commit. */
+  readonly linger: number;
 }

@@ -43,6 +43,7 @@ export function createDatabasePool(options: DatabasePoolOptions): DatabasePool {
   const startWriter = (): WriterClient => {
     writer ??= new WriterClient(
       options.workerEntry,
+      options.clock,
       (error) => {
         options.log.fatal('The database writer failed; nothing can be stored any more', {
           error: error.message,

@@ -75,7 +75,8 @@ export class PooledFile {
     }
     let open = true;
     return {
-      write: (steps) => (open ? this.#write(steps) : Promise.reject(this.#closedError())),
+      write: (steps, lingerMs) =>
+        open ? this.#write(steps, lingerMs) : Promise.reject(this.#closedError()),
       read: (sql, params) => {
         if (!open) throw this.#closedError();
         return this.#read(sql, params);
@@ -128,11 +129,12 @@ export class PooledFile {
     }
   }
 
-  async #write(steps: readonly SqlStep[]): Promise<readonly SqlStepResult[]> {
+  async #write(steps: readonly SqlStep[], lingerMs?: number): Promise<readonly SqlStepResult[]> {
     const crossing = crossingSteps(steps);
     const outcome = await this.#options.writer.request(
       { kind: 'write', database: this.#database, steps: crossing.steps },
       crossing.bytes,
+      lingerMs,
     );
     if ('failure' in outcome) this.#noteDamage(outcome.failure.code);
     return writeResults(this.#options.path, outcome);

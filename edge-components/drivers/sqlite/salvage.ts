@@ -23,6 +23,7 @@ import Database from 'better-sqlite3';
 import { errorText } from '../../../runtime/contracts/error.ts';
 import { DamagedTrees } from './damaged-trees.ts';
 import { pageSizeOf, scanWal } from './damaged-wal.ts';
+import { PAGE_SIZE } from './page-size.ts';
 import { readAt, withFile } from './read-file.ts';
 import { copyRows, lostByIndex, type SchemaEntry, type TableLoss } from './salvage-rows.ts';
 import { SALVAGED_TABLE } from './salvaged-table.ts';
@@ -98,6 +99,7 @@ function readOut(path: string, copy: string): Pick<SalvageReport, 'tables' | 'lo
   const wal = scanWal(`${path}-wal`);
   const target = new Database(copy);
   try {
+    target.pragma(`page_size = ${PAGE_SIZE}`);
     target.pragma('auto_vacuum = INCREMENTAL');
     target.pragma('journal_mode = OFF');
     target.pragma('synchronous = OFF');

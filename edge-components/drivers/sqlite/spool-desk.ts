@@ -10,6 +10,7 @@ import { messageById } from './spool-search.ts';
 type Row = Readonly<Record<string, SqlValue>>;
 
 export interface SpoolDeskParts {
+  /** The database, once what was decided is on disk. */
   readonly database: () => Promise<Database>;
   /** The queue of this name, opened for the call when nobody holds it open. */
   readonly withQueue: <T>(name: string, use: (queue: SpoolQueue) => Promise<T>) => Promise<T>;

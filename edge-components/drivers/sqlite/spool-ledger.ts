@@ -1,6 +1,9 @@
 /**
  * Commits the changes of one queue. While one write is on its way the next changes gather, and each write carries the
  * queue's counters as absolute numbers: message rows and counters can never disagree on disk.
+ *
+ * Departures wait for a write that is made anyway: a commit of their own would cost the card as much as the message did.
+ * What a power cut finds waiting is delivered once more.
  */
 
 import type { Clock, Timer } from '../../../runtime/contracts/clock.ts';
@@ -20,6 +23,8 @@ export interface LedgerEntry {
   readonly gone?: GoneMessage;
   /** The change is on disk. */
   readonly done: () => void;
+  /** How long the change may wait for others to share its commit. */
+  readonly waitMs?: number;
   /** The write failed and the change is given up; without it the change is tried again until it is on disk. */
   readonly failed?: (error: Error) => void;
 }
@@ -42,6 +47,10 @@ export interface LedgerOptions {
 const MAX_ENTRIES = 500;
 const MAX_BYTES = 8 * 1024 * 1024;
 const RETRY_MS = 1000;
+/** So many changes are worth a commit of their own. */
+const FULL_GROUP = 128;
+/** How long a departure may wait. */
+export const DEPARTURE_WAIT_MS = 2000;
 
 export function noCounters(): SpoolCounters {
   return {
@@ -57,14 +66,23 @@ export function noCounters(): SpoolCounters {
   };
 }
 
+function addTo(counters: SpoolCounters, delta: Partial<SpoolCounters>): void {
+  for (const name of COUNTER_NAMES) counters[name] += delta[name] ?? 0;
+}
+
 export class SpoolLedger {
   readonly #options: LedgerOptions;
   #counters: SpoolCounters;
   #lastError: string | undefined;
   #waiting: LedgerEntry[] = [];
+  #underWay: readonly LedgerEntry[] = [];
   readonly #notes = new Map<number, SqlStep>();
   #writing: Promise<void> | undefined;
   #retry: Timer | undefined;
+  #waits: Timer | undefined;
+  #waitsUntil = 0;
+  /** Whether something waits whose time has come. */
+  #due = false;
   #closed = false;
   /** Elapsed time of the last commit. */
   #writtenAt: number;
@@ -81,12 +99,40 @@ export class SpoolLedger {
     return this.#counters;
   }
 
+  /** What will be on disk once the departures that wait are committed. */
+  get decided(): Readonly<SpoolCounters> {
+    if (this.#waiting.length === 0 && this.#underWay.length === 0) return this.#counters;
+    const decided = { ...this.#counters };
+    for (const { gone, failed, delta } of [...this.#underWay, ...this.#waiting])
+      if (gone !== undefined && failed === undefined) addTo(decided, delta);
+    return decided;
+  }
+
   get lastError(): string | undefined {
     return this.#lastError;
   }
 
   add(entry: LedgerEntry): void {
     this.#waiting.push(entry);
+    const waitMs = this.#waiting.length >= FULL_GROUP ? 0 : (entry.waitMs ?? 0);
+    if (waitMs > 0) this.#wait(waitMs);
+    else this.#hurry();
+  }
+
+  #wait(waitMs: number): void {
+    if (this.#due) return;
+    const { clock } = this.#options;
+    const until = clock.monotonicMs() + waitMs;
+    if (this.#waits !== undefined && this.#waitsUntil <= until) return;
+    this.#waits?.cancel();
+    this.#waitsUntil = until;
+    this.#waits = clock.startTimer(waitMs, () => this.#hurry(), true);
+  }
+
+  #hurry(): void {
+    this.#waits?.cancel();
+    this.#waits = undefined;
+    this.#due = true;
     this.#start();
   }
 
@@ -102,6 +148,11 @@ export class SpoolLedger {
     this.add({ steps: [], delta: {}, bytes: 0, done: () => undefined });
   }
 
+  /** Resolves when no departure waits. */
+  flush(): Promise<void> {
+    return this.#waiting.length === 0 && this.#writing === undefined ? Promise.resolve() : this.settled();
+  }
+
   /** Resolves when everything added so far is on disk. */
   settled(): Promise<void> {
     return new Promise((resolve) => this.add({ steps: [], delta: {}, bytes: 0, done: resolve }));
@@ -112,14 +163,14 @@ export class SpoolLedger {
     this.#retry?.cancel();
     this.#retry = undefined;
     if (this.#notes.size > 0) this.add({ steps: [], delta: {}, bytes: 0, done: () => undefined });
-    this.#start();
+    this.#hurry();
     this.#closed = true;
     await this.#writing;
   }
 
   #start(): void {
     const idle = this.#writing === undefined && this.#retry === undefined;
-    if (!idle || this.#closed || this.#waiting.length === 0) return;
+    if (!idle || this.#closed || !this.#due || this.#waiting.length === 0) return;
     this.#writing = this.#writeAll().finally(() => {
       this.#writing = undefined;
       // A change may have come between the last look and this moment.
@@ -130,11 +181,13 @@ export class SpoolLedger {
   async #writeAll(): Promise<void> {
     // Changes of this turn of the event loop go together.
     await Promise.resolve();
-    while (this.#waiting.length > 0) {
+    while (this.#due && this.#waiting.length > 0) {
       const entries = this.#take();
+      this.#underWay = entries;
       try {
         await this.#write(entries);
       } catch (error) {
+        this.#underWay = [];
         this.#giveUp(entries, error instanceof Error ? error : new Error(errorText(error)));
         return;
       }
@@ -147,6 +200,11 @@ export class SpoolLedger {
     while (count < this.#waiting.length && count < MAX_ENTRIES && bytes < MAX_BYTES) {
       bytes += this.#waiting[count]?.bytes ?? 0;
       count += 1;
+    }
+    if (count === this.#waiting.length) {
+      this.#due = false;
+      this.#waits?.cancel();
+      this.#waits = undefined;
     }
     return this.#waiting.splice(0, count);
   }
@@ -162,17 +220,18 @@ export class SpoolLedger {
     for (const entry of entries) {
       for (const step of entry.steps) steps.push(step);
       if (entry.gone !== undefined) gone.push(entry.gone);
-      for (const name of COUNTER_NAMES) delta[name] += entry.delta[name] ?? 0;
+      addTo(delta, entry.delta);
       lastError = entry.lastError ?? lastError;
     }
-    const next = noCounters();
-    for (const name of COUNTER_NAMES) next[name] = this.#counters[name] + delta[name];
+    const next = { ...this.#counters };
+    addTo(next, delta);
     const now = elapsed();
     steps.push(...this.#options.gone.steps(queueId, gone, Math.floor(this.#options.clock.now())));
     const values = COUNTER_NAMES.map((name) => next[name]);
     const params = [...values, lastSequence(), now, lastError ?? null, queueId];
     await database.write([...steps, { sql: SPOOL_SQL.updateQueue, params, atLeast: 1 }]);
     this.#counters = next;
+    this.#underWay = [];
     // A later failure may have been noted meanwhile.
     if (this.#lastError === known) this.#lastError = lastError;
     this.#writtenAt = now;
@@ -185,6 +244,7 @@ export class SpoolLedger {
     log.error('Writing to a store-and-forward queue failed', { queue: queueName, error: error.message });
     const kept = entries.filter((entry) => entry.failed === undefined);
     this.#waiting = [...kept, ...this.#waiting];
+    this.#due = this.#waiting.length > 0;
     for (const entry of entries) entry.failed?.(error);
     if (this.#waiting.length === 0 || this.#closed) return;
     this.#retry = clock.startTimer(

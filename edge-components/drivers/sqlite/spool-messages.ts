@@ -8,7 +8,7 @@ import type { Database, SqlValue } from '../../../runtime/contracts/database.ts'
 import { errorText } from '../../../runtime/contracts/error.ts';
 import type { StoredMessage } from '../../../runtime/contracts/spool.ts';
 import { type CborRecord, decodeRecord } from '../cbor/record.ts';
-import type { SpoolLedger } from './spool-ledger.ts';
+import { DEPARTURE_WAIT_MS, type SpoolLedger } from './spool-ledger.ts';
 import { SPOOL_SQL } from './spool-schema.ts';
 import { SpoolWindow, type WindowEntry } from './spool-window.ts';
 
@@ -168,6 +168,7 @@ export class SpoolMessages {
       delta: { [departure]: 1, pending: -1, pendingBytes: -bytes, parked: parked ? -1 : 0 },
       bytes: 0,
       gone: { id, why: departure },
+      waitMs: DEPARTURE_WAIT_MS,
       done: () => this.#forget(sequence, key),
     });
   }

@@ -86,7 +86,11 @@ export function createSpoolSource(options: SpoolSourceOptions): OpenSpoolSource 
   };
 
   const desk = createSpoolDesk({
-    database: async () => (await share()).database,
+    async database() {
+      const { database } = await share();
+      await Promise.all([...queues.values()].map((queue) => queue?.flush()));
+      return database;
+    },
     async withQueue(name, use) {
       const held = queues.get(name);
       if (held !== undefined) return use(held);

@@ -7,6 +7,13 @@ import type { Logger } from '../../../runtime/contracts/logger.ts';
 import { duration, flag } from '../../../runtime/contracts/metadata.ts';
 import { parseConnectionString, type SqliteLocation } from './connection-string.ts';
 
+const MAX_LINGER_MS = 1000;
+
+/** How long a write may wait before it goes to disk, for others to share its commit. */
+export const lingerItem: z.ZodType<number> = duration(0).refine((ms) => ms <= MAX_LINGER_MS, {
+  error: ({ input }) => `expected at most 1s, got ${input} ms`,
+});
+
 /** Items to spread into a component's own shape. */
 export const SQLITE_ITEMS = {
   connectionString: z

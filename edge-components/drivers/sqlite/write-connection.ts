@@ -10,6 +10,7 @@ import Database from 'better-sqlite3';
 import type { Durability, Migration, SqlStep, SqlValue } from '../../../runtime/contracts/database.ts';
 import { type FailureRecord, failureRecord } from './database-errors.ts';
 import { migrate } from './migrate.ts';
+import { PAGE_SIZE } from './page-size.ts';
 import { copySchema } from './schema-copy.ts';
 import { StatementCache } from './statement-cache.ts';
 
@@ -35,12 +36,14 @@ export type WriteOutcome =
 
 /** SQLite's number for it. */
 const INCREMENTAL = 2;
-/** 8 MiB at the usual page size. */
-const KEEP_FREE_PAGES = 2048;
-const VACUUM_PAGES = 512;
+const KEEP_FREE_BYTES = 8 * 1024 * 1024;
+const VACUUM_BYTES = 2 * 1024 * 1024;
 
-/** Bytes of WAL that stay allocated after a checkpoint. */
-const WAL_KEEP_BYTES = 4 * 1024 * 1024;
+/**
+ * Size at which the WAL is copied into the file, and what of it stays allocated: a page that changes all the time is
+ * copied once per this many bytes.
+ */
+const WAL_BYTES = 4 * 1024 * 1024;
 
 /** Everything before it in the transaction is gone as well (SQLite rolled back by itself, as on a full disk). */
 class TransactionLost extends Error {}
@@ -77,14 +80,16 @@ export class WriteConnection {
     // Savepoints would otherwise write their undo pages to temporary files.
     connection.pragma('temp_store = MEMORY');
     if (options.path === ':memory:') return;
-    // Takes effect in a file without tables only; older files keep their size.
+    // Both take effect in a file without tables only; older files stay as they are.
+    connection.pragma(`page_size = ${PAGE_SIZE}`);
     if (options.own === true) connection.pragma('auto_vacuum = INCREMENTAL');
     connection.pragma(`journal_mode = ${options.wal ? 'WAL' : 'DELETE'}`);
     // FULL syncs the WAL at every commit; a rollback journal needs EXTRA for its removal to survive a power cut.
     // NORMAL leaves the syncing to checkpoints: the file stays whole, its last commits may be lost.
     const always = options.wal ? 'FULL' : 'EXTRA';
     connection.pragma(`synchronous = ${options.durability === 'relaxed' ? 'NORMAL' : always}`);
-    connection.pragma(`journal_size_limit = ${WAL_KEEP_BYTES}`);
+    connection.pragma(`journal_size_limit = ${WAL_BYTES}`);
+    connection.pragma(`wal_autocheckpoint = ${WAL_BYTES / this.pageSize()}`);
     // SQLite silently opens a file it may not write as read-only; the lock tells at once.
     connection.exec('BEGIN IMMEDIATE');
     connection.exec('ROLLBACK');
@@ -117,10 +122,10 @@ export class WriteConnection {
    */
   giveBack(): boolean {
     if (this.#connection.pragma('auto_vacuum', { simple: true }) !== INCREMENTAL) return false;
-    const free = Number(this.#connection.pragma('freelist_count', { simple: true }));
-    if (free < KEEP_FREE_PAGES) return false;
-    this.#connection.pragma(`incremental_vacuum(${VACUUM_PAGES})`);
-    if (free - VACUUM_PAGES >= KEEP_FREE_PAGES) return true;
+    const free = Number(this.#connection.pragma('freelist_count', { simple: true })) * this.pageSize();
+    if (free < KEEP_FREE_BYTES) return false;
+    this.#connection.pragma(`incremental_vacuum(${VACUUM_BYTES / this.pageSize()})`);
+    if (free - VACUUM_BYTES >= KEEP_FREE_BYTES) return true;
     // Only now does the file itself become shorter.
     this.#connection.pragma('wal_checkpoint(PASSIVE)');
     return false;

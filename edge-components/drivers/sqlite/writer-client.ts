@@ -4,6 +4,7 @@
  */
 
 import { Worker } from 'node:worker_threads';
+import type { Clock, Timer } from '../../../runtime/contracts/clock.ts';
 import { DatabaseError, type SqlStep, type SqlValue } from '../../../runtime/contracts/database.ts';
 import { errorText } from '../../../runtime/contracts/error.ts';
 import type { WriteOutcome } from './write-connection.ts';
@@ -25,6 +26,10 @@ export const WRITER_LIMITS: WriterLimits = {
   maxWaitingBytes: 128 * 1024 * 1024,
 };
 
+/** So many that wait are a group of their own: lingering on would win nothing. */
+const FULL_GROUP = 512;
+const FULL_GROUP_BYTES = 1024 * 1024;
+
 interface Pending {
   readonly request: WriterRequest;
   readonly bytes: number;
@@ -44,14 +49,25 @@ export class WriterClient {
   #waiting: Pending[] = [];
   #waitingBytes = 0;
   #scheduled = false;
+  readonly #clock: Clock;
+  /** Whether something waits that must not linger. */
+  #urgent = false;
+  #lingering: Timer | undefined;
+  #lingersUntil = 0;
   #nextId = 1;
   #stopping = false;
   #failure: DatabaseError | undefined;
   /** Writes that were applied and are on disk. */
   acknowledged = 0;
 
-  constructor(entry: URL, onFatal: (error: Error) => void, limits: WriterLimits = WRITER_LIMITS) {
+  constructor(
+    entry: URL,
+    clock: Clock,
+    onFatal: (error: Error) => void,
+    limits: WriterLimits = WRITER_LIMITS,
+  ) {
     this.#limits = limits;
+    this.#clock = clock;
     this.#onFatal = onFatal;
     // No flags of the process: the thread needs none, and preloaded modules would only delay its start.
     this.#worker = new Worker(entry, { workerData: { role: WRITER_ROLE }, name: WRITER_ROLE, execArgv: [] });
@@ -61,8 +77,11 @@ export class WriterClient {
     this.#worker.on('exit', (code) => this.#fail(`it ended with code ${code}`));
   }
 
-  /** Resolves with the outcome once the thread answered; rejects only when the thread is gone or overloaded. */
-  request(request: Unnumbered<WriterRequest>, bytes = 0): Promise<WriteOutcome> {
+  /**
+   * Resolves with the outcome once the thread answered; rejects only when the thread is gone or overloaded. With
+   * `lingerMs` it may wait that long here, for others to go along; whatever waits goes with the first that may not.
+   */
+  request(request: Unnumbered<WriterRequest>, bytes = 0, lingerMs = 0): Promise<WriteOutcome> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     if (
       this.#waiting.length >= this.#limits.maxWaiting ||
@@ -76,18 +95,37 @@ export class WriterClient {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ request: { ...request, id } as WriterRequest, bytes, resolve, reject });
       this.#waitingBytes += bytes;
-      this.#schedule();
+      if (lingerMs > 0 && this.#waiting.length < FULL_GROUP && this.#waitingBytes < FULL_GROUP_BYTES)
+        this.#linger(lingerMs);
+      else this.#hurry();
     });
   }
 
   /** Lets the thread finish what it was given, close its files and end. */
   async stop(): Promise<void> {
     if (this.#stopping || this.#failure !== undefined) return;
+    this.#lingering?.cancel();
     while (this.#waiting.length > 0) this.#flush(Number.POSITIVE_INFINITY);
     this.#stopping = true;
     const ended = new Promise<void>((resolve) => this.#worker.once('exit', () => resolve()));
     this.#worker.postMessage('stop' satisfies WriterMessage);
     await ended;
+  }
+
+  #linger(lingerMs: number): void {
+    if (this.#urgent) return;
+    const until = this.#clock.monotonicMs() + lingerMs;
+    if (this.#lingering !== undefined && this.#lingersUntil <= until) return;
+    this.#lingering?.cancel();
+    this.#lingersUntil = until;
+    this.#lingering = this.#clock.startTimer(lingerMs, () => this.#hurry());
+  }
+
+  #hurry(): void {
+    this.#lingering?.cancel();
+    this.#lingering = undefined;
+    this.#urgent = true;
+    this.#schedule();
   }
 
   #schedule(): void {
@@ -111,6 +149,7 @@ export class WriterClient {
       this.#waitingBytes -= pending.bytes;
       message.push(pending.request);
     }
+    if (count === this.#waiting.length) this.#urgent = false;
     if (count === 0 || this.#failure !== undefined) return;
     this.#waiting = count === this.#waiting.length ? [] : this.#waiting.slice(count);
     this.#worker.postMessage(message satisfies WriterMessage);
@@ -125,7 +164,7 @@ export class WriterClient {
       if (pending.request.kind === 'write' && Array.isArray(outcome)) this.acknowledged += 1;
       pending.resolve(outcome);
     }
-    if (this.#waiting.length > 0) this.#schedule();
+    if (this.#urgent) this.#schedule();
   }
 
   /** The thread is gone: what it had may or may not be on disk, so nothing may go on as if it were. */
@@ -137,6 +176,7 @@ export class WriterClient {
       text,
       cause === undefined ? undefined : { cause },
     );
+    this.#lingering?.cancel();
     const rejected = [...this.#underWay.values(), ...this.#waiting];
     this.#underWay.clear();
     this.#waiting = [];

@@ -1,7 +1,7 @@
 /** Metadata items of `state.sqlite`. */
 
 import { duration, metadataSchema } from '../../../runtime/contracts/metadata.ts';
-import { SQLITE_ALIASES, SQLITE_ITEMS, tableName } from '../../drivers/sqlite/sqlite-metadata.ts';
+import { lingerItem, SQLITE_ALIASES, SQLITE_ITEMS, tableName } from '../../drivers/sqlite/sqlite-metadata.ts';
 
 export const stateSqliteMetadata = metadataSchema(
   {
@@ -9,6 +9,7 @@ export const stateSqliteMetadata = metadataSchema(
     tableName: tableName('state'),
     metadataTableName: tableName('metadata'),
     cleanupInterval: duration(0),
+    linger: lingerItem,
   },
   { aliases: { ...SQLITE_ALIASES, cleanupIntervalInSeconds: 'cleanupInterval' } },
 );
@@ -19,6 +20,8 @@ export interface StateSqliteMetadata {
   readonly busyTimeout: number;
   readonly disableWAL: boolean;
   readonly durability: 'sync' | 'relaxed';
+  /** Milliseconds that a write may wait for others to share its commit. */
+  readonly linger: number;
   readonly tableName: string;
   readonly metadataTableName: string;
   readonly cleanupInterval: number;

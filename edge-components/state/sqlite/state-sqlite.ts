@@ -44,7 +44,7 @@ const SYSTEM_CLEANUP_MS = 3_600_000;
 type Row = Readonly<Record<string, SqlValue>>;
 
 export class StateSqlite implements StateStore {
-  /** A relaxed store says so in the metadata API. */
+  /** A relaxed or lingering store says so in the metadata API. */
   readonly features: readonly string[];
   readonly #metadata: StateSqliteMetadata;
   readonly #deps: ComponentDeps;
@@ -55,10 +55,11 @@ export class StateSqlite implements StateStore {
 
   constructor(metadata: StateSqliteMetadata, deps: ComponentDeps) {
     this.#metadata = metadata;
-    this.features =
-      metadata.durability === 'relaxed'
-        ? [...STATE_SQLITE_FEATURES, 'DURABILITY_RELAXED']
-        : STATE_SQLITE_FEATURES;
+    this.features = [
+      ...STATE_SQLITE_FEATURES,
+      ...(metadata.durability === 'relaxed' ? ['DURABILITY_RELAXED'] : []),
+      ...(metadata.linger > 0 ? ['DURABILITY_LINGERING'] : []),
+    ];
     this.#deps = deps;
     this.#statements = stateStatements(metadata.tableName, metadata.metadataTableName);
     this.#timestamp = currentTimestamp(deps.clock);
@@ -163,7 +164,7 @@ export class StateSqlite implements StateStore {
 
   async #write(steps: readonly SqlStep[]): Promise<void> {
     try {
-      await this.#open().write(steps);
+      await this.#open().write(steps, this.#metadata.linger);
     } catch (error) {
       throw error instanceof StepRefused ? new EtagError('mismatch') : error;
     }
