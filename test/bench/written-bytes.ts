@@ -59,12 +59,7 @@ async function far(): Promise<{ server: Server; port: number }> {
 }
 
 /** A number of connections, each with one request under way; a call waits for a free one. */
-async function httpWay(
-  name: string,
-  port: number,
-  path: string,
-  body: (n: number) => string,
-): Promise<Way> {
+async function httpWay(name: string, port: number, path: string, body: (n: number) => string): Promise<Way> {
   const free: RawHttp[] = [];
   const all: RawHttp[] = [];
   return {

@@ -75,8 +75,7 @@ export class PooledFile {
     }
     let open = true;
     return {
-      write: (steps, lingerMs) =>
-        open ? this.#write(steps, lingerMs) : Promise.reject(this.#closedError()),
+      write: (steps, lingerMs) => (open ? this.#write(steps, lingerMs) : Promise.reject(this.#closedError())),
       read: (sql, params) => {
         if (!open) throw this.#closedError();
         return this.#read(sql, params);

@@ -49,6 +49,9 @@ const MAX_BYTES = 8 * 1024 * 1024;
 const RETRY_MS = 1000;
 /** So many changes are worth a commit of their own. */
 const FULL_GROUP = 128;
+/** While arrivals come in groups, a group waits this long for as many as the last one had. */
+const GATHER_MS = 8;
+const LEAST_GATHERED = 4;
 /** How long a departure may wait. */
 export const DEPARTURE_WAIT_MS = 2000;
 
@@ -66,6 +69,11 @@ export function noCounters(): SpoolCounters {
   };
 }
 
+/** Only arrivals may fail: whoever brought them is told. */
+function isArrival(entry: LedgerEntry): boolean {
+  return entry.failed !== undefined;
+}
+
 function addTo(counters: SpoolCounters, delta: Partial<SpoolCounters>): void {
   for (const name of COUNTER_NAMES) counters[name] += delta[name] ?? 0;
 }
@@ -81,6 +89,9 @@ export class SpoolLedger {
   #retry: Timer | undefined;
   #waits: Timer | undefined;
   #waitsUntil = 0;
+  /** Arrivals among what waits, and in the last group that had any. */
+  #arrivals = 0;
+  #lastArrivals = 0;
   /** Whether something waits whose time has come. */
   #due = false;
   #closed = false;
@@ -99,12 +110,12 @@ export class SpoolLedger {
     return this.#counters;
   }
 
-  /** What will be on disk once the departures that wait are committed. */
+  /** What will be on disk once all is committed that cannot fail any more: all but arrivals. */
   get decided(): Readonly<SpoolCounters> {
     if (this.#waiting.length === 0 && this.#underWay.length === 0) return this.#counters;
     const decided = { ...this.#counters };
-    for (const { gone, failed, delta } of [...this.#underWay, ...this.#waiting])
-      if (gone !== undefined && failed === undefined) addTo(decided, delta);
+    for (const entry of [...this.#underWay, ...this.#waiting])
+      if (!isArrival(entry)) addTo(decided, entry.delta);
     return decided;
   }
 
@@ -114,9 +125,20 @@ export class SpoolLedger {
 
   add(entry: LedgerEntry): void {
     this.#waiting.push(entry);
-    const waitMs = this.#waiting.length >= FULL_GROUP ? 0 : (entry.waitMs ?? 0);
+    if (isArrival(entry)) this.#arrivals += 1;
+    const waitMs =
+      this.#waiting.length >= FULL_GROUP ? 0 : Math.max(entry.waitMs ?? 0, this.#gatherMs(entry));
     if (waitMs > 0) this.#wait(waitMs);
     else this.#hurry();
+  }
+
+  /**
+   * On a disk that syncs fast the groups would be small and many, and every commit costs the same few pages. Callers that
+   * were answered together come back together.
+   */
+  #gatherMs(entry: LedgerEntry): number {
+    if (!isArrival(entry) || this.#lastArrivals < LEAST_GATHERED) return 0;
+    return this.#arrivals < this.#lastArrivals ? GATHER_MS : 0;
   }
 
   #wait(waitMs: number): void {
@@ -206,7 +228,11 @@ export class SpoolLedger {
       this.#waits?.cancel();
       this.#waits = undefined;
     }
-    return this.#waiting.splice(0, count);
+    const taken = this.#waiting.splice(0, count);
+    const arrivals = taken.filter(isArrival).length;
+    this.#arrivals -= arrivals;
+    if (arrivals > 0) this.#lastArrivals = arrivals;
+    return taken;
   }
 
   async #write(entries: readonly LedgerEntry[]): Promise<void> {

@@ -5,11 +5,12 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import t, { type Test } from 'tap';
 import { openChecked } from '../../../../edge-components/drivers/sqlite/open-checked.ts';
+import { PAGE_SIZE } from '../../../../edge-components/drivers/sqlite/page-size.ts';
 import type { SalvageReport } from '../../../../edge-components/drivers/sqlite/salvage.ts';
 import { SPOOL_MIGRATION } from '../../../../edge-components/drivers/sqlite/spool-schema.ts';
 import type { WriteConnection } from '../../../../edge-components/drivers/sqlite/write-connection.ts';
 
-const PAGE = 4096;
+const PAGE = PAGE_SIZE;
 const ROWS = 2000;
 const USERS = {
   metadataTable: 'meta',
