@@ -30,6 +30,8 @@ const TASKS = {
   kill: ['test/crash/kill-main.ts'],
   'bench:spool': ['test/bench/spool-backlog.ts'],
   'bench:disk': ['test/bench/slow-disk.ts'],
+  'bench:writes': ['test/bench/written-bytes.ts'],
+  soak: ['test/load/soak.ts'],
   fuzz: ['test/fuzz/main.ts'],
   load: ['test/load/main.ts'],
 };
