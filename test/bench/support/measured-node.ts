@@ -1,6 +1,6 @@
 /** A node started for a measurement: the built package with given resources, and what the kernel counts for it. */
 
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -16,8 +16,8 @@ export interface MeasuredNodeOptions {
   readonly resources: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly flags?: readonly string[];
-  /** Called with the process before it is waited for. */
-  readonly started?: (child: ChildProcess) => void;
+  /** The file of a control group that takes its process ids. */
+  readonly cgroup?: string;
 }
 
 export interface MeasuredNode {
@@ -25,8 +25,8 @@ export interface MeasuredNode {
   readonly pid: number;
   /** Bytes that the process caused to be written to the disk. */
   written(): number;
-  /** Resident memory in bytes. */
-  resident(): number;
+  /** A line of /proc/<pid>/status in bytes: `VmRSS`, `RssAnon`. */
+  memory(line: string): number;
   /** Whether the process is still there. */
   running(): boolean;
   stop(): Promise<void>;
@@ -36,15 +36,18 @@ const READY_MS = 30_000;
 const LOOK_MS = 50;
 
 export async function startMeasured(options: MeasuredNodeOptions): Promise<MeasuredNode> {
-  const { folder, name, resources, env = {}, flags = [], started } = options;
+  const { folder, name, resources, env = {}, flags = [], cgroup } = options;
   const resourcesFolder = join(folder, `${name}-resources`);
   mkdirSync(resourcesFolder, { recursive: true });
   for (const [index, text] of resources.entries())
     writeFileSync(join(resourcesFolder, `${index}.yaml`), text);
   const ports = await freePorts();
+  const program = join(packageFolder(), 'daprd');
+  const enter = ['-c', 'echo $$ > "$0" && exec "$@"', cgroup ?? '', program];
   const child = spawn(
-    join(packageFolder(), 'daprd'),
+    cgroup === undefined ? program : '/bin/sh',
     [
+      ...(cgroup === undefined ? [] : enter),
       '--app-id=bench',
       `--dapr-http-port=${ports.http}`,
       `--dapr-grpc-port=${ports.grpc}`,
@@ -59,7 +62,6 @@ export async function startMeasured(options: MeasuredNodeOptions): Promise<Measu
     { stdio: ['ignore', 'inherit', 'inherit'], env: { ...process.env, ...env } },
   );
   const gone = new Promise<void>((resolve) => child.once('close', () => resolve()));
-  started?.(child);
   const running = (): boolean => child.exitCode === null && child.signalCode === null;
   for (let waited = 0; ; waited += LOOK_MS) {
     const client = await RawHttp.open(ports.http, new Map()).catch(() => undefined);
@@ -79,7 +81,7 @@ export async function startMeasured(options: MeasuredNodeOptions): Promise<Measu
     ports,
     pid,
     written: () => number('io', /^write_bytes: (\d+)/m),
-    resident: () => number('status', /^VmRSS:\s+(\d+) kB/m) * 1024,
+    memory: (line) => number('status', new RegExp(`^${line}:\\s+(\\d+) kB`, 'm')) * 1024,
     running,
     stop: async () => {
       child.kill('SIGTERM');
