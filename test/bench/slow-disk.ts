@@ -1,51 +1,33 @@
 /**
- * `npm run bench:disk`: what the disk costs. With every fsync taking 200 ms: how long calls that need no disk take, and
- * how long the event loop is held up. With a disk of today: bytes written per acknowledged message (write_bytes of the
- * process), at one message a second and at full speed, and what an idle node writes.
+ * `npm run bench:disk`: what a slow disk costs. With every fsync taking 200 ms: how long calls that need no disk take, and
+ * how long the event loop is held up. With 20 ms: how many durable publishes go through. (What messages cost the disk:
+ * `npm run bench:writes`.)
  */
 
-import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
+import { parseArgs, promisify } from 'node:util';
 import { RawHttp } from '../crash/raw-http.ts';
 import { RawMqtt } from '../crash/raw-mqtt.ts';
 import { buildShim } from '../crash/record.ts';
-import { freePorts, type Ports } from '../integration/support/node-process.ts';
-import { packageFolder } from '../integration/support/package-folder.ts';
 import { component } from '../integration/support/resource-files.ts';
+import { startMeasured } from './support/measured-node.ts';
+import type { LoadPlan, LoadResult } from './support/mqtt-load.ts';
 
 const { values } = parseArgs({ options: { seconds: { type: 'string', default: '20' } } });
 const SECONDS = Number(values.seconds);
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const now = (): number => Number(process.hrtime.bigint()) / 1e6;
+const WARM_UP_MS = 3000;
 const folder = mkdtempSync(join(tmpdir(), 'skerry-disk-'));
-interface Running {
-  readonly ports: Ports;
-  written(): number;
-  stop(): Promise<void>;
-}
+const percentile = (list: number[], share: number): number =>
+  list.sort((a, b) => a - b)[Math.min(list.length - 1, Math.floor(list.length * share))] ?? 0;
 
-async function start(
-  name: string,
-  env: Readonly<Record<string, string>>,
-  withProbe: boolean,
-): Promise<Running> {
-  const resources = join(folder, `${name}-resources`);
-  mkdirSync(resources, { recursive: true });
-  writeFileSync(
-    join(resources, 'a.yaml'),
-    component('store', 'state.sqlite', { connectionString: 'skerry:system' }),
-  );
-  writeFileSync(join(resources, 'b.yaml'), component('mem', 'state.in-memory', {}));
-  writeFileSync(
-    join(resources, 'c.yaml'),
-    component('cloud', 'bindings.dapr', { baseUrl: 'http://127.0.0.1:9' }),
-  );
-  const ports = await freePorts();
-  // Event-loop delay is measured inside the process by a module that is loaded before the program.
+/** Measures inside the process, loaded before the program. */
+function writeProbe(): string {
   const probe = join(folder, 'loop-delay.mjs');
   writeFileSync(
     probe,
@@ -54,59 +36,30 @@ import { isMainThread } from 'node:worker_threads';
 import { writeFileSync } from 'node:fs';
 if (isMainThread) {
   const delay = monitorEventLoopDelay({ resolution: 1 });
-  setTimeout(() => delay.enable(), 3000).unref();
+  setTimeout(() => delay.enable(), ${WARM_UP_MS}).unref();
   process.on('SIGTERM', () => writeFileSync(${JSON.stringify(join(folder, 'delay.json'))},
     JSON.stringify({ p50: delay.percentile(50) / 1e6, p99: delay.percentile(99) / 1e6, max: delay.max / 1e6 })));
 }`,
   );
-  const child = spawn(
-    join(packageFolder(), 'daprd'),
-    [
-      '--app-id=bench',
-      `--dapr-http-port=${ports.http}`,
-      `--dapr-grpc-port=${ports.grpc}`,
-      `--dapr-internal-grpc-port=${ports.internal}`,
-      '--enable-metrics=false',
-      `--mqtt-port=${ports.mqtt}`,
-      `--resources-path=${resources}`,
-      `--data-dir=${join(folder, name)}`,
-      '--log-level=error',
-    ],
-    {
-      stdio: ['ignore', 'inherit', 'inherit'],
-      env: { ...process.env, ...env, ...(withProbe ? { NODE_OPTIONS: `--import=${probe}` } : {}) },
-    },
-  );
-  for (;;) {
-    const client = await RawHttp.open(ports.http, new Map()).catch(() => undefined);
-    const answer = await client?.send('GET', '/v1.0/healthz', '').catch(() => undefined);
-    client?.close();
-    if (answer?.status === 204) break;
-    await sleep(50);
-  }
-  return {
-    ports,
-    written: () =>
-      Number(/^write_bytes: (\d+)/m.exec(readFileSync(`/proc/${child.pid}/io`, 'utf8'))?.[1] ?? 0),
-    stop: async () => {
-      child.kill('SIGTERM');
-      await new Promise((resolve) => child.once('close', resolve));
-    },
-  };
+  return probe;
 }
 
-const percentile = (list: number[], share: number): number =>
-  list.sort((a, b) => a - b)[Math.min(list.length - 1, Math.floor(list.length * share))] ?? 0;
-
-async function slowSyncs(): Promise<void> {
-  const shim = buildShim(folder);
-  if ('missing' in shim) {
-    say(`skipped: ${shim.missing}`);
-    return;
-  }
-  const env = { LD_PRELOAD: shim.path, SHIM_ROOT: join(folder, 'slow'), SHIM_SYNC_DELAY_US: '200000' };
-  const node = await start('slow', env, true);
-  const stop = AbortSignal.timeout((SECONDS + 3) * 1000);
+async function slowSyncs(shim: string): Promise<void> {
+  const node = await startMeasured({
+    folder,
+    name: 'slow',
+    resources: [
+      component('store', 'state.sqlite', { connectionString: 'skerry:system' }),
+      component('mem', 'state.in-memory', {}),
+    ],
+    env: {
+      LD_PRELOAD: shim,
+      SHIM_ROOT: join(folder, 'slow'),
+      SHIM_SYNC_DELAY_US: '200000',
+      NODE_OPTIONS: `--import=${writeProbe()}`,
+    },
+  });
+  const stop = AbortSignal.timeout(SECONDS * 1000 + WARM_UP_MS);
   const latencies: number[] = [];
   let writes = 0;
   const write = async (id: number): Promise<void> => {
@@ -129,7 +82,7 @@ async function slowSyncs(): Promise<void> {
   const read = async (): Promise<void> => {
     const client = await RawHttp.open(node.ports.http, new Map());
     await client.send('POST', '/v1.0/state/mem', '[{"key":"a","value":1}]');
-    await sleep(3000);
+    await sleep(WARM_UP_MS);
     while (!stop.aborted) {
       const from = now();
       await client.send('GET', '/v1.0/state/mem/a', '');
@@ -154,71 +107,40 @@ async function slowSyncs(): Promise<void> {
   );
 }
 
-async function bytesPerMessage(): Promise<void> {
-  const node = await start('bytes', {}, false);
-  const late = (await RawMqtt.open(node.ports.mqtt, new Map(), { clientId: 'late', clean: false })).client;
-  await late.subscribe(['t/#'], 1);
-  late.destroy();
-  await sleep(1000);
-  const payload = 'x'.repeat(200);
-  const measure = async (
-    label: string,
-    seconds: number,
-    load: (stop: AbortSignal) => Promise<number>,
-  ): Promise<void> => {
-    const before = node.written();
-    const count = await load(AbortSignal.timeout(seconds * 1000));
-    const bytes = node.written() - before;
-    say(
-      `${label}: ${(count / seconds).toFixed(1)} msg/s, ${Math.round(bytes / Math.max(1, count))} bytes written per message (${(bytes / Math.max(1, count) / 200).toFixed(1)} times its payload)`,
-    );
+/** Durable QoS 1 publishes with a disk that takes 20 ms to sync. */
+async function slowPublishes(shim: string): Promise<void> {
+  const env = { LD_PRELOAD: shim, SHIM_ROOT: join(folder, 'slower'), SHIM_SYNC_DELAY_US: '20000' };
+  const node = await startMeasured({ folder, name: 'slower', resources: [], env });
+  const plan: LoadPlan = {
+    port: node.ports.mqtt,
+    publishers: 32,
+    subscribers: 1,
+    qos: 1,
+    payload: 256,
+    inFlight: 16,
+    seconds: Math.min(10, SECONDS),
+    session: true,
+    pid: node.pid,
+    rate: 0,
   };
-  const { client } = await RawMqtt.open(node.ports.mqtt, new Map(), { clientId: 'p', clean: true });
-  const paced = (pauseMs: number) => async (stop: AbortSignal) => {
-    let count = 0;
-    while (!stop.aborted) {
-      await client.publish('t/a', payload, 1);
-      count += 1;
-      await sleep(pauseMs);
-    }
-    return count;
-  };
-  await measure('MQTT QoS 1 into a session, 1 msg/s', SECONDS, paced(1000));
-  await measure('MQTT QoS 1 into a session, full speed', Math.min(10, SECONDS), async (stop) => {
-    let count = 0;
-    const lane = async (): Promise<void> => {
-      while (!stop.aborted && count < 9000) {
-        count += 1;
-        await client.publish('t/a', payload, 1);
-      }
-    };
-    await Promise.all(Array.from({ length: 64 }, lane));
-    return count;
-  });
-  const http = await RawHttp.open(node.ports.http, new Map());
-  await measure('queued binding, 1 msg/s', SECONDS, async (stop) => {
-    let count = 0;
-    while (!stop.aborted) {
-      const body = JSON.stringify({ operation: 'create', data: payload });
-      const answer = await http.send('POST', '/v1.0/bindings/cloud', body);
-      if (answer.status !== 200) throw new Error(answer.body);
-      count += 1;
-      await sleep(1000);
-    }
-    return count;
-  });
-  // What was written last is still on its way to the device.
-  await sleep(8000);
-  const before = node.written();
-  await sleep(SECONDS * 1000);
-  const perDay = ((node.written() - before) / SECONDS) * 86_400;
-  say(`idle: ${(perDay / 1e6).toFixed(2)} MB a day`);
+  const load = join(import.meta.dirname, 'support/mqtt-load.ts');
+  const { stdout } = await promisify(execFile)(process.execPath, [load, JSON.stringify(plan)]);
+  const { published, delivered, seconds, backlog } = JSON.parse(stdout) as LoadResult;
   await node.stop();
+  const rate = published / seconds;
+  say(
+    `every fsync 20 ms, QoS 1, 256 bytes, 32 publishers with 16 in flight: ${rate.toFixed(0)} msg/s (at least 5000), ` +
+      `${(delivered / seconds).toFixed(0)} delivered/s, backlog ${backlog}`,
+  );
 }
 
 try {
-  await slowSyncs();
-  await bytesPerMessage();
+  const shim = buildShim(folder);
+  if ('missing' in shim) say(`skipped: ${shim.missing}`);
+  else {
+    await slowSyncs(shim.path);
+    await slowPublishes(shim.path);
+  }
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
