@@ -10,6 +10,9 @@ export interface Claim {
   readonly n: number;
   /** The try removes instead of sets. */
   readonly del?: boolean;
+  /** Wall clock of a try, and the packet id it went under where it may have to go again. */
+  readonly at?: number;
+  readonly id?: number;
   readonly place?: Place;
 }
 
@@ -21,6 +24,9 @@ export interface History {
   readonly got: Map<number, number>;
   readonly off: Map<number, number>;
   readonly deletes: Set<number>;
+  /** Wall clock of each try, and its packet id. */
+  readonly at: Map<number, number>;
+  readonly ids: Map<number, number>;
 }
 
 /** The marks of a recording as one history per key. */
@@ -36,6 +42,8 @@ export function histories(events: readonly TraceEvent[]): ReadonlyMap<string, Hi
         got: new Map(),
         off: new Map(),
         deletes: new Set(),
+        at: new Map(),
+        ids: new Map(),
       };
       found.set(key, history);
     }
@@ -51,6 +59,8 @@ export function histories(events: readonly TraceEvent[]): ReadonlyMap<string, Hi
     if (claim.m === 'try') {
       history.tried.set(claim.n, index);
       if (claim.del === true) history.deletes.add(claim.n);
+      if (claim.at !== undefined) history.at.set(claim.n, claim.at);
+      if (claim.id !== undefined) history.ids.set(claim.n, claim.id);
     } else if (claim.m === 'got' && !history.got.has(claim.n)) history.got.set(claim.n, index);
     else if (claim.m === 'off') history.off.set(claim.n, index);
   });
@@ -69,6 +79,14 @@ export function histories(events: readonly TraceEvent[]): ReadonlyMap<string, Hi
 /** Numbers whose event lies before the cut. */
 export function before(moments: ReadonlyMap<number, number>, cut: number): number[] {
   return [...moments].filter(([, at]) => at < cut).map(([n]) => n);
+}
+
+/** Wall clock of the first try after the cut: the cut was not later. */
+export function latestTime(known: ReadonlyMap<string, History>, cut: number): number {
+  let latest = Number.POSITIVE_INFINITY;
+  for (const { tried, at } of known.values())
+    for (const [n, index] of tried) if (index >= cut) latest = Math.min(latest, at.get(n) ?? latest);
+  return latest;
 }
 
 export function largest(numbers: readonly number[]): number {

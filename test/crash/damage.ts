@@ -6,9 +6,10 @@ import type { Random } from '../../runtime/contracts/random.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import { type Claim, histories } from './claims.ts';
 import { DiskModel } from './disk.ts';
-import { Judge, type Verdict } from './judge.ts';
+import { Judge } from './judge.ts';
 import type { Recording } from './record.ts';
 import { RECORD, readTrace } from './trace.ts';
+import type { Verdict } from './verdict.ts';
 
 export interface DamageCase {
   readonly seed: number;

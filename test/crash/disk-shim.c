@@ -103,7 +103,19 @@ static size_t sum(const struct iovec *parts, int count) {
   return bytes;
 }
 
-static const char *name_of(int fd) { return fd >= 0 && fd < MAX_FD ? names[fd] : NULL; }
+static void forget(int fd) {
+  free(names[fd]);
+  names[fd] = NULL;
+}
+
+/* What has no position is no file: the number was closed past us and used again for a connection. */
+static const char *name_of(int fd) {
+  if (fd < 0 || fd >= MAX_FD || names[fd] == NULL) return NULL;
+  int kept = errno;
+  if (lseek(fd, 0, SEEK_CUR) < 0) forget(fd);
+  errno = kept;
+  return names[fd];
+}
 
 static int port_of(const struct sockaddr_storage *address) {
   if (address->ss_family == AF_INET) return ntohs(((const struct sockaddr_in *)address)->sin_port);
@@ -187,10 +199,7 @@ int openat(int at, const char *path, int flags, ...) { MODE(flags, flags) return
 int openat64(int at, const char *path, int flags, ...) { MODE(flags, flags) return open_any(at, path, flags, mode); }
 
 int close(int fd) {
-  if (fd >= 0 && fd < MAX_FD && names[fd] != NULL) {
-    free(names[fd]);
-    names[fd] = NULL;
-  }
+  if (fd >= 0 && fd < MAX_FD && names[fd] != NULL) forget(fd);
   return real_close(fd);
 }
 

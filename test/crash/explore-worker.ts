@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { seededRandom } from '../support/seeded-random.ts';
 import { type Claim, histories } from './claims.ts';
 import { CUT_STYLES, DiskModel } from './disk.ts';
-import { Judge, type Verdict } from './judge.ts';
+import { Judge } from './judge.ts';
 import { RECORD, readTrace } from './trace.ts';
+import type { Verdict } from './verdict.ts';
 
 export interface Share {
   readonly trace: string;
@@ -64,9 +65,8 @@ process.once('message', (share: Share) => {
     .then(() => process.disconnect?.())
     .catch((error: unknown) => {
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      tell({
-        failure: { lost: [], invented: [], stuck: [text], aside: [], cut: -1, number: -1, style: 'none' },
-      });
-      process.disconnect?.();
+      const nothing = { lost: [], invented: [], aside: [], cut: -1, number: -1, style: 'none' };
+      // What the judge has open would keep this process alive.
+      process.send?.({ failure: { ...nothing, stuck: [text] } } satisfies Progress, () => process.exit(1));
     });
 });

@@ -5,39 +5,46 @@
 
 import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createBroker, type RunningBroker } from '../../edge-components/broker/broker.ts';
+import { createBroker } from '../../edge-components/broker/broker.ts';
 import { decodeRecord } from '../../edge-components/drivers/cbor/record.ts';
 import { createDatabasePool } from '../../edge-components/drivers/sqlite/database-pool.ts';
 import { lockFolder } from '../../edge-components/drivers/sqlite/folder-lock.ts';
 import { createSpoolSource } from '../../edge-components/drivers/sqlite/spool-source.ts';
 import { definition as stateSqlite } from '../../edge-components/state/sqlite/component.ts';
-import type { DatabasePool } from '../../runtime/contracts/database.ts';
+import type { Clock } from '../../runtime/contracts/clock.ts';
+import type { Database, DatabasePool } from '../../runtime/contracts/database.ts';
 import { decodeMetadata } from '../../runtime/contracts/metadata.ts';
+import type { Spool } from '../../runtime/contracts/spool.ts';
 import { systemClock } from '../../runtime/platform/system-clock.ts';
 import { systemIds } from '../../runtime/platform/system-ids.ts';
 import { systemRandom } from '../../runtime/platform/system-random.ts';
 import { componentDeps } from '../support/component-deps.ts';
 import { recordingLogger } from '../support/recording-logger.ts';
-import { before, type History, largest } from './claims.ts';
-import { numberIn } from './load.ts';
-import { RawMqtt } from './raw-mqtt.ts';
-
-/** What is wrong with a disk; an empty list is the only good answer. */
-export interface Verdict {
-  readonly lost: string[];
-  readonly invented: string[];
-  readonly stuck: string[];
-  /** Databases that were set aside, and why: `skerry.db.damaged-1: reason`. */
-  readonly aside: string[];
-}
-
-type Known = ReadonlyMap<string, History>;
+import { before, type History, latestTime } from './claims.ts';
+import { judgeSessions } from './judge-sessions.ts';
+import { FLEETING_MS } from './record.ts';
+import { judgeQueue, judgeValue, type Known, type Verdict, withPrefix } from './verdict.ts';
 
 const clock = systemClock();
 const ids = systemIds(clock);
 const random = systemRandom();
+const LIMIT_MS = 30_000;
+const HOURS_MS = 1000 * 1000;
+/** Clocks of two processes, rounded to milliseconds. */
+const EARLY_MS = 5;
 const metrics = { count: () => undefined, observe: () => undefined, gauge: () => undefined };
 const signal = new AbortController().signal;
+
+/**
+ * The time of the disk under judgement stands still at its last note, so that nothing expires while it is judged; what
+ * would wait for hours (a will) happens at once.
+ */
+const standing: Clock = {
+  now: () => clock.now(),
+  monotonicMs: () => 0,
+  startTimer: (ms, run, background) => clock.startTimer(ms >= HOURS_MS ? 0 : ms, run, background),
+  sleep: (ms, signal) => clock.sleep(ms, signal),
+};
 
 // A session of the broker that was still sending when it was closed finds its file closed; the next disk is none of that.
 process.on('unhandledRejection', (error) => {
@@ -76,9 +83,9 @@ export class Judge {
       mkdirSync(this.#dataDir, { recursive: true });
       const lock = lockFolder(this.#dataDir);
       try {
-        await this.#judgeState(known, cut, verdict);
-        await this.#judgeSpool(known, cut, verdict);
-        await this.#judgeBroker(known, cut, verdict);
+        await inTime('state', this.#judgeState(known, cut, verdict));
+        await inTime('spool', this.#judgeSpool(known, cut, verdict));
+        await inTime('broker', this.#judgeBroker(known, cut, verdict));
       } finally {
         lock.release();
       }
@@ -120,44 +127,33 @@ export class Judge {
   async #judgeSpool(known: Known, cut: number, verdict: Verdict): Promise<void> {
     const source = createSpoolSource({
       databases: this.#databases,
-      clock,
+      clock: standing,
       ids,
       random,
       log: this.#log,
       metrics,
     });
-    const spool = await source.open({
-      name: 'crash/cloud',
-      maxMessages: 100_000,
-      maxBytes: 1e9,
-      whenFull: 'reject',
-      ttlMs: 0,
-    });
+    const open = (name: string, ttlMs: number): Promise<Spool> =>
+      source.open({ name, maxMessages: 100_000, maxBytes: 1e9, whenFull: 'reject', ttlMs });
+    const spools = [await open('crash/cloud', 0), await open('crash/fleeting', FLEETING_MS)];
     const system = await this.#databases.system();
     try {
-      const rows = system.read('SELECT record, bytes FROM skerry_spool_message ORDER BY sequence');
-      const counts = spool.counts();
-      const dropped = Object.values(counts.dropped).reduce((a, b) => a + b, 0);
-      if (counts.accepted !== counts.delivered + counts.pending + dropped || counts.pending !== rows.length)
-        verdict.invented.push(`the ledger does not balance: ${JSON.stringify(counts)}, ${rows.length} rows`);
-      const bytes = rows.reduce((sum, row) => sum + Number(row['bytes']), 0);
-      if (bytes !== counts.pendingBytes)
-        verdict.invented.push(`${bytes} bytes, ledger ${counts.pendingBytes}`);
       const pending = new Map<string, number[]>();
-      for (const row of rows) {
-        try {
-          const { payload } = decodeRecord(row['record'] as Uint8Array);
-          const { key, n } = JSON.parse(Buffer.from(payload).toString()) as { key: string; n: number };
-          pending.set(key, [...(pending.get(key) ?? []), n]);
-        } catch {
-          verdict.invented.push('spool: a garbled message');
-        }
-      }
+      for (const spool of spools) readQueue(system, spool, pending, verdict);
       for (const history of withPrefix(known, 'spool:'))
         judgeQueue(history, cut, pending.get(history.key) ?? [], new Set(before(history.got, cut)), verdict);
+      const expired = spools[1]?.counts().dropped['expired'] ?? 0;
+      for (const history of withPrefix(known, 'fleet:'))
+        judgeFleeting(
+          history,
+          { cut, now: latestTime(known, cut) },
+          pending.get(history.key) ?? [],
+          expired,
+          verdict,
+        );
     } finally {
       await system.close();
-      await spool.close();
+      for (const spool of spools) await spool.close();
       await source.close();
     }
   }
@@ -165,7 +161,7 @@ export class Judge {
   async #judgeBroker(known: Known, cut: number, verdict: Verdict): Promise<void> {
     const broker = createBroker({
       databases: this.#databases,
-      clock,
+      clock: standing,
       ids,
       log: this.#log,
       metrics,
@@ -180,6 +176,17 @@ export class Judge {
   }
 }
 
+/** No part takes for ever: a disk that makes one wait is a finding, not a harness that stands still. */
+async function inTime(part: string, work: Promise<void>): Promise<void> {
+  const late = Promise.withResolvers<never>();
+  const limit = clock.startTimer(LIMIT_MS, () => late.reject(new Error(`the ${part} never answered`)));
+  try {
+    await Promise.race([work, late.promise]);
+  } finally {
+    limit.cancel();
+  }
+}
+
 /** The `n` of a JSON object; NaN for anything else. */
 function numberOf(text: string): number {
   try {
@@ -189,199 +196,52 @@ function numberOf(text: string): number {
   }
 }
 
-function withPrefix(known: Known, prefix: string): History[] {
-  return [...known.values()].filter(({ key }) => key.startsWith(prefix));
+/** Adds the messages of one queue to `pending`, by the key in each, and compares the ledger with them. */
+function readQueue(system: Database, spool: Spool, pending: Map<string, number[]>, verdict: Verdict): void {
+  const { name } = spool.options;
+  const rows = system.read(
+    `SELECT record, bytes FROM skerry_spool_message
+     WHERE queue = (SELECT id FROM skerry_spool_queue WHERE name = ?) ORDER BY sequence`,
+    [name],
+  );
+  const counts = spool.counts();
+  const dropped = Object.values(counts.dropped).reduce((a, b) => a + b, 0);
+  if (counts.accepted !== counts.delivered + counts.pending + dropped || counts.pending !== rows.length)
+    verdict.invented.push(`${name}: no balance: ${JSON.stringify(counts)}, ${rows.length} rows`);
+  const bytes = rows.reduce((sum, row) => sum + Number(row['bytes']), 0);
+  if (bytes !== counts.pendingBytes)
+    verdict.invented.push(`${name}: ${bytes} bytes, ledger ${counts.pendingBytes}`);
+  for (const row of rows) {
+    try {
+      const { payload } = decodeRecord(row['record'] as Uint8Array);
+      const { key, n } = JSON.parse(Buffer.from(payload).toString()) as { key: string; n: number };
+      pending.set(key, [...(pending.get(key) ?? []), n]);
+    } catch {
+      verdict.invented.push(`${name}: a garbled message`);
+    }
+  }
 }
 
-/** A value that is replaced again and again: not older than acknowledged, not newer than tried. */
-function judgeValue(history: History, cut: number, value: number | undefined, verdict: Verdict): void {
-  const { key, deletes } = history;
-  const acked = largest(before(history.acked, cut));
-  const tried = before(history.tried, cut);
-  if (value === undefined) {
-    const removed = tried.some((n) => n >= acked && deletes.has(n));
-    if (acked > 0 && !removed) verdict.lost.push(`${key}: absent, ${acked} was acknowledged`);
-  } else if (value < acked) verdict.lost.push(`${key}: ${value}, ${acked} was acknowledged`);
-  else if (!tried.includes(value) || deletes.has(value))
-    verdict.invented.push(`${key}: ${value} was never set`);
-}
-
-/** Messages in a queue: everything acknowledged and not received, nothing never tried, each once, in order. */
-function judgeQueue(
-  { key, tried, acked }: History,
-  cut: number,
-  queued: readonly number[],
-  received: ReadonlySet<number>,
+/** Messages with a time to live: what is not there any more is in the ledger as expired, and its time was over. */
+function judgeFleeting(
+  history: History,
+  { cut, now }: { readonly cut: number; readonly now: number },
+  pending: readonly number[],
+  expired: number,
   verdict: Verdict,
-  inOrder = true,
 ): void {
-  const there = new Set(queued);
-  for (const n of before(acked, cut))
-    if (!there.has(n) && !received.has(n)) verdict.lost.push(`${key}: message ${n}`);
-  for (const n of there)
-    if ((tried.get(n) ?? Number.POSITIVE_INFINITY) >= cut) verdict.invented.push(`${key}: message ${n}`);
-  if (there.size !== queued.length) verdict.invented.push(`${key}: a message twice: ${queued}`);
-  if (inOrder && queued.some((n, index) => n < (queued[index - 1] ?? 0)))
-    verdict.invented.push(`${key}: out of order: ${queued}`);
-}
-
-interface Session {
-  readonly present: boolean;
-  readonly messages: ReadonlyMap<string, readonly number[]>;
+  judgeQueue({ ...history, acked: new Map() }, cut, pending, new Set(), verdict);
+  const missing = before(history.acked, cut).filter((n) => !pending.includes(n));
+  if (missing.length > expired)
+    verdict.lost.push(`${history.key}: ${missing.length} are missing, ${expired} expired`);
+  for (const n of missing) {
+    if (now - (history.at.get(n) ?? 0) < FLEETING_MS - EARLY_MS)
+      verdict.lost.push(`${history.key}: message ${n} expired early`);
+  }
 }
 
 function reasonIn(folder: string): string {
   const file = join(folder, 'report.json');
   if (!existsSync(file)) return 'no report';
   return String((JSON.parse(readFileSync(file, 'utf8')) as { reason?: unknown }).reason);
-}
-
-const LIMIT_MS = 10_000;
-
-/**
- * Takes over a session and reads all that waits in it. The end is told by a message of its own, to a topic that the
- * session subscribes to here: a subscription that damage took is a loss, not a session without an end.
- */
-async function readSession(port: number, clientId: string): Promise<Session> {
-  const messages = new Map<string, number[]>();
-  const done = Promise.withResolvers<void>();
-  const end = `judge/${clientId}`;
-  const { client, connack } = await RawMqtt.open(
-    port,
-    new Map(),
-    { clientId, clean: false },
-    ({ topic, payload }) => {
-      if (topic === end) done.resolve();
-      else messages.set(topic, [...(messages.get(topic) ?? []), numberIn(payload)]);
-      return true;
-    },
-  );
-  const present = (connack.body[0] as number) === 1;
-  const limit = clock.startTimer(LIMIT_MS, () =>
-    done.reject(new Error(`session ${clientId} never came to its end`)),
-  );
-  try {
-    if (present) {
-      await client.subscribe([end], 1);
-      await client.publish(end, '0', 1);
-      await done.promise;
-    }
-  } finally {
-    limit.cancel();
-    client.destroy();
-  }
-  return { present, messages };
-}
-
-async function judgeSessions(
-  broker: RunningBroker,
-  known: Known,
-  cut: number,
-  verdict: Verdict,
-): Promise<void> {
-  const port = Number(new URL(broker.status().listeners[0] ?? '').port);
-  const { client } = await RawMqtt.open(port, new Map(), { clientId: 'judge', clean: true });
-  try {
-    await judgeRetained(broker, client, known, cut, verdict);
-    await judgeRoamers(port, client, known, cut, verdict);
-    await client.publish('news/end', '0', 1);
-    for (const name of ['late', 'reader']) {
-      const agreed = known.get(`sub:${name}`);
-      if (agreed === undefined || before(agreed.acked, cut).length === 0) continue;
-      const { present, messages } = await readSession(port, name);
-      if (!present) {
-        verdict.lost.push(`the session ${name}`);
-        continue;
-      }
-      if (!messages.has('news/end')) verdict.lost.push(`the subscription of ${name}`);
-      for (const history of withPrefix(known, 'news:')) {
-        const who = history.key.slice(5);
-        const got = name === 'reader' ? before(known.get(`read:${who}`)?.got ?? new Map(), cut) : [];
-        // The reader subscribed later than the first messages came.
-        const since = agreed.acked.get(1) ?? 0;
-        const due = name === 'reader' ? sinceOnly(history, since) : history;
-        judgeQueue(due, cut, messages.get(`news/${who}`) ?? [], new Set(got), verdict, name === 'late');
-      }
-      if (name === 'late') judgeWills(known, cut, messages, verdict);
-    }
-  } finally {
-    client.destroy();
-  }
-}
-
-/** The history with only those acknowledgements that belong to tries after `since`. */
-function sinceOnly(history: History, since: number): History {
-  const acked = new Map([...history.acked].filter(([n]) => (history.tried.get(n) ?? 0) > since));
-  return { ...history, acked };
-}
-
-function judgeWills(
-  known: Known,
-  cut: number,
-  messages: ReadonlyMap<string, readonly number[]>,
-  verdict: Verdict,
-): void {
-  for (const { key, tried, acked, off } of withPrefix(known, 'will:')) {
-    const spoken = messages.get(`wills/${key.slice(5)}`) ?? [];
-    for (const n of before(acked, cut))
-      if (!spoken.includes(n) && (off.get(n) ?? Number.POSITIVE_INFINITY) >= cut)
-        verdict.lost.push(`${key}: will ${n}`);
-    for (const n of spoken)
-      if ((tried.get(n) ?? Number.POSITIVE_INFINITY) >= cut) verdict.invented.push(`${key}: will ${n}`);
-  }
-}
-
-async function judgeRetained(
-  broker: RunningBroker,
-  client: RawMqtt,
-  known: Known,
-  cut: number,
-  verdict: Verdict,
-): Promise<void> {
-  const kept = new Map<string, number>();
-  const expected = broker.status().retainedMessages;
-  const done = Promise.withResolvers<void>();
-  client.onPublish = ({ topic, payload }) => {
-    if (topic.startsWith('keep/')) kept.set(`keep:${topic.slice(5)}`, numberIn(payload));
-    if (kept.size >= expected) done.resolve();
-    return true;
-  };
-  await client.subscribe(['keep/#'], 0);
-  const limit = clock.startTimer(LIMIT_MS, () =>
-    done.reject(new Error(`${kept.size} of ${expected} retained`)),
-  );
-  if (expected > 0) await done.promise;
-  limit.cancel();
-  for (const history of withPrefix(known, 'keep:')) judgeValue(history, cut, kept.get(history.key), verdict);
-}
-
-async function judgeRoamers(
-  port: number,
-  client: RawMqtt,
-  known: Known,
-  cut: number,
-  verdict: Verdict,
-): Promise<void> {
-  for (const history of withPrefix(known, 'roam:')) {
-    const name = history.key.slice(5);
-    const acked = before(history.acked, cut);
-    if (acked.length === 0) continue;
-    const left = known.get(`unroam:${name}`);
-    const leaving = left === undefined ? [] : before(left.tried, cut);
-    const gone = left === undefined ? [] : before(left.acked, cut);
-    const newest = largest(before(history.tried, cut));
-    for (let n = Math.max(1, newest - 3); n <= newest; n += 1)
-      await client.publish(`r/${name}/${n}`, String(n), 1);
-    const { present, messages } = await readSession(port, name);
-    if (!present) {
-      verdict.lost.push(`the session ${name}`);
-      continue;
-    }
-    for (let n = Math.max(1, newest - 3); n <= newest; n += 1) {
-      const there = messages.has(`r/${name}/${n}`);
-      if (!there && acked.includes(n) && !leaving.includes(n))
-        verdict.lost.push(`${history.key}: subscription ${n}`);
-      if (there && gone.includes(n)) verdict.invented.push(`${history.key}: subscription ${n} is back`);
-    }
-  }
 }

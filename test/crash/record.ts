@@ -10,10 +10,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { component } from '../integration/support/resource-files.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import type { Claim } from './claims.ts';
-import { type LoadOptions, openLateSession, portOf, runLoad, startTarget } from './load.ts';
+import { openLateSession, runLoad } from './load.ts';
+import type { LoadOptions } from './load-rig.ts';
 import type { Places } from './places.ts';
 import { ownPorts } from './ports.ts';
 import { RawHttp } from './raw-http.ts';
+import { portOf, startTarget } from './target.ts';
 import { MarkWriter } from './trace.ts';
 
 export interface RecordOptions {
@@ -37,6 +39,9 @@ export interface Recording {
   readonly faults: readonly string[];
 }
 
+/** How long a message of the binding `fleeting` lives. */
+export const FLEETING_MS = 600;
+
 /** Builds the shim; undefined (with the reason) where there is no C compiler. */
 export function buildShim(folder: string): { readonly path: string } | { readonly missing: string } {
   const path = join(folder, 'disk-shim.so');
@@ -59,6 +64,12 @@ export function resourceTexts(targetPort: number): readonly string[] {
     component('cloud', 'bindings.dapr', {
       baseUrl: `http://127.0.0.1:${targetPort}`,
       path: 'publish/pubsub/x',
+    }),
+    // Nobody ever answers there: what is queued waits, or outlives its time.
+    component('fleeting', 'bindings.dapr', {
+      baseUrl: 'http://127.0.0.1:1',
+      path: 'publish/pubsub/x',
+      queueTTL: `${FLEETING_MS}ms`,
     }),
   ];
 }
@@ -86,6 +97,7 @@ export async function record(options: RecordOptions, shim: string): Promise<Reco
     mark,
     places: new Map() as Places,
     numbers: new Map(),
+    memories: new Map(),
   };
   try {
     for (let life = 0; life < options.lives; life += 1) {
