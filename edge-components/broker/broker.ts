@@ -162,7 +162,7 @@ async function startOn(database: TrackedDatabase, deps: BrokerDeps, limits: Brok
   };
   let listeners: readonly Listener[];
   try {
-    listeners = await openListeners(options, limits.maxConnections, (stream, socket) =>
+    listeners = await openListeners(options, limits, (stream, socket) =>
       accept({ stream, trusted: false, peer: peerOf(socket), certificateUser: certificateUser(socket) }),
     );
   } catch (error) {

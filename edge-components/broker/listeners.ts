@@ -6,6 +6,7 @@ import type { Duplex } from 'node:stream';
 import type { TlsOptions } from 'node:tls';
 import { errorText } from '../../runtime/contracts/error.ts';
 import {
+  type BrokerLimits,
   type BrokerOptions,
   LISTENER_OPTION,
   type ListenerKind,
@@ -25,20 +26,23 @@ export interface Listener {
 /** `socket` is the TCP or TLS socket below a WebSocket. */
 export type Accept = (stream: Duplex, socket: Socket) => void;
 
+/** Small packets that a client puts into one frame with a large one. */
+const FRAME_EXTRA_BYTES = 64 * 1024;
 const SCHEME: Readonly<Record<ListenerKind, string>> = { tcp: 'mqtt', tls: 'mqtts', ws: 'ws', wss: 'wss' };
 
 /** Opens every configured listener; when one fails, those that are open are closed again. */
 export async function openListeners(
   options: BrokerOptions,
-  maxConnections: number,
+  limits: Pick<BrokerLimits, 'maxConnections' | 'maxPacketBytes'>,
   accept: Accept,
 ): Promise<Listener[]> {
+  const { maxConnections } = limits;
   const open: Listener[] = [];
   try {
     if (options.tcp !== undefined) open.push(await openTcp(options.tcp, maxConnections, accept));
     if (options.tls !== undefined) open.push(await openTls(options.tls, maxConnections, accept));
-    if (options.ws !== undefined) open.push(await openWs('ws', options.ws, maxConnections, accept));
-    if (options.wss !== undefined) open.push(await openWs('wss', options.wss, maxConnections, accept));
+    if (options.ws !== undefined) open.push(await openWs('ws', options.ws, limits, accept));
+    if (options.wss !== undefined) open.push(await openWs('wss', options.wss, limits, accept));
     return open;
   } catch (error) {
     await Promise.all(open.map((listener) => listener.close()));
@@ -75,7 +79,7 @@ function tlsOptions({ cert, key, ca }: TlsListenOptions): TlsOptions {
 async function openWs(
   kind: 'ws' | 'wss',
   options: NonNullable<BrokerOptions['ws']> | NonNullable<BrokerOptions['wss']>,
-  maxConnections: number,
+  { maxConnections, maxPacketBytes }: Pick<BrokerLimits, 'maxConnections' | 'maxPacketBytes'>,
   accept: Accept,
 ): Promise<Listener> {
   const [http, https, { createWebSocketStream, WebSocketServer }] = await Promise.all([
@@ -92,15 +96,22 @@ async function openWs(
   server.maxConnections = maxConnections;
   const sockets = new WebSocketServer({
     server,
-    // A packet that is too large is refused by its length; this only bounds one frame.
-    maxPayload: 16 * 1024 * 1024,
+    // A packet that is too large is refused by its length; this bounds one frame, which is held until it is whole.
+    maxPayload: maxPacketBytes + FRAME_EXTRA_BYTES,
     perMessageDeflate: false,
     ...(options.path === undefined ? {} : { path: options.path }),
     // [MQTT-6.0.0-3]: the client must offer the sub-protocol `mqtt` and is answered with it
     handleProtocols: (offered) =>
       offered.has('mqtt') ? 'mqtt' : offered.has('mqttv3.1') ? 'mqttv3.1' : false,
   });
-  sockets.on('connection', (socket, request) => accept(createWebSocketStream(socket), request.socket));
+  sockets.on('connection', (socket, request) => {
+    const stream = createWebSocketStream(socket);
+    // [MQTT-6.0.0-1]: packets come in binary frames, anything else ends the connection
+    socket.prependListener('message', (_data, isBinary) => {
+      if (!isBinary) stream.destroy();
+    });
+    accept(stream, request.socket);
+  });
   sockets.on('error', () => {}); // the same error reaches the listen promise through `server`
   return listen(kind, server, options, () => {
     for (const socket of sockets.clients) socket.terminate();

@@ -1,5 +1,5 @@
 import t from 'tap';
 import { fuzzTests } from './support/fuzz-test.ts';
-import { mqtt } from './targets/mqtt.ts';
+import { mqtt, mqttOverTls, mqttOverWebSocket } from './targets/mqtt.ts';
 
-fuzzTests(t, [mqtt]);
+fuzzTests(t, [mqtt, mqttOverWebSocket, mqttOverTls]);

@@ -6,7 +6,17 @@ import { events } from './targets/events.ts';
 import { grpcApi } from './targets/grpc-api.ts';
 import { grpcFrames } from './targets/grpc-frames.ts';
 import { httpApi } from './targets/http-api.ts';
-import { mqtt } from './targets/mqtt.ts';
+import { mqtt, mqttOverTls, mqttOverWebSocket } from './targets/mqtt.ts';
 import { yaml } from './targets/yaml.ts';
 
-export const TARGETS: readonly FuzzTarget[] = [httpApi, grpcApi, grpcFrames, events, cel, yaml, mqtt];
+export const TARGETS: readonly FuzzTarget[] = [
+  httpApi,
+  grpcApi,
+  grpcFrames,
+  events,
+  cel,
+  yaml,
+  mqtt,
+  mqttOverWebSocket,
+  mqttOverTls,
+];

@@ -1,10 +1,14 @@
 /** The embedded broker: packets of every type, malformed, out of order, from clients that take over one another. */
 
 import { mkdtempSync, rmSync } from 'node:fs';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { connect as connectTls, TLSSocket } from 'node:tls';
+import { WebSocket } from 'ws';
+import type { BrokerOptions } from '../../../edge-components/broker/options.ts';
 import { startRig } from '../../edge-components/broker/broker-rig.ts';
+import { createAuthority } from '../../support/certificate-authority.ts';
 import type { Draw } from '../support/draw.ts';
 import { checkServerBytes, mqttBytes } from '../support/mqtt-bytes.ts';
 import { ensure, type Fuzzing, type FuzzTarget } from '../support/target.ts';
@@ -13,22 +17,51 @@ import { ensure, type Fuzzing, type FuzzTarget } from '../support/target.ts';
 const CLOSE_LIMIT_MS = 4000;
 const CHECK_EVERY = 250;
 
-/** Sends the bytes in pieces, then the end; resolves with what came back once the connection is closed. */
-function converse(port: number, draw: Draw, bytes: Buffer): Promise<Buffer> {
+/** How a hostile client of one listener is connected; what the broker sends goes to `heard`, its end to `closed`. */
+interface Way {
+  readonly name: string;
+  readonly scheme: string;
+  readonly inputs: number;
+  readonly options: () => Pick<BrokerOptions, 'ws' | 'tls'>;
+  /** Sends the bytes, more or less in pieces, and the end. The result ends the connection at once. */
+  readonly talk: (
+    port: number,
+    draw: Draw,
+    bytes: Buffer,
+    heard: (part: Buffer) => void,
+    closed: () => void,
+  ) => () => void;
+}
+
+/** Resolves with what came back once the connection is closed. */
+function converse(way: Way, port: number, draw: Draw, bytes: Buffer): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const parts: Buffer[] = [];
-    const socket = connect(port, '127.0.0.1');
     const limit = setTimeout(() => {
-      socket.destroy();
+      destroy();
       reject(new Error(`the connection is still open: ${bytes.toString('hex').slice(0, 600)}`));
     }, CLOSE_LIMIT_MS);
-    socket.on('data', (part: Buffer) => parts.push(part));
+    const destroy = way.talk(
+      port,
+      draw,
+      bytes,
+      (part) => parts.push(part),
+      () => {
+        clearTimeout(limit);
+        resolve(Buffer.concat(parts));
+      },
+    );
+  });
+}
+
+/** The bytes over a socket: in two pieces, and then the end or a reset. */
+function overSocket(make: (port: number) => Socket): Way['talk'] {
+  return (port, draw, bytes, heard, closed) => {
+    const socket = make(port);
+    socket.on('data', heard);
     socket.on('error', () => {});
-    socket.on('close', () => {
-      clearTimeout(limit);
-      resolve(Buffer.concat(parts));
-    });
-    socket.on('connect', () => {
+    socket.on('close', closed);
+    socket.on(socket instanceof TLSSocket ? 'secureConnect' : 'connect', () => {
       const cut = draw.chance(0.3) ? draw.int(0, bytes.length) : bytes.length;
       socket.write(bytes.subarray(0, cut));
       setImmediate(() => {
@@ -36,16 +69,87 @@ function converse(port: number, draw: Draw, bytes: Buffer): Promise<Buffer> {
         else socket.end(bytes.subarray(cut));
       });
     });
-  });
+    return () => socket.destroy();
+  };
 }
 
-async function open(): Promise<Fuzzing> {
+const HANDSHAKE =
+  'GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
+  'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n' +
+  'Sec-WebSocket-Protocol: mqtt\r\n\r\n';
+
+/** The bytes in WebSocket frames of any kind and size, in an orderly handshake; or as what they are behind one. */
+const overWebSocket: Way['talk'] = (port, draw, bytes, heard, closed) => {
+  if (draw.chance(0.2)) {
+    const raw = overSocket((at) => {
+      const socket = connect(at, '127.0.0.1');
+      socket.write(HANDSHAKE);
+      return socket;
+    });
+    return raw(port, draw, bytes, () => {}, closed);
+  }
+  const socket = new WebSocket(`ws://127.0.0.1:${port}`, 'mqtt');
+  socket.on('message', (data: Buffer) => heard(data));
+  socket.on('error', () => {});
+  socket.on('close', closed);
+  socket.on('open', () => {
+    for (let at = 0; at < bytes.length; ) {
+      const size = draw.int(1, Math.min(bytes.length - at, 5000));
+      const fin = draw.chance(0.9) || at + size >= bytes.length;
+      if (draw.chance(0.05)) socket.ping(bytes.subarray(at, at + 20));
+      socket.send(bytes.subarray(at, at + size), { binary: !draw.chance(0.02), fin });
+      at += size;
+    }
+    if (draw.chance(0.2)) socket.terminate();
+    else socket.close();
+  });
+  return () => socket.terminate();
+};
+
+const LOCAL = { host: '127.0.0.1', port: 0 };
+const TCP: Way = {
+  name: 'mqtt',
+  scheme: 'mqtt:',
+  inputs: 5000,
+  options: () => ({}),
+  talk: overSocket((port) => connect(port, '127.0.0.1')),
+};
+const WS: Way = {
+  name: 'mqtt-ws',
+  scheme: 'ws:',
+  inputs: 500,
+  options: () => ({ ws: LOCAL }),
+  talk: overWebSocket,
+};
+const TLS: Way = {
+  name: 'mqtt-tls',
+  scheme: 'mqtts:',
+  inputs: 200,
+  options: () => {
+    const { chain, key } = createAuthority().issue({ dns: ['localhost'] });
+    return { tls: { ...LOCAL, cert: chain, key } };
+  },
+  talk: (port, draw, bytes, heard, closed) => {
+    // One in four does not even speak TLS.
+    const plain = draw.chance(0.25);
+    const make = (at: number): Socket =>
+      plain
+        ? connect(at, '127.0.0.1')
+        : connectTls({ host: '127.0.0.1', port: at, rejectUnauthorized: false });
+    return overSocket(make)(port, draw, bytes, plain ? () => {} : heard, closed);
+  },
+};
+
+async function open(way: Way): Promise<Fuzzing> {
   const directory = mkdtempSync(join(tmpdir(), 'skerry-fuzz-mqtt-'));
   const rig = await startRig(directory, {
     maxPacketBytes: 64 * 1024,
     maxQueuedPerClient: { messages: 200 },
     maxRetained: { messages: 200 },
+    ...way.options(),
   });
+  const listener = rig.broker.status().listeners.find((url) => new URL(url).protocol === way.scheme);
+  const port = Number(new URL(listener ?? '').port);
   const healthy = await rig.client({ clientId: 'healthy', keepalive: 0 });
   await healthy.subscribeAsync('healthy/topic', { qos: 1 });
   let count = 0;
@@ -77,7 +181,7 @@ async function open(): Promise<Fuzzing> {
       count += 1;
       const number = count;
       const { bytes, connects } = mqttBytes(draw);
-      const answer = await converse(rig.port, draw, bytes);
+      const answer = await converse(way, port, draw, bytes);
       checkServerBytes(answer);
       if (!connects && answer.length > 0) {
         const type = (answer[0] as number) >> 4;
@@ -103,4 +207,14 @@ async function open(): Promise<Fuzzing> {
   };
 }
 
-export const mqtt: FuzzTarget = { name: 'mqtt', inputs: 5_000, concurrency: 8, heapMb: 32, open };
+const target = (way: Way): FuzzTarget => ({
+  name: way.name,
+  inputs: way.inputs,
+  concurrency: 8,
+  heapMb: 32,
+  open: () => open(way),
+});
+
+export const mqtt = target(TCP);
+export const mqttOverWebSocket = target(WS);
+export const mqttOverTls = target(TLS);
