@@ -73,6 +73,7 @@ export interface AppHealthOptions {
 /** Options of one sidecar. */
 export interface SidecarOptions {
   readonly appId: string;
+  readonly logLevel: string;
   readonly appPort: number;
   readonly appProtocol: 'http' | 'https' | 'h2c' | 'grpc' | 'grpcs';
   readonly appAddress: string;
@@ -148,7 +149,8 @@ export interface NodeOptions {
 }
 
 const PROTOCOLS: readonly string[] = ['http', 'https', 'h2c', 'grpc', 'grpcs'];
-const LEVELS: readonly string[] = ['debug', 'info', 'warn', 'error', 'fatal'];
+/** From the most to the least talkative. */
+export const LEVELS: readonly string[] = ['debug', 'info', 'warn', 'error', 'fatal'];
 const MAX_PORT = 65_535;
 
 class Reader {
@@ -206,6 +208,7 @@ export function sidecarOptions(given: GivenFlags): SidecarOptions {
   const grace = flags.int('dapr-graceful-shutdown-seconds');
   return Object.freeze({
     appId,
+    logLevel: logLevel(flags),
     ...ports,
     appProtocol: appProtocol(flags),
     appAddress: flags.text('app-channel-address'),
@@ -260,6 +263,12 @@ function appProtocol(flags: Reader): SidecarOptions['appProtocol'] {
   throw new FlagError(`invalid value for 'app-protocol': ${protocol} (expected ${PROTOCOLS.join(', ')})`);
 }
 
+function logLevel(flags: Reader): string {
+  const level = flags.text('log-level').toLowerCase();
+  if (LEVELS.includes(level)) return level;
+  throw new FlagError(`invalid argument "${level}" for --log-level: expected ${LEVELS.join(', ')}`);
+}
+
 function initEndpoints(flags: Reader): readonly string[] {
   const endpoints = flags.list('disable-init-endpoints');
   const unknown = endpoints.find((name) => name !== 'config' && name !== 'subscribe');
@@ -311,13 +320,10 @@ function size(flags: Reader, name: string, old: string, oldUnit: number): number
 
 export function nodeOptions(given: GivenFlags): NodeOptions {
   const flags = new Reader(given);
-  const level = flags.text('log-level').toLowerCase();
-  if (!LEVELS.includes(level))
-    throw new FlagError(`invalid argument "${level}" for --log-level: expected ${LEVELS.join(', ')}`);
   const optional = (name: string): string | undefined =>
     flags.text(name) === '' ? undefined : flags.text(name);
   return Object.freeze({
-    logLevel: level,
+    logLevel: logLevel(flags),
     logFile: optional('log-file'),
     logAsJson: flags.bool('log-as-json'),
     dataDir: optional('data-dir'),

@@ -26,6 +26,8 @@ export interface ProcessSetup {
     node: Node,
     sidecars: readonly Sidecar[],
     stop: (why: string) => void,
+    /** Closes one sidecar for good while the others go on. */
+    closeOne: (appId: string) => Promise<void>,
   ) => Promise<void>;
   /** Called when the stop begins, before the sidecars close. */
   readonly onStopping?: () => Promise<void>;
@@ -115,9 +117,17 @@ export async function runProcess(setup: ProcessSetup): Promise<void> {
         waiting = new Set();
         if (stopping.signal.aborted) return;
         await close(now);
-        if (!stopping.signal.aborted) await start(now);
+        if (!stopping.signal.aborted) await start(wanted.filter((options) => now.has(options)));
       })
       .catch(fail);
+  };
+
+  let wanted = setup.sidecars;
+  const closeOne = async (appId: string): Promise<void> => {
+    const leaving = wanted.filter((options) => options.appId === appId);
+    wanted = wanted.filter((options) => options.appId !== appId);
+    turn = turn.then(() => close(leaving)).catch(fail);
+    await turn;
   };
 
   process.on('SIGTERM', () => stop("Received signal 'terminated'; beginning shutdown"));
@@ -125,7 +135,7 @@ export async function runProcess(setup: ProcessSetup): Promise<void> {
   process.on('SIGHUP', () => {
     node.log.info("Received signal 'hangup'; restarting");
     node.reloadBroker().catch(fail);
-    restart(setup.sidecars);
+    restart(wanted);
   });
 
   turn = (async () => {
@@ -135,7 +145,7 @@ export async function runProcess(setup: ProcessSetup): Promise<void> {
       node.log.warn(`These flags are accepted and have no effect yet: ${setup.node.inert.join(', ')}`);
     await node.startBroker();
     await start(setup.sidecars);
-    await setup.onServing?.(node, [...sidecars.values()], stop);
+    await setup.onServing?.(node, [...sidecars.values()], stop, closeOne);
     trimHeapWhenQuiet(node.clock);
     trimHeapWhileStreaming();
   })().catch(fail);

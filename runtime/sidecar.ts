@@ -19,6 +19,7 @@ import { createGrpcClientPool } from './grpc-client/client.ts';
 import type { Node } from './node.ts';
 import { createExternalHttp } from './peer/external-http.ts';
 import { createPeers } from './peer/peer-client.ts';
+import { atLevel } from './platform/log-level.ts';
 import { pluggableDefinitions } from './pluggable/sockets.ts';
 import { createPolicies } from './resiliency/policies.ts';
 import { createAppLife } from './sidecar-app.ts';
@@ -58,7 +59,9 @@ export interface Sidecar {
 
 export async function startSidecar(request: SidecarRequest): Promise<Sidecar> {
   await using stack = new AsyncDisposableStack();
-  const sidecar = await start(request, stack);
+  const { node, options } = request;
+  const log = atLevel(node.log, options.logLevel, node.options.logLevel);
+  const sidecar = await start({ ...request, node: { ...node, log } }, stack);
   const closing = stack.move();
   return { ...sidecar, close: () => closing.disposeAsync() };
 }

@@ -1,7 +1,9 @@
 /** Apps that the node starts: their environment, their output with a prefix, their orderly end. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
+import { createWriteStream, mkdirSync, type WriteStream } from 'node:fs';
 import { constants } from 'node:os';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import type { Clock } from '../contracts/clock.ts';
@@ -14,9 +16,14 @@ export interface AppCommand {
   readonly command: readonly string[];
   readonly directory?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Where its output goes (`appLogDestination`); absent: to ours. */
+  readonly logs?: 'console' | 'file' | 'fileAndConsole';
 }
 
 export interface AppProcess {
+  /** 0 when it could not be started. */
+  readonly pid: number;
+  readonly logFile: string | undefined;
   /** Resolves with the exit code (128 + signal number for a signal) when the app ends. */
   readonly ended: Promise<number>;
   /** Asks the app to end, and kills it when it does not within the limit. */
@@ -46,9 +53,33 @@ function appEnvironment(
   };
 }
 
-function forward(stream: Readable | null, appId: string): void {
-  if (stream === null) return;
-  createInterface({ input: stream }).on('line', (line) => print(`== APP - ${appId} == ${line}`));
+function forward(stream: Readable | null, take: (line: string) => void): void {
+  if (stream !== null) createInterface({ input: stream }).on('line', take);
+}
+
+/** What becomes of a line of the app. A file lies where the Dapr CLI puts it: `.dapr/logs` in the app's folder. */
+function lineTaker(app: AppCommand, clock: Clock): { take(line: string): void; readonly file?: string } {
+  const { options, logs = 'console', directory = '.' } = app;
+  const show = (line: string): void => print(`== APP - ${options.appId} == ${line}`);
+  if (logs === 'console') return { take: show };
+  const stamp = new Intl.DateTimeFormat('sv', { dateStyle: 'short', timeStyle: 'medium' }).format(
+    clock.now(),
+  );
+  const file = join(directory, '.dapr/logs', `${options.appId}_app_${stamp.replace(/\D/g, '')}.log`);
+  let target: WriteStream;
+  try {
+    mkdirSync(dirname(file), { recursive: true });
+    target = createWriteStream(file, { flags: 'a' });
+  } catch (error) {
+    print(`app ${options.appId}: no log file: ${errorText(error)}`);
+    return { take: show };
+  }
+  target.on('error', (error) => print(`app ${options.appId}: no log file: ${errorText(error)}`));
+  const take = (line: string): void => {
+    target.write(`${line}\n`);
+    if (logs === 'fileAndConsole') show(line);
+  };
+  return { take, file };
 }
 
 /** Starts the app in a process group of its own, so that a stop reaches what it started. */
@@ -64,8 +95,9 @@ export function startApp(
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
   });
-  forward(child.stdout, app.options.appId);
-  forward(child.stderr, app.options.appId);
+  const { take, file: logFile } = lineTaker(app, clock);
+  forward(child.stdout, take);
+  forward(child.stderr, take);
   const ended = new Promise<number>((resolve) => {
     child.once('error', (error) => {
       print(`app ${app.options.appId}: ${file} cannot be started: ${errorText(error)}`);
@@ -87,6 +119,8 @@ export function startApp(
     }
   };
   return {
+    pid: child.pid ?? 0,
+    logFile,
     ended,
     stop: async () => {
       kill('SIGTERM');

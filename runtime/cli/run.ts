@@ -9,6 +9,7 @@ import type { ProgramSetup } from './daprd.ts';
 import { withFreePorts, withNodeDefaults } from './node-defaults.ts';
 import { print } from './output.ts';
 import { longFlags, takeRunFile } from './run-arguments.ts';
+import { announceNode, runningApp } from './running-nodes.ts';
 import { upCommand } from './up.ts';
 import { validate } from './validate.ts';
 
@@ -32,8 +33,17 @@ export async function runCommand(args: readonly string[], setup: ProgramSetup): 
     name: options.appId,
     version: daprVersion,
     defaults: true,
-    onServing: async (_node, [sidecar], stop) => {
+    onServing: async (node, [sidecar], stop) => {
       print(`Skerry is up: HTTP on ${sidecar?.ports.http}, gRPC on ${sidecar?.ports.grpc}.`);
+      const { logFile = '' } = node.options;
+      const more = { started: clock.now(), logFile };
+      await announceNode(
+        {
+          apps: () => [runningApp({ options, command: given.rest }, app, more)],
+          stopApp: async () => stop('Stopped by skerry stop'),
+        },
+        setup.env,
+      );
       if (given.rest.length === 0) return;
       app = startApp({ options, command: given.rest }, setup.env, clock);
       void app.ended.then((code) => {

@@ -18,6 +18,10 @@ Usage:
       flags of \`dapr run\`, one-letter ones and -f included.
   skerry up -f FILE|FOLDER [--validate]
       One node with a sidecar per app of a Dapr multi-app run file (dapr.yaml).
+  skerry list [-o json|yaml|table]
+      Apps that nodes of this user serve, as \`dapr list\` shows them.
+  skerry stop --app-id ID | -f FILE|FOLDER
+      Ends an app and its sidecar, or those of a run file; the last one ends the node.
   skerry spool ls|show ID|retry ID|drop ID|export [flags]
       Messages that wait on a running node: the ledger, one message, another turn for a parked one.
   skerry version
@@ -56,6 +60,16 @@ export async function runSkerry(args: readonly string[], setup: ProgramSetup): P
         process.exitCode = await spoolCommand(rest, setup.env);
         return;
       }
+      case 'list': {
+        const { listCommand } = await import('./list.ts');
+        await listCommand(rest, setup.env);
+        return;
+      }
+      case 'stop': {
+        const { stopCommand } = await import('./stop.ts');
+        process.exitCode = await stopCommand(rest, setup.env);
+        return;
+      }
       case 'version':
       case '--version':
         print(`skerry ${skerryVersion} (Dapr API ${daprVersion})`);
@@ -67,7 +81,9 @@ export async function runSkerry(args: readonly string[], setup: ProgramSetup): P
         print(USAGE + flagHelp());
         return;
       default:
-        throw new FlagError(`unknown command: ${command} (expected run, up, spool, version or help)`);
+        throw new FlagError(
+          `unknown command: ${command} (expected run, up, list, stop, spool, version or help)`,
+        );
     }
   } catch (error) {
     if (!(error instanceof FlagError)) throw error;

@@ -6,7 +6,7 @@ import { rfc3339, sqlTimestamp } from '../../edge-components/drivers/sqlite/sql-
 import { errorText } from '../contracts/error.ts';
 import type { SpoolCounts, SpoolEntry } from '../contracts/spool.ts';
 import { FlagError } from '../flags.ts';
-import { print, printError } from './output.ts';
+import { print, printError, printTable } from './output.ts';
 
 const USAGE = `Usage:
   skerry spool ls [--queue NAME] [--parked]   the queues, or the messages of one
@@ -133,7 +133,7 @@ async function listQueues(values: Values, ask: Ask): Promise<void> {
       queue.lastError ?? '',
     ];
   });
-  table(['QUEUE', 'ACCEPTED', 'DELIVERED', 'PENDING', 'PARKED', 'DROPPED', 'LAST ERROR'], rows);
+  printTable(['QUEUE', 'ACCEPTED', 'DELIVERED', 'PENDING', 'PARKED', 'DROPPED', 'LAST ERROR'], rows);
 }
 
 async function listMessages(values: Values, ask: Ask): Promise<void> {
@@ -150,7 +150,8 @@ async function listMessages(values: Values, ask: Ask): Promise<void> {
       entry.error ?? '',
     ]);
   }
-  if (values.json !== true) table(['ID', 'QUEUE', 'STATE', 'KEY', 'ATTEMPTS', 'ACCEPTED', 'ERROR'], rows);
+  if (values.json !== true)
+    printTable(['ID', 'QUEUE', 'STATE', 'KEY', 'ATTEMPTS', 'ACCEPTED', 'ERROR'], rows);
 }
 
 async function* messages(values: Values, ask: Ask): AsyncGenerator<SpoolEntry> {
@@ -164,17 +165,6 @@ async function* messages(values: Values, ask: Ask): AsyncGenerator<SpoolEntry> {
     if (last === undefined || page.length < PAGE) return;
     query.set('after', last.id);
   }
-}
-
-function table(heads: readonly string[], rows: readonly (readonly string[])[]): void {
-  const widths = heads.map((head, at) => Math.max(head.length, ...rows.map((row) => row[at]?.length ?? 0)));
-  for (const row of [heads, ...rows])
-    print(
-      row
-        .map((cell, at) => cell.padEnd(widths[at] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    );
 }
 
 function asker(target: { readonly host: string; readonly port: number; readonly token: string }): Ask {

@@ -29,16 +29,59 @@ export interface RunFileApp {
   readonly appHealthThreshold?: number;
   readonly enableApiLogging?: boolean;
   readonly unixDomainSocket?: string;
+  readonly logs?: 'console' | 'file' | 'fileAndConsole';
+  /** Further flags of the sidecar, by the member that says so. */
+  readonly flags: readonly { readonly member: string; readonly flag: string; readonly value: string }[];
 }
 
 export interface RunFile {
   /** Names the node: the file's own name without ending, or its folder's for `dapr.yaml`. */
   readonly name: string;
+  /** Its `name`, empty without one. */
+  readonly title: string;
+  /** The file itself, absolute. */
+  readonly path: string;
   readonly apps: readonly RunFileApp[];
+  /** Members that nothing comes of, with their place; not those that are for Kubernetes only. */
+  readonly ignored: readonly string[];
 }
 
-const port = z.number().int().min(0).max(65_535);
+/** The Dapr CLI's way to say that a port is not given. */
+const UNSET_PORT = -1;
+const port = z
+  .number()
+  .int()
+  .min(UNSET_PORT)
+  .max(65_535)
+  .transform((given) => (given === UNSET_PORT ? undefined : given));
+const scalar = z.union([z.string(), z.number(), z.boolean()]);
+const destination = z.enum(['console', 'file', 'fileAndConsole'], {
+  error: 'expected console, file or fileAndConsole',
+});
+
+/** Members that are flags of daprd under another name; those of an app win over those of `common`. */
+const FLAG_MEMBERS: Readonly<Record<string, string>> = {
+  apiListenAddresses: 'dapr-listen-addresses',
+  logLevel: 'log-level',
+  maxBodySize: 'max-body-size',
+  readBufferSize: 'read-buffer-size',
+  daprHTTPMaxRequestSize: 'dapr-http-max-request-size',
+  daprHTTPReadBufferSize: 'dapr-http-read-buffer-size',
+  appSSL: 'app-ssl',
+  enableProfiling: 'enable-profiling',
+  placementHostAddress: 'placement-host-address',
+  schedulerHostAddress: 'scheduler-host-address',
+  appChannelAddress: 'app-channel-address',
+  daprInternalGRPCPort: 'dapr-internal-grpc-port',
+  profilePort: 'profile-port',
+};
+const OWN_MEMBERS = ['appChannelAddress', 'daprInternalGRPCPort', 'profilePort'];
+const FOR_KUBERNETES = ['containerImage', 'containerImagePullPolicy', 'createService'];
+const flagMembers = (names: readonly string[]) =>
+  Object.fromEntries(names.map((name) => [name, scalar.optional()]));
 const shared = {
+  ...flagMembers(Object.keys(FLAG_MEMBERS).filter((name) => !OWN_MEMBERS.includes(name))),
+  appLogDestination: destination.optional(),
   appPort: port.optional(),
   appProtocol: z.string().optional(),
   appMaxConcurrency: z.number().int().optional(),
@@ -55,23 +98,44 @@ const shared = {
   unixDomainSocket: z.string().optional(),
 };
 
+const own = {
+  ...shared,
+  ...flagMembers(OWN_MEMBERS),
+  appID: z.string({ error: 'expected an app id' }).optional(),
+  appDirPath: z.string().optional(),
+  command: z.array(z.string()).optional(),
+  daprHTTPPort: port.optional(),
+  daprGRPCPort: port.optional(),
+  metricsPort: port.optional(),
+};
 const fileSchema = z.object({
   version: z.literal(1, { error: 'expected 1' }),
+  name: z.string().optional(),
   common: z.object(shared).optional(),
-  apps: z
-    .array(
-      z.object({
-        ...shared,
-        appID: z.string({ error: 'expected an app id' }).optional(),
-        appDirPath: z.string().optional(),
-        command: z.array(z.string()).optional(),
-        daprHTTPPort: port.optional(),
-        daprGRPCPort: port.optional(),
-        metricsPort: port.optional(),
-      }),
-    )
-    .min(1, 'expected at least one app'),
+  apps: z.array(z.object(own)).min(1, 'expected at least one app'),
 });
+
+/** Members of the file that nothing is made of. */
+function ignoredMembers(file: unknown): readonly string[] {
+  const { common, apps, ...rest } = file as { common?: object; apps: readonly object[] };
+  const unknown = (value: object, place: string, known: readonly string[]): string[] =>
+    Object.keys(value)
+      .filter((name) => !known.includes(name) && !FOR_KUBERNETES.includes(name))
+      .map((name) => `${place}${name}`);
+  return [
+    ...unknown(rest, '', ['version', 'name']),
+    ...unknown(common ?? {}, 'common.', Object.keys(shared)),
+    ...apps.flatMap((app, index) => unknown(app, `apps.${index}.`, Object.keys(own))),
+  ];
+}
+
+function flagsOf(common: object, app: object): RunFileApp['flags'] {
+  const both = { ...definedOnly(common), ...definedOnly(app) } as Readonly<Record<string, unknown>>;
+  return Object.entries(FLAG_MEMBERS).flatMap(([member, flag]) => {
+    const value = both[member];
+    return value === undefined || value === '' ? [] : [{ member, flag, value: String(value) }];
+  });
+}
 
 type Shared = Partial<z.output<z.ZodObject<typeof shared>>>;
 
@@ -100,9 +164,12 @@ export async function readRunFile(path: string): Promise<RunFile> {
   }));
   const twice = named.find((app, index) => named.findIndex((other) => other.appID === app.appID) !== index);
   if (twice !== undefined) throw new Error(`${file}: apps: the app id ${twice.appID} is used twice`);
-  const own = basename(file).replace(/\.[^.]+$/, '');
+  const stem = basename(file).replace(/\.[^.]+$/, '');
   return {
-    name: own === 'dapr' ? basename(dirname(resolve(file))) : own,
+    name: stem === 'dapr' ? basename(dirname(resolve(file))) : stem,
+    title: parsed.data.name ?? '',
+    path: resolve(file),
+    ignored: ignoredMembers(documents[0]?.value),
     apps: named.map((app) => merge(app, common, dirname(resolve(file)))),
   };
 }
@@ -174,6 +241,8 @@ function merge(
     appHealthThreshold: both.appHealthThreshold,
     enableApiLogging: both.enableApiLogging,
     unixDomainSocket: both.unixDomainSocket,
+    logs: both.appLogDestination,
+    flags: flagsOf(common, app),
   }) as unknown as RunFileApp;
 }
 

@@ -67,3 +67,45 @@ t.test('faults name the member', async (t) => {
   await t.rejects(readRunFile(join(root, 'a.yaml')), /version: expected 1.*apps: expected at least one app/);
   await t.rejects(readRunFile(join(root, 'b.yaml')), /the app id a is used twice/);
 });
+
+t.test('members that are flags, of the common section and of an app; the rest is told', async (t) => {
+  const root = t.testdir({
+    'dapr.yaml': `
+version: 1
+name: plant
+common:
+  logLevel: warn
+  maxBodySize: 8Mi
+  apiListenAddresses: 127.0.0.1,::1
+  appSSL: true
+  daprdLogDestination: file
+  appLogDestination: fileAndConsole
+  appPort: -1
+apps:
+- appID: a
+  logLevel: debug
+  readBufferSize: 16
+  daprInternalGRPCPort: 50123
+  appChannelAddress: 10.0.0.9
+  profilePort: -1
+  containerImage: a:latest
+  colour: blue
+`,
+  });
+  const { apps, ignored, title } = await readRunFile(root);
+  const flags = Object.fromEntries(apps[0]?.flags.map(({ flag, value }) => [flag, value]) ?? []);
+  t.strictSame(flags, {
+    'dapr-listen-addresses': '127.0.0.1,::1',
+    'log-level': 'debug',
+    'max-body-size': '8Mi',
+    'read-buffer-size': '16',
+    'app-ssl': 'true',
+    'app-channel-address': '10.0.0.9',
+    'dapr-internal-grpc-port': '50123',
+    'profile-port': '-1',
+  });
+  t.equal(apps[0]?.logs, 'fileAndConsole');
+  t.equal(apps[0]?.appPort, undefined, '-1 is the way to say: none');
+  t.equal(title, 'plant');
+  t.strictSame(ignored, ['common.daprdLogDestination', 'apps.0.colour']);
+});

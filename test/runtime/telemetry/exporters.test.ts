@@ -1,4 +1,4 @@
-import { createServer } from 'node:http2';
+import { createServer, type ServerHttp2Stream } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
@@ -65,7 +65,7 @@ t.test('a secure collector is verified by the given authority, over gRPC and HTT
 t.test('batches are compressed over gRPC, too', async (t) => {
   const received: { encoding: unknown; frame: Buffer }[] = [];
   const server = createServer();
-  server.on('stream', (stream, head) => {
+  server.on('stream', (stream: ServerHttp2Stream, head) => {
     const parts: Buffer[] = [];
     stream.on('data', (part: Buffer) => parts.push(part));
     stream.on('end', () => {
