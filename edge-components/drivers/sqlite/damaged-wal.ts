@@ -4,11 +4,12 @@
  * transaction begins only after the one before it was synced, so damage with a later transaction behind it is damage.
  */
 
+import { PAGE_SIZE } from './page-size.ts';
 import { readAt, withFile } from './read-file.ts';
+import { knownSchema } from './schema-copy.ts';
 
 const WAL_HEADER = 32;
 const FRAME_HEADER = 24;
-const DEFAULT_PAGE_SIZE = 4096;
 const MAGIC = 0x377f0682;
 /** Frames looked at for the salt when the header is lost. */
 const LOOKS_FOR_SALT = 64;
@@ -41,7 +42,7 @@ export function scanWal(path: string): WalScan | undefined {
     const headerGood =
       (magic === MAGIC || bigEndian) &&
       isSum(checksum(header.subarray(0, 24), bigEndian, [0, 0]), header, 24);
-    const pageSize = (headerGood ? pageSizeOf(header.readUInt32BE(8)) : undefined) ?? DEFAULT_PAGE_SIZE;
+    const pageSize = (headerGood ? pageSizeOf(header.readUInt32BE(8)) : undefined) ?? pageSizeOfFile(path);
     const frames = readFrames(file, size, { header, headerGood, bigEndian, pageSize });
     return { pageSize, ...newestPages(frames) };
   });
@@ -51,6 +52,13 @@ export function scanWal(path: string): WalScan | undefined {
 export function pageSizeOf(value: number): number | undefined {
   const size = value === 1 ? 65_536 : value;
   return size >= 512 && size <= 65_536 && (size & (size - 1)) === 0 ? size : undefined;
+}
+
+/** What the file beside the log says, or what was noted of it. */
+function pageSizeOfFile(walPath: string): number {
+  const path = walPath.replace(/-wal$/, '');
+  const inHeader = withFile(path, (file, size) => (size < 18 ? 0 : readAt(file, 16, 2).readUInt16BE(0)));
+  return pageSizeOf(inHeader ?? 0) ?? knownSchema(path)?.pageSize ?? PAGE_SIZE;
 }
 
 function readFrames(

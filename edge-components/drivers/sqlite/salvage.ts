@@ -110,7 +110,7 @@ function readOut(path: string, copy: string): Pick<SalvageReport, 'tables' | 'lo
             pageSizeOf(readAt(file, 16, 2).readUInt16BE(0)) ??
             wal?.pageSize ??
             knownSchema(path)?.pageSize ??
-            4096;
+            PAGE_SIZE;
           const walPages = wal?.pages ?? new Map<number, number>();
           let pageCount = Math.ceil(size / pageSize);
           for (const page of walPages.keys()) pageCount = Math.max(pageCount, page);
