@@ -34,6 +34,7 @@ const TASKS = {
   soak: ['test/load/soak.ts'],
   fuzz: ['test/fuzz/main.ts'],
   load: ['test/load/main.ts'],
+  links: ['test/links/main.ts'],
 };
 
 const say = (line) => process.stderr.write(`skerry: ${line}\n`);

@@ -157,6 +157,11 @@ export class MqttConnection {
     this.#inbox.retryParked();
   }
 
+  /** Messages that nobody handled get another chance: who handles them has changed. */
+  offerAgain(): void {
+    this.#inbox.retryParked();
+  }
+
   /** Ends a subscription here; at the broker only with `atBroker`, so that a session keeps collecting otherwise. */
   async unsubscribe(filter: string, atBroker: boolean): Promise<void> {
     this.#filters.delete(filter);

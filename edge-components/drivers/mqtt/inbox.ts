@@ -11,6 +11,7 @@
 import type { Clock, Timer } from '../../../runtime/contracts/clock.ts';
 import { errorText } from '../../../runtime/contracts/error.ts';
 import type { Logger } from '../../../runtime/contracts/logger.ts';
+import { SubscriptionClosingError } from '../../../runtime/contracts/pubsub.ts';
 
 export interface InboxMessage {
   readonly topic: string;
@@ -42,6 +43,8 @@ type State = 'waiting' | 'running' | 'pausing' | 'parked' | 'done';
 
 interface Entry {
   readonly message: InboxMessage;
+  /** Order of arrival. */
+  readonly number: number;
   state: State;
   /** Connection on which the broker expects the acknowledgement; 0 when on none. */
   epoch: number;
@@ -63,6 +66,7 @@ export class Inbox {
   readonly #pausing = new Set<Entry>();
   /** Unacknowledged messages by packet id; after a reconnect, those the broker may send again. */
   #unacknowledged = new Map<number, Entry>();
+  #arrivals = 0;
   #running = 0;
   #epoch = 1;
   #waitingQos0 = 0;
@@ -88,8 +92,10 @@ export class Inbox {
         return;
       }
     }
+    this.#arrivals += 1;
     const entry: Entry = {
       message,
+      number: this.#arrivals,
       state: 'waiting',
       epoch: this.#epoch,
       ordered: message.qos > 0,
@@ -134,13 +140,15 @@ export class Inbox {
     }
   }
 
-  /** A handler was added: messages that nobody wanted get another chance. */
+  /** A handler was added: messages that nobody wanted get another chance, in the order in which they came. */
   retryParked(): void {
-    for (const entry of [...this.#parked]) {
-      this.#parked.delete(entry);
+    if (this.#parked.size === 0) return;
+    for (const entry of this.#parked) {
       entry.state = 'waiting';
       this.#waiting.push(entry);
     }
+    this.#parked.clear();
+    this.#waiting.sort((a, b) => a.number - b.number);
     this.#startMore();
   }
 
@@ -197,6 +205,8 @@ export class Inbox {
   #settled(entry: Entry, error: unknown): void {
     this.#running -= 1;
     if (error === undefined) this.#succeeded(entry);
+    // Nobody had it: the next handler gets it in its place among the others.
+    else if (error instanceof SubscriptionClosingError) this.#park(entry);
     else this.#failed(entry, error);
     this.#startMore();
     if (this.#running > 0) return;
@@ -252,9 +262,10 @@ export class Inbox {
   }
 
   #park(entry: Entry): void {
-    if (entry.message.qos === 0) return;
+    if (entry.message.qos === 0 || this.#closed) return;
     entry.state = 'parked';
-    this.#parked.add(entry);
+    // One of an earlier connection comes again by itself.
+    if (entry.epoch === 0 || entry.epoch === this.#epoch) this.#parked.add(entry);
     this.#options.log.debug('MQTT message without a handler stays unacknowledged', {
       topic: entry.message.topic,
     });

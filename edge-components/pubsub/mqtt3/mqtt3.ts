@@ -62,6 +62,8 @@ export function mqtt3PubSub(metadata: Readonly<Mqtt3PubSubMetadata>, deps: Compo
         close: async () => {
           if (!subscriptions.remove(subscription)) return;
           await subscription.idle();
+          // What it gave back while a later subscription stood already goes there.
+          connection.offerAgain();
           if (subscriptions.has(options.topic) || closed) return;
           // Without this the broker goes on collecting for the session, which is what a durable subscriber wants.
           const atBroker = cleanSession || isTruthy(options.metadata['unsubscribeOnClose']);

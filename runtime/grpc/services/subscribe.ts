@@ -1,13 +1,14 @@
 /**
  * Streaming subscriptions (gRPC reference, section 2.4): the app opens a stream, gets events on it and answers each by
- * its CloudEvent id. Many may be in flight; an event whose stream ends unanswered counts as failed and is retried by
- * the component.
+ * its CloudEvent id. Many may be in flight; an event whose stream ends unanswered was not handled, and the component gives
+ * it to the next subscriber.
  */
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { DeliveryResult } from '../../contracts/app-channel.ts';
 import type { StreamedEvent } from '../../contracts/blocks.ts';
 import { type RuntimeError, runtimeError } from '../../contracts/error.ts';
+import { SubscriptionClosingError } from '../../contracts/pubsub.ts';
 import { TopicEventResponse_TopicEventResponseStatus as EventStatus } from '../../generated/dapr/proto/runtime/v1/appcallback_pb.ts';
 import {
   type SubscribeTopicEventsRequestAlpha1,
@@ -57,7 +58,7 @@ async function* serve(
   } finally {
     deps.draining.removeEventListener('abort', drain);
     outgoing.close();
-    flights.fail(new Error('stream closed'));
+    flights.fail(new SubscriptionClosingError());
     await subscription.close();
   }
 }
@@ -123,7 +124,7 @@ async function deliver(
       value: { ...fields, topic: event.topic, pubsubName: event.pubsubName, path: '/' },
     },
   });
-  if (!sent) flights.fail(new Error('stream closed'));
+  if (!sent) flights.fail(new SubscriptionClosingError());
   return answered;
 }
 

@@ -2,13 +2,14 @@
 
 import t from 'tap';
 import { Inbox, type InboxMessage } from '../../../../edge-components/drivers/mqtt/inbox.ts';
+import { SubscriptionClosingError } from '../../../../runtime/contracts/pubsub.ts';
 import { fakeClock } from '../../../support/fake-clock.ts';
 import { recordingLogger } from '../../../support/recording-logger.ts';
 
 interface Run {
   readonly payload: string;
   succeed(): Promise<void>;
-  fail(): Promise<void>;
+  fail(error?: Error): Promise<void>;
 }
 
 function rig(options: { maxConcurrent?: number; handled?: (topic: string) => boolean } = {}) {
@@ -33,8 +34,8 @@ function rig(options: { maxConcurrent?: number; handled?: (topic: string) => boo
             resolve();
             await settle();
           },
-          fail: async () => {
-            reject(new Error('no'));
+          fail: async (error = new Error('no')) => {
+            reject(error);
             await settle();
           },
         });
@@ -171,4 +172,20 @@ t.test('close waits for running handlers and starts nothing more', async (t) => 
   await closing;
   await clock.advance(60_000);
   t.equal(runs.length, 1);
+});
+
+t.test('what a closing subscription gives back goes to the next one, before what came later', async (t) => {
+  const { inbox, acknowledged, runs, started, clock } = rig({ maxConcurrent: 3 });
+  for (const n of [1, 2, 3, 4]) inbox.accept(message(`${n}`, n));
+  await runs[0]?.succeed();
+  for (const n of [2, 1, 3]) await runs[n]?.fail(new SubscriptionClosingError());
+  await clock.advance(60_000);
+  t.same(started(), ['1', '2', '3', '4'], 'nobody is there');
+  inbox.accept(message('5', 5));
+  await runs[4]?.fail(new SubscriptionClosingError());
+  inbox.retryParked();
+  t.same(started().slice(5), ['2', '3', '4']);
+  for (const n of [5, 6, 7]) await runs[n]?.succeed();
+  await runs[8]?.succeed();
+  t.same(acknowledged, ['1', '2', '3', '4', '5']);
 });

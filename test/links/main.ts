@@ -1,0 +1,54 @@
+/**
+ * `npm run links -- --schedules 200`: random link schedules during continuous traffic, with kill -9 of either side.
+ * `--seed N` chooses them, `--link wire|proxy` the kind of link (default: wire where it can be had), `--daprd PATH` a real
+ * daprd as the cloud (or SKERRY_TEST_DAPRD with `--daprd ''`).
+ */
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { proxyLink } from './proxy-link.ts';
+import { runSchedules } from './run-schedules.ts';
+import { wireLink, wireObstacle } from './wire-link.ts';
+
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      schedules: { type: 'string', default: '200' },
+      seed: { type: 'string', default: '1' },
+      link: { type: 'string', default: '' },
+      daprd: { type: 'string' },
+    },
+  });
+  const folder = mkdtempSync(join(tmpdir(), 'skerry-links-'));
+  const obstacle = wireObstacle();
+  if (obstacle !== false && values.link === 'wire') throw new Error(obstacle);
+  if (obstacle !== false) say(`a TCP proxy is the link, without packet loss: ${obstacle}`);
+  const link = obstacle === false && values.link !== 'proxy' ? await wireLink(folder) : proxyLink();
+  try {
+    const daprd = values.daprd === '' ? process.env['SKERRY_TEST_DAPRD'] : values.daprd;
+    const result = await runSchedules({
+      folder,
+      link,
+      schedules: Number(values.schedules),
+      seed: Number(values.seed),
+      daprd,
+      say,
+    });
+    for (const fault of result.faults) say(fault);
+    say(
+      `${values.schedules} schedules over a ${link.kind}, ${daprd ?? 'a Skerry node'} as the cloud: ${result.accepted} messages accepted, ` +
+        `${result.faults.length} faults, ${result.repeats} repeats dropped by id; state equal ${Math.round(result.slowestStateMs)} ms ` +
+        `and everything arrived ${Math.round(result.slowestDrainMs)} ms after the heal at the latest`,
+    );
+    return result.faults.length === 0 ? 0 : 1;
+  } finally {
+    await link.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+process.exitCode = await main();
