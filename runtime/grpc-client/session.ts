@@ -14,8 +14,15 @@ import { type GrpcCallOptions, type GrpcStream, startCall } from './call.ts';
 
 export interface SessionLimits {
   readonly connectTimeoutMs: number;
+  /** Ping when nothing was heard for so long. */
   readonly pingAfterMs: number;
   readonly pingTimeoutMs: number;
+  /**
+   * For links that are paid by the byte. While neither side sends anything the kernel's keep-alive, which costs the fewest
+   * bytes, watches over the link from `tcpKeepAliveMs` on, and pings, which also notice a far process that hangs, are this
+   * far apart.
+   */
+  readonly quietLink?: { readonly tcpKeepAliveMs: number; readonly pingAfterMs: number };
   readonly idleMs: number;
   readonly maxConcurrentCalls: number;
   readonly maxMessageBytes: number;
@@ -58,12 +65,16 @@ export function openSession(options: SessionOptions): Session {
   const http2 = dial(options);
   let connected = false;
   let calls = 0;
-  let heard = true;
-  let idleForMs = 0;
+  let heardAt = clock.monotonicMs();
+  let idleSince = heardAt;
+  let written = 0;
   let broken: string | undefined;
   let over = false;
   let tick: Timer | undefined;
   let pingLimit: Timer | undefined;
+  const heard = (): void => {
+    heardAt = clock.monotonicMs();
+  };
   const session: Session = {
     ready: new Promise((resolve, reject) => {
       const limit = clock.startTimer(
@@ -71,9 +82,12 @@ export function openSession(options: SessionOptions): Session {
         () => destroy(dialError(options.target, 'i/o timeout')),
         true,
       );
-      http2.once('connect', () => {
+      http2.once('connect', (_session, socket) => {
         limit.cancel();
         connected = true;
+        if (options.quietLink !== undefined) socket.setKeepAlive(true, options.quietLink.tcpKeepAliveMs);
+        heard();
+        idleSince = heardAt;
         http2.setLocalWindowSize(WINDOW_BYTES);
         tick = clock.startTimer(options.pingAfterMs, watch, true);
         resolve();
@@ -103,7 +117,7 @@ export function openSession(options: SessionOptions): Session {
     },
     release: () => {
       calls -= 1;
-      idleForMs = 0;
+      idleSince = clock.monotonicMs();
     },
     start: (path, call) =>
       startCall(http2, path, {
@@ -111,9 +125,7 @@ export function openSession(options: SessionOptions): Session {
         maxMessageBytes: options.maxMessageBytes,
         clock,
         closed: () => session.release(),
-        alive: () => {
-          heard = true;
-        },
+        alive: heard,
         broken: () => broken ?? (lost() ? 'connection error: the connection was closed' : undefined),
       }),
     close: () =>
@@ -144,15 +156,22 @@ export function openSession(options: SessionOptions): Session {
   };
   const watch = (): void => {
     if (over) return;
-    tick = clock.startTimer(options.pingAfterMs, watch, true);
-    idleForMs = calls > 0 ? 0 : idleForMs + options.pingAfterMs;
-    if (idleForMs >= options.idleMs) {
+    const now = clock.monotonicMs();
+    if (calls === 0 && now - idleSince >= options.idleMs) {
       leave();
       http2.close();
       return;
     }
-    if (heard) heard = false;
-    else ping();
+    const quietMs = now - heardAt;
+    if (quietMs >= pingAfterMs()) ping();
+    const waitMs = options.pingAfterMs - quietMs;
+    tick = clock.startTimer(waitMs > 0 ? waitMs : options.pingAfterMs, watch, true);
+  };
+  /** Longer when nothing was sent either since the last look: then there is no answer that could be missing. */
+  const pingAfterMs = (): number => {
+    const before = written;
+    written = http2.socket?.bytesWritten ?? 0;
+    return before === written ? (options.quietLink?.pingAfterMs ?? options.pingAfterMs) : options.pingAfterMs;
   };
   const ping = (): void => {
     pingLimit ??= clock.startTimer(
@@ -161,10 +180,12 @@ export function openSession(options: SessionOptions): Session {
       true,
     );
     http2.ping((error) => {
-      if (error === null) {
-        pingLimit?.cancel();
-        pingLimit = undefined;
-      }
+      if (error !== null) return;
+      pingLimit?.cancel();
+      pingLimit = undefined;
+      heard();
+      // The ping itself is nothing that waits for an answer.
+      written = http2.socket?.bytesWritten ?? 0;
     });
   };
 
@@ -179,9 +200,7 @@ export function openSession(options: SessionOptions): Session {
     if (code !== 0) broken ??= `connection closed by the server with code ${code}`;
     leave();
   });
-  http2.on('remoteSettings', () => {
-    heard = true;
-  });
+  http2.on('remoteSettings', heard);
   return session;
 }
 

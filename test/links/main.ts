@@ -21,6 +21,7 @@ async function main(): Promise<number> {
       seed: { type: 'string', default: '1' },
       link: { type: 'string', default: '' },
       daprd: { type: 'string' },
+      only: { type: 'string', default: '' },
     },
   });
   const folder = mkdtempSync(join(tmpdir(), 'skerry-links-'));
@@ -36,6 +37,7 @@ async function main(): Promise<number> {
       schedules: Number(values.schedules),
       seed: Number(values.seed),
       daprd,
+      only: values.only === '' ? [] : values.only.split(',').map(Number),
       say,
     });
     for (const fault of result.faults) say(fault);

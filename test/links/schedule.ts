@@ -9,8 +9,12 @@ export type Episode =
 
 const LONGEST_EPISODE_MS = 1500;
 
-/** One to four episodes; the link is whole after the last, whatever they were. */
-export function drawSchedule(random: Random, losesPackets: boolean): readonly Episode[] {
+/** One to four episodes, of the kinds at `only` when some are given; the link is whole after the last, whatever they were. */
+export function drawSchedule(
+  random: Random,
+  losesPackets: boolean,
+  only: readonly number[] = [],
+): readonly Episode[] {
   const between = (least: number, most: number): number =>
     Math.round(least + random.float() * (most - least));
   const link = (name: string, state: Partial<LinkState>, ms: number): Episode => ({
@@ -45,7 +49,8 @@ export function drawSchedule(random: Random, losesPackets: boolean): readonly Ep
     () => [{ kind: 'kill', name: 'kill cloud', side: 'cloud', ms: between(0, 300) }],
   ];
   return Array.from({ length: between(1, 4) }, () => {
-    const drawn = (kinds[Math.floor(random.float() * kinds.length)] as () => readonly Episode[])();
+    const among = only.length === 0 ? kinds : only.map((at) => kinds[at]);
+    const drawn = among[Math.floor(random.float() * among.length)]?.() ?? [];
     return random.float() < 0.5 ? drawn : [...drawn, link('whole', {}, between(50, 400))];
   }).flat();
 }

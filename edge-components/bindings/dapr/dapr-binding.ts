@@ -52,8 +52,14 @@ export function createDaprBinding(metadata: DaprBindingMetadata, deps: Component
     };
   };
   const bulk: BulkRoute = {
-    target: path.slice('publish/'.length),
-    metadata: ({ headers }) => withoutItems(queuedMetadata(headers), OWN_METADATA),
+    target: () => path.slice('publish/'.length),
+    metadata: ({ id, headers }) => ({
+      'cloudevent.id': id,
+      ...withoutItems(queuedMetadata(headers), OWN_METADATA),
+    }),
+    maxMessages: 100,
+    // A lost answer repeats one batch at most.
+    maxBatches: 1,
   };
   const forwarder = createForwarder(far, metadata, deps, request, isPublish ? bulk : undefined);
 

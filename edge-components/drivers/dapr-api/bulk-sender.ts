@@ -1,7 +1,8 @@
 /**
- * Sends what is ready at the same moment in one request of the far side's bulk publish API. The messages of a batch have
- * different order keys (the spool has one of each under way), because daprd publishes the entries of a batch in parallel.
- * One batch is on its way while the next gathers, so a lost answer repeats one batch at most.
+ * Sends what is ready at the same moment in one request of the far side's bulk publish API, a request per topic. The
+ * messages of a batch have different order keys (the spool has one of each under way), because daprd publishes the entries
+ * of a batch in parallel. A bounded number of batches is on its way while the next gathers: a lost answer repeats its batch
+ * and no more.
  */
 
 import { errorText } from '../../../runtime/contracts/error.ts';
@@ -15,17 +16,22 @@ export interface BulkAnswer {
 export interface BulkSenderOptions {
   readonly maxMessages: number;
   readonly maxBytes: number;
-  /** Sends a body to the bulk API; rejects when nobody is there. */
-  readonly send: (body: Uint8Array, signal: AbortSignal) => Promise<BulkAnswer>;
+  /** Requests under way at the same time: over a long link one after another leaves it idle. */
+  readonly maxBatches: number;
+  /** `<pubsub>/<topic>` over there; undefined: the message must go alone. */
+  readonly target: (message: StoredMessage) => string | undefined;
+  /** Sends a body to the bulk API of a target; rejects when nobody is there. */
+  readonly send: (target: string, body: Uint8Array, signal: AbortSignal) => Promise<BulkAnswer>;
   /** Sends one message by itself: what no batch can hold, and batches that were refused as a whole. */
   readonly single: (message: StoredMessage, signal: AbortSignal) => Promise<DeliveryOutcome>;
-  /** Request metadata of a message, as the entry's metadata. */
+  /** Metadata of the entry. */
   readonly metadata: (message: StoredMessage) => Readonly<Record<string, string>>;
 }
 
 interface Waiting {
   readonly message: StoredMessage;
   readonly signal: AbortSignal;
+  readonly target: string;
   readonly entry: Uint8Array;
   readonly resolve: (outcome: DeliveryOutcome) => void;
 }
@@ -34,11 +40,13 @@ const JSON_TYPE = /^application\/(?:[^;]*\+)?json\b/i;
 const BINARY_TYPE = /^application\/octet-stream\b/i;
 /** Far sides without the bulk API. */
 const NO_BULK = new Set([404, 405, 501]);
+/** It has the API and lacks the component, which says nothing of the API. */
+const OF_THE_COMPONENT = /"errorCode":"ERR_PUBSUB/;
 
 export class BulkSender {
   readonly #options: BulkSenderOptions;
   #waiting: Waiting[] = [];
-  #sending = false;
+  #sending = 0;
   #scheduled = false;
   #supported = true;
 
@@ -47,48 +55,65 @@ export class BulkSender {
   }
 
   deliver(message: StoredMessage, signal: AbortSignal): Promise<DeliveryOutcome> {
-    const entry = this.#supported ? this.#entry(message) : undefined;
-    if (entry === undefined) return this.#options.single(message, signal);
+    const target = this.#supported ? this.#options.target(message) : undefined;
+    const entry = target === undefined ? undefined : this.#entry(message);
+    if (target === undefined || entry === undefined) return this.#options.single(message, signal);
     return new Promise((resolve) => {
-      this.#waiting.push({ message, signal, entry, resolve });
+      this.#waiting.push({ message, signal, target, entry, resolve });
       this.#schedule();
     });
   }
 
   #schedule(): void {
-    if (this.#sending || this.#scheduled || this.#waiting.length === 0) return;
+    if (this.#scheduled || !this.#mayStart()) return;
     this.#scheduled = true;
     // What else becomes ready in this turn goes along.
     setImmediate(() => {
       this.#scheduled = false;
-      this.#sending = true;
-      void this.#sendBatch(this.#take()).finally(() => {
-        this.#sending = false;
-        this.#schedule();
-      });
+      while (this.#mayStart()) {
+        this.#sending += 1;
+        void this.#sendBatch(this.#take()).finally(() => {
+          this.#sending -= 1;
+          this.#schedule();
+        });
+      }
     });
   }
 
+  /** The more is under way, the fuller the next batch must be. */
+  #mayStart(): boolean {
+    const { maxBatches, maxMessages } = this.#options;
+    if (this.#waiting.length === 0 || this.#sending >= maxBatches) return false;
+    return this.#sending * 2 < maxBatches || this.#waiting.length * 2 >= maxMessages;
+  }
+
+  /** The oldest that wait and have one target. */
   #take(): Waiting[] {
-    let count = 0;
+    const { maxMessages, maxBytes } = this.#options;
+    const target = this.#waiting[0]?.target;
+    const batch: Waiting[] = [];
+    const rest: Waiting[] = [];
     let bytes = 0;
-    for (const { entry } of this.#waiting) {
-      bytes += entry.byteLength;
-      if (count > 0 && (count >= this.#options.maxMessages || bytes > this.#options.maxBytes)) break;
-      count += 1;
+    let full = false;
+    for (const one of this.#waiting) {
+      const fits: boolean = !full && one.target === target;
+      if (fits) bytes += one.entry.byteLength;
+      if (fits && (batch.length === 0 || (batch.length < maxMessages && bytes <= maxBytes))) batch.push(one);
+      else {
+        full ||= fits;
+        rest.push(one);
+      }
     }
-    return this.#waiting.splice(0, count);
+    this.#waiting = rest;
+    return batch;
   }
 
   async #sendBatch(batch: readonly Waiting[]): Promise<void> {
     const first = batch[0];
     if (first === undefined) return;
-    if (batch.length === 1) {
-      first.resolve(await this.#options.single(first.message, first.signal));
-      return;
-    }
+    if (batch.length === 1) return await this.#one(first);
     try {
-      await this.#settle(batch, await this.#options.send(bodyOf(batch), first.signal));
+      await this.#settle(batch, await this.#options.send(first.target, bodyOf(batch), first.signal));
     } catch (error) {
       for (const { resolve } of batch) resolve({ retry: errorText(error) });
     }
@@ -97,16 +122,28 @@ export class BulkSender {
   async #settle(batch: readonly Waiting[], answer: BulkAnswer): Promise<void> {
     const good = answer.status >= 200 && answer.status < 300;
     const failed = good ? new Map<string, string>() : failedEntries(answer.body);
-    if (failed !== undefined) {
-      for (const { message, resolve } of batch) {
-        const error = failed.get(message.id);
-        resolve(error === undefined ? 'delivered' : { retry: error });
-      }
+    if (failed === undefined) {
+      const text = Buffer.from(answer.body).toString('utf8');
+      if (NO_BULK.has(answer.status) && !OF_THE_COMPONENT.test(text)) this.#supported = false;
+      // Refused as a whole: which of them is at fault shows one by one.
+      await Promise.all(batch.map((one) => this.#one(one)));
       return;
     }
-    if (NO_BULK.has(answer.status)) this.#supported = false;
-    // Refused as a whole: which of them is at fault shows one by one.
-    for (const { message, signal, resolve } of batch) resolve(await this.#options.single(message, signal));
+    const whole = batch.every(({ message }) => failed.has(message.id));
+    const again: Waiting[] = [];
+    for (const one of batch) {
+      const error = failed.get(one.message.id);
+      if (error === undefined) one.resolve('delivered');
+      // The far broker is in trouble.
+      else if (whole) one.resolve({ retry: error });
+      else again.push(one);
+    }
+    // Alone, what ails them shows by the status: whether they are to be parked or tried again.
+    await Promise.all(again.map((one) => this.#one(one)));
+  }
+
+  async #one({ message, signal, resolve }: Waiting): Promise<void> {
+    resolve(await this.#options.single(message, signal));
   }
 
   /** The entry of a message; undefined when it must go alone. */
@@ -126,8 +163,8 @@ export class BulkSender {
         JSON.stringify(payload.toString(BINARY_TYPE.test(contentType) ? 'base64' : 'utf8')),
       );
     }
-    const metadata = { 'cloudevent.id': message.id, ...this.#options.metadata(message) };
-    const head = `{"entryId":"${message.id}","contentType":${JSON.stringify(contentType)},"metadata":${JSON.stringify(metadata)},"event":`;
+    const metadata = JSON.stringify(this.#options.metadata(message));
+    const head = `{"entryId":"${message.id}","contentType":${JSON.stringify(contentType)},"metadata":${metadata},"event":`;
     return Buffer.concat([Buffer.from(head), event, Buffer.from('}')]);
   }
 }

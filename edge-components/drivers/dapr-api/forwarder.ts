@@ -27,14 +27,16 @@ export interface Forwarder {
 
 /** Messages may go many at a time, through the bulk publish API. */
 export interface BulkRoute {
-  /** `<pubsub>/<topic>` over there. */
-  readonly target: string;
-  /** Request metadata of an entry. */
+  /** `<pubsub>/<topic>` over there, encoded; undefined: this message must go alone. */
+  readonly target: (message: StoredMessage) => string | undefined;
+  /** Metadata of an entry. */
   readonly metadata: (message: StoredMessage) => Readonly<Record<string, string>>;
+  /** Messages in a batch, and batches under way at the same time. */
+  readonly maxMessages: number;
+  readonly maxBatches: number;
 }
 
 const PROBE_LIMIT_MS = 3000;
-const MAX_BATCH = 100;
 const MAX_BATCH_BYTES = 1024 * 1024;
 /** Answers that say this message can never be taken, whatever the link does. */
 const POISON_STATUSES = new Set([400, 413, 415, 422]);
@@ -47,6 +49,8 @@ export function createForwarder(
   deps: Pick<ComponentDeps, 'appId' | 'componentName' | 'spools' | 'clock' | 'log'>,
   request: (message: StoredMessage) => Omit<FarCall, 'signal'>,
   route?: BulkRoute,
+  /** The link is back after it was away since `lostAt` (monotonic). */
+  linkBack?: (lostAt: number) => void,
 ): Forwarder {
   let spool: Spool | undefined;
   const link = createLinkProbe({
@@ -56,9 +60,10 @@ export function createForwarder(
       const answer = await far.ask({ method: 'GET', path: ['v1.0', 'healthz', 'outbound'], signal: limit });
       return answer.status >= 200 && answer.status < 300;
     },
-    back: () => {
+    back: (lostAt) => {
       deps.log.info(`${deps.componentName}: ${far.baseUrl} answers again`);
       spool?.wake();
+      linkBack?.(lostAt);
     },
   });
 
@@ -75,14 +80,13 @@ export function createForwarder(
     route === undefined
       ? undefined
       : new BulkSender({
-          maxMessages: MAX_BATCH,
+          ...route,
           maxBytes: MAX_BATCH_BYTES,
-          metadata: route.metadata,
           single,
-          send: async (body, signal) => {
+          send: async (target, body, signal) => {
             try {
               // The form of the path that every daprd with bulk publish knows.
-              const path = `v1.0-alpha1/publish/bulk/${route.target}`;
+              const path = `v1.0-alpha1/publish/bulk/${target}`;
               return await far.ask({ method: 'POST', path, body, signal });
             } catch (error) {
               if (error instanceof LinkDownError) link.lost();
@@ -100,8 +104,8 @@ export function createForwarder(
         whenFull: items.queueWhenFull,
         ttlMs: items.queueTTL,
         lingerMs: items.linger,
-        // One batch under way, one that gathers.
-        ...(bulk === undefined ? {} : { parallelKeys: 2 * MAX_BATCH }),
+        // Batches under way, and one that gathers.
+        ...(route === undefined ? {} : { parallelKeys: (route.maxBatches + 1) * route.maxMessages }),
       });
       spool.drain(bulk === undefined ? single : (message, signal) => bulk.deliver(message, signal));
     },

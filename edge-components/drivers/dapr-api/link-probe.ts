@@ -15,8 +15,8 @@ export interface LinkProbeOptions {
   readonly clock: Clock;
   /** Whether the far side answers. */
   readonly ask: (signal: AbortSignal) => Promise<boolean>;
-  /** Called once per outage, when it answered again. */
-  readonly back: () => void;
+  /** Called once per outage, when it answered again; `lostAt` is when it was noticed, monotonic. */
+  readonly back: (lostAt: number) => void;
 }
 
 export const PROBE_INTERVAL_MS = 1000;
@@ -24,19 +24,27 @@ export const PROBE_INTERVAL_MS = 1000;
 export function createLinkProbe(options: LinkProbeOptions): LinkProbe {
   const closing = new AbortController();
   let timer: Timer | undefined;
+  let probing = false;
+  let lostAt: number | undefined;
   const probe = async (): Promise<void> => {
-    const answered = await options.ask(closing.signal).catch(() => false);
     timer = undefined;
+    probing = true;
+    const answered = await options.ask(closing.signal).catch(() => false);
+    probing = false;
     if (closing.signal.aborted) return;
-    if (answered) options.back();
-    else arm();
+    if (answered) {
+      const since = lostAt ?? options.clock.monotonicMs();
+      lostAt = undefined;
+      options.back(since);
+    } else arm();
   };
   const arm = (): void => {
     timer = options.clock.startTimer(PROBE_INTERVAL_MS, () => void probe(), true);
   };
   return {
     lost: () => {
-      if (timer === undefined && !closing.signal.aborted) arm();
+      lostAt ??= options.clock.monotonicMs();
+      if (timer === undefined && !probing && !closing.signal.aborted) arm();
     },
     close: () => {
       closing.abort(new Error('the binding is closing'));

@@ -32,10 +32,14 @@ export interface TopicStreamOptions {
   readonly pubsubName: string;
   readonly topic: string;
   readonly metadata: Readonly<Record<string, string>>;
+  /** A link that died silently is noticed within this time. */
+  readonly silenceLimitMs: number;
   readonly handle: (event: TopicEvent, signal: AbortSignal) => Promise<void>;
 }
 
 export interface TopicStream {
+  /** The link was away and is back: what was dialled before `lostAt` (monotonic) is dialled again, now. */
+  linkBack(lostAt: number): void;
   /** Stops; the event in progress is finished and answered first. */
   close(): Promise<void>;
 }
@@ -43,8 +47,14 @@ export interface TopicStream {
 const PATH = '/dapr.proto.runtime.v1.Dapr/SubscribeTopicEventsAlpha1';
 const FIRST_WAIT_MS = 1000;
 const LONGEST_WAIT_MS = 30_000;
-/** Asked for at least this often, so that a link that died silently is noticed within a minute. */
-const PING_AFTER_MS = 30_000;
+/** The part of the silence limit that is left to the answer of a ping, or to the kernel's ten attempts. */
+const ANSWER_PART = 1 / 6;
+/** Pings of a link on which nothing happens are so much rarer; the kernel's keep-alive watches over it. */
+const QUIET_FACTOR = 10;
+/** Ten attempts a second apart is what Node sets. */
+const KERNEL_ATTEMPTS_MS = 11_000;
+const MIN_KEEP_ALIVE_MS = 1000;
+const LONGEST_DIAL_MS = 10_000;
 const requests = codec(SubscribeTopicEventsRequestAlpha1Schema);
 const responses = codec(SubscribeTopicEventsResponseAlpha1Schema);
 
@@ -55,6 +65,8 @@ export function openTopicStream(
   const closing = new AbortController();
   const client = clientOf(options, deps);
   let wait: { readonly timer: Timer; readonly wake: () => void } | undefined;
+  let longest = FIRST_WAIT_MS;
+  let started = 0;
 
   const session = async (): Promise<void> => {
     const ended = new AbortController();
@@ -111,14 +123,15 @@ export function openTopicStream(
   };
 
   const pause = (ms: number): Promise<void> =>
-    new Promise((resolve) => {
+    new Promise<void>((resolve) => {
       wait = { timer: deps.clock.startTimer(ms, resolve, true), wake: resolve };
+    }).finally(() => {
+      wait = undefined;
     });
 
   const run = async (): Promise<void> => {
-    let longest = FIRST_WAIT_MS;
     while (!closing.signal.aborted) {
-      const started = deps.clock.monotonicMs();
+      started = deps.clock.monotonicMs();
       let why = 'it was ended by the far sidecar';
       await session().catch((error: unknown) => {
         why = errorText(error);
@@ -136,6 +149,13 @@ export function openTopicStream(
   const running = run();
 
   return {
+    linkBack: (lostAt) => {
+      longest = FIRST_WAIT_MS;
+      if (wait !== undefined) {
+        wait.timer.cancel();
+        wait.wake();
+      } else if (started < lostAt) client.reset();
+    },
     close: async () => {
       closing.abort(new Error('the subscription is closing'));
       wait?.timer.cancel();
@@ -154,6 +174,14 @@ function clientOf(options: TopicStreamOptions, deps: Pick<ComponentDeps, 'clock'
     target,
     clock: deps.clock,
     ...(secure ? { tls } : {}),
-    limits: { pingAfterMs: PING_AFTER_MS },
+    limits: {
+      pingAfterMs: options.silenceLimitMs * (1 - ANSWER_PART),
+      pingTimeoutMs: options.silenceLimitMs * ANSWER_PART,
+      connectTimeoutMs: Math.min(options.silenceLimitMs, LONGEST_DIAL_MS),
+      quietLink: {
+        tcpKeepAliveMs: Math.max(MIN_KEEP_ALIVE_MS, options.silenceLimitMs - KERNEL_ATTEMPTS_MS),
+        pingAfterMs: options.silenceLimitMs * QUIET_FACTOR,
+      },
+    },
   });
 }

@@ -5,16 +5,12 @@
  */
 
 import type { ComponentDeps } from '../../../runtime/contracts/component.ts';
-import type {
-  ComponentSubscription,
-  MessageHandler,
-  PublishMessage,
-  PubSub,
-} from '../../../runtime/contracts/pubsub.ts';
+import { isTruthy } from '../../../runtime/contracts/metadata.ts';
+import type { MessageHandler, PublishMessage, PubSub } from '../../../runtime/contracts/pubsub.ts';
 import type { SpoolMessage, StoredMessage } from '../../../runtime/contracts/spool.ts';
 import type { ConnectionItems } from '../../drivers/dapr-api/connection-items.ts';
 import { createFarSidecar, type FarCall, metadataQuery } from '../../drivers/dapr-api/far-sidecar.ts';
-import { createForwarder } from '../../drivers/dapr-api/forwarder.ts';
+import { type BulkRoute, createForwarder } from '../../drivers/dapr-api/forwarder.ts';
 import type { QueueItems } from '../../drivers/dapr-api/queue-items.ts';
 import {
   orderKey,
@@ -23,15 +19,21 @@ import {
   queuedMetadata,
   withoutItems,
 } from '../../drivers/dapr-api/queued-message.ts';
+import type { TopicStream } from '../../drivers/dapr-stream/topic-stream.ts';
 import { cloudEventOf } from './cloud-event.ts';
 
 export interface RemotePubSubItems extends ConnectionItems, QueueItems {
   /** Needed for subscriptions only. */
   readonly grpcAddress: string;
+  /** A link that died silently is noticed by the subscriptions within this time, milliseconds. */
+  readonly silenceLimit: number;
   /** Publish metadata item whose value is the order key; empty: `partitionKey`. */
   readonly keyFrom: string;
 }
 
+/** Batches under way together: over a link of 100 ms one after another would carry a tenth of what it can. */
+const MAX_BATCHES = 12;
+const MAX_BATCH = 250;
 const OCTETS = 'application/octet-stream';
 /** Publish metadata that is for this side only. */
 const OWN_METADATA = new Set(['priority']);
@@ -48,8 +50,18 @@ export function createRemotePubSub(items: RemotePubSubItems, deps: ComponentDeps
       body: message.payload,
     };
   };
-  const forwarder = createForwarder(far, items, deps, request);
-  const open = new Set<ComponentSubscription>();
+  const bulk: BulkRoute = {
+    // What is raw is said for a whole request, so it goes alone.
+    target: ({ headers: { topic = '', 'm.rawPayload': raw } }) =>
+      isTruthy(raw) ? undefined : [far.remoteName, ...topic.split('/')].map(encodeURIComponent).join('/'),
+    metadata: ({ headers }) => withoutItems(queuedMetadata(headers), OWN_METADATA),
+    maxMessages: MAX_BATCH,
+    maxBatches: MAX_BATCHES,
+  };
+  const open = new Set<TopicStream>();
+  const forwarder = createForwarder(far, items, deps, request, bulk, (lostAt) => {
+    for (const stream of open) stream.linkBack(lostAt);
+  });
 
   return {
     features: [],
@@ -86,7 +98,7 @@ export function createRemotePubSub(items: RemotePubSubItems, deps: ComponentDeps
     topic: string,
     metadata: Readonly<Record<string, string>>,
     handler: MessageHandler,
-  ): Promise<ComponentSubscription> {
+  ): Promise<TopicStream> {
     // Loaded here: an edge that only publishes needs no gRPC client.
     const { openTopicStream } = await import('../../drivers/dapr-stream/topic-stream.ts');
     return openTopicStream(
@@ -96,6 +108,7 @@ export function createRemotePubSub(items: RemotePubSubItems, deps: ComponentDeps
         pubsubName: far.remoteName,
         topic,
         metadata,
+        silenceLimitMs: items.silenceLimit,
         handle: (event, signal) => handler(cloudEventOf(event), signal),
       },
       deps,

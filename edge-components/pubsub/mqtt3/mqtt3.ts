@@ -51,6 +51,8 @@ export function mqtt3PubSub(metadata: Readonly<Mqtt3PubSubMetadata>, deps: Compo
       if (closed) throw new Error('component is closed');
       if (options.topic === '') throw new Error('topic name is empty');
       const subscription = subscriptions.add(options.topic, handler);
+      // At once: a message that arrives while the broker is asked must not overtake those that wait here.
+      connection.offerAgain();
       try {
         await connection.subscribe(options.topic, qos);
       } catch (error) {

@@ -21,12 +21,16 @@ function message(n: number, text = `{"n":${n}}`, contentType = 'application/json
 
 function sender(answer: (body: string) => BulkAnswer | Error) {
   const bodies: string[] = [];
+  const targets: string[] = [];
   const singles: string[] = [];
   const bulk = new BulkSender({
     maxMessages: 3,
     maxBytes: 10_000,
-    metadata: () => ({ tier: 'gold' }),
-    send: async (body) => {
+    maxBatches: 1,
+    metadata: ({ id }) => ({ 'cloudevent.id': id, tier: 'gold' }),
+    target: ({ headers: { topic = 't' } }) => (topic === 'alone' ? undefined : topic),
+    send: async (target, body) => {
+      targets.push(target);
       bodies.push(Buffer.from(body).toString());
       const given = answer(bodies.at(-1) ?? '');
       if (given instanceof Error) throw given;
@@ -38,7 +42,7 @@ function sender(answer: (body: string) => BulkAnswer | Error) {
     },
   });
   const all = (...messages: StoredMessage[]) => Promise.all(messages.map((one) => bulk.deliver(one, signal)));
-  return { bodies, singles, all };
+  return { bodies, targets, singles, all };
 }
 
 const status = (code: number, body: object = {}): BulkAnswer => ({
@@ -71,10 +75,40 @@ t.test('forms of content', async (t) => {
   t.same(singles, ['id-4'], 'what only claims to be JSON goes alone');
 });
 
-t.test('entries that failed are tried again, the others are done', async (t) => {
+t.test('entries that failed go alone, the others are done; when all failed the broker is in trouble', async (t) => {
   const failed = { failedEntries: [{ entryId: 'id-2', error: 'full' }], errorCode: 'X' };
-  const { all } = sender(() => status(500, failed));
-  t.same(await all(message(1), message(2)), ['delivered', { retry: 'full' }]);
+  const { all, singles } = sender(() => status(500, failed));
+  t.same(await all(message(1), message(2), message(3)), ['delivered', { park: 'bad' }, 'delivered']);
+  t.same(singles, ['id-2']);
+  const every = [1, 3].map((n) => ({ entryId: `id-${n}`, error: 'away' }));
+  const trouble = sender(() => status(500, { failedEntries: every }));
+  t.same(await trouble.all(message(1), message(3)), Array(2).fill({ retry: 'away' }));
+  t.same(trouble.singles, []);
+});
+
+t.test('a request per topic; what must go alone does', async (t) => {
+  const { all, bodies, targets, singles } = sender(() => status(204));
+  const of = (n: number, topic: string): StoredMessage => {
+    const one = message(n);
+    return { ...one, headers: { ...one.headers, topic } };
+  };
+  await all(of(1, 'a'), of(3, 'b'), of(4, 'alone'), of(5, 'a'), of(6, 'b'));
+  t.same(targets, ['a', 'b']);
+  t.same(
+    bodies.map((body) => (JSON.parse(body) as { entryId: string }[]).map(({ entryId }) => entryId)),
+    [
+      ['id-1', 'id-5'],
+      ['id-3', 'id-6'],
+    ],
+  );
+  t.same(singles, ['id-4']);
+});
+
+t.test('a component that is missing says nothing of the API', async (t) => {
+  const { all, bodies } = sender(() => status(404, { errorCode: 'ERR_PUBSUB_NOT_FOUND' }));
+  await all(message(1), message(3));
+  await all(message(4), message(5));
+  t.equal(bodies.length, 2);
 });
 
 t.test('a batch that is refused as a whole goes one by one, so that the one at fault is found', async (t) => {
