@@ -1,6 +1,6 @@
 /**
  * `npm run links -- --schedules 200`: random link schedules during continuous traffic, with kill -9 of either side.
- * `--seed N` chooses them, `--link wire|proxy` the kind of link (default: wire where it can be had), `--daprd PATH` a real
+ * `--seed N` chooses them, `--from N` begins with a later one, `--link wire|proxy` the kind of link (default: wire where it can be had), `--daprd PATH` a real
  * daprd as the cloud (or SKERRY_TEST_DAPRD with `--daprd ''`).
  */
 
@@ -21,6 +21,7 @@ async function main(): Promise<number> {
       seed: { type: 'string', default: '1' },
       link: { type: 'string', default: '' },
       daprd: { type: 'string' },
+      from: { type: 'string', default: '0' },
       only: { type: 'string', default: '' },
     },
   });
@@ -37,6 +38,7 @@ async function main(): Promise<number> {
       schedules: Number(values.schedules),
       seed: Number(values.seed),
       daprd,
+      from: Number(values.from),
       only: values.only === '' ? [] : values.only.split(',').map(Number),
       say,
     });

@@ -12,6 +12,8 @@ export interface RunOptions {
   readonly folder: string;
   readonly link: Link;
   readonly schedules: number;
+  /** The first one. */
+  readonly from?: number;
   readonly seed: number;
   readonly daprd?: string | undefined;
   /** Kinds of episodes, by their place in `schedule.ts`; all when empty. */
@@ -44,6 +46,7 @@ export async function runSchedules(options: RunOptions): Promise<RunResult> {
     link,
     daprd,
     take: traffic.take,
+    items: { statestore: { mode: 'local-first' } },
   });
   const faults: string[] = [];
   const told = new Set<string>();
@@ -53,7 +56,8 @@ export async function runSchedules(options: RunOptions): Promise<RunResult> {
     await world.start('cloud');
     await world.start('edge');
     await subscribed(world, traffic, daprd === undefined);
-    for (let number = 0; number < schedules; number += 1) {
+    const first = options.from ?? 0;
+    for (let number = first; number < first + schedules; number += 1) {
       const episodes = drawSchedule(seededRandom(seed * 100_003 + number), link.losesPackets, options.only);
       traffic.start(world);
       await sleep(150);
@@ -80,7 +84,7 @@ export async function runSchedules(options: RunOptions): Promise<RunResult> {
       slowestDrainMs = Math.max(slowestDrainMs, ...drainedMs);
       const verdict = found.length === 0 ? 'good' : found.join('; ').slice(0, 1500);
       say(
-        `${number + 1}/${schedules} ${describe(episodes)}: state ${Math.round(stateMs)} ms, ${FLOWS.map((flow, at) => `${flow} ${Math.round(drainedMs[at] ?? 0)}`).join(', ')} ms: ${verdict}`,
+        `schedule ${number}: ${describe(episodes)}: state ${Math.round(stateMs)} ms, ${FLOWS.map((flow, at) => `${flow} ${Math.round(drainedMs[at] ?? 0)}`).join(', ')} ms: ${verdict}`,
       );
       faults.push(...found.map((fault) => `schedule ${number} of seed ${seed}: ${fault}`));
       if (!drained) {

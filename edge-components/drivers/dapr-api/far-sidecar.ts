@@ -45,6 +45,8 @@ export interface FarCall {
   /** JSON unless `headers` say otherwise. */
   readonly body?: Uint8Array | string;
   readonly signal: AbortSignal;
+  /** A connection that is made for this request. */
+  readonly ownConnection?: boolean;
 }
 
 export interface FarCredentials {
@@ -112,6 +114,7 @@ export function createFarSidecar(
         ...requestOf(base, credentials.headers, call),
         signal: AbortSignal.any([call.signal, limit]),
         maxAnswerBytes: MAX_ANSWER_BYTES,
+        ownConnection: call.ownConnection,
       });
     } catch (error) {
       if (call.signal.aborted) throw call.signal.reason;

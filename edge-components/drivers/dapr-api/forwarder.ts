@@ -13,8 +13,9 @@ import type {
 } from '../../../runtime/contracts/spool.ts';
 import type { HttpAnswer } from '../http/request.ts';
 import { BulkSender } from './bulk-sender.ts';
-import { type FarCall, type FarSidecar, LinkDownError } from './far-sidecar.ts';
-import { createLinkProbe } from './link-probe.ts';
+import { createFarLink } from './far-link.ts';
+import type { FarCall, FarSidecar } from './far-sidecar.ts';
+import type { LinkOutage } from './link-probe.ts';
 import type { QueueItems } from './queue-items.ts';
 
 export interface Forwarder {
@@ -36,7 +37,6 @@ export interface BulkRoute {
   readonly maxBatches: number;
 }
 
-const PROBE_LIMIT_MS = 3000;
 const MAX_BATCH_BYTES = 1024 * 1024;
 /** Answers that say this message can never be taken, whatever the link does. */
 const POISON_STATUSES = new Set([400, 413, 415, 422]);
@@ -49,29 +49,20 @@ export function createForwarder(
   deps: Pick<ComponentDeps, 'appId' | 'componentName' | 'spools' | 'clock' | 'log'>,
   request: (message: StoredMessage) => Omit<FarCall, 'signal'>,
   route?: BulkRoute,
-  /** The link is back after it was away since `lostAt` (monotonic). */
-  linkBack?: (lostAt: number) => void,
+  /** The link is back. */
+  linkBack?: (outage: LinkOutage) => void,
 ): Forwarder {
   let spool: Spool | undefined;
-  const link = createLinkProbe({
-    clock: deps.clock,
-    ask: async (signal) => {
-      const limit = AbortSignal.any([signal, AbortSignal.timeout(PROBE_LIMIT_MS)]);
-      const answer = await far.ask({ method: 'GET', path: ['v1.0', 'healthz', 'outbound'], signal: limit });
-      return answer.status >= 200 && answer.status < 300;
-    },
-    back: (lostAt) => {
-      deps.log.info(`${deps.componentName}: ${far.baseUrl} answers again`);
-      spool?.wake();
-      linkBack?.(lostAt);
-    },
+  const link = createFarLink(far, deps, (outage) => {
+    spool?.wake();
+    linkBack?.(outage);
   });
 
   const single = async (message: StoredMessage, signal: AbortSignal): Promise<DeliveryOutcome> => {
     try {
-      return outcomeOf(await far.ask({ ...request(message), signal }));
+      const call = request(message);
+      return outcomeOf(await link.run(signal, (signal) => far.ask({ ...call, signal })));
     } catch (error) {
-      if (error instanceof LinkDownError) link.lost();
       return { retry: errorText(error) };
     }
   };
@@ -83,15 +74,10 @@ export function createForwarder(
           ...route,
           maxBytes: MAX_BATCH_BYTES,
           single,
-          send: async (target, body, signal) => {
-            try {
-              // The form of the path that every daprd with bulk publish knows.
-              const path = `v1.0-alpha1/publish/bulk/${target}`;
-              return await far.ask({ method: 'POST', path, body, signal });
-            } catch (error) {
-              if (error instanceof LinkDownError) link.lost();
-              throw error;
-            }
+          send: (target, body, signal) => {
+            // The form of the path that every daprd with bulk publish knows.
+            const path = `v1.0-alpha1/publish/bulk/${target}`;
+            return link.run(signal, (signal) => far.ask({ method: 'POST', path, body, signal }));
           },
         });
 

@@ -1,6 +1,7 @@
 /**
- * Notices that the far side is back: while deliveries fail for want of a connection it asks for the far sidecar's health
- * at a steady pace, so that the queue does not sit out a long back-off, and does not need new traffic to move.
+ * Notices that the far side is back: from the first delivery that found nobody there it asks for the far sidecar's health at
+ * a steady pace, each time anew, so that neither a long back-off nor a question that got lost in the dark is sat out, and no
+ * new traffic is needed to move.
  */
 
 import type { Clock, Timer } from '../../../runtime/contracts/clock.ts';
@@ -11,44 +12,66 @@ export interface LinkProbe {
   close(): void;
 }
 
+/** Moments of an outage, monotonic. */
+export interface LinkOutage {
+  /** It was noticed. */
+  readonly lostAt: number;
+  /** The question that was answered was asked. */
+  readonly askedAt: number;
+}
+
 export interface LinkProbeOptions {
   readonly clock: Clock;
   /** Whether the far side answers. */
   readonly ask: (signal: AbortSignal) => Promise<boolean>;
-  /** Called once per outage, when it answered again; `lostAt` is when it was noticed, monotonic. */
-  readonly back: (lostAt: number) => void;
+  /** Called once per outage, when it answered again. */
+  readonly back: (outage: LinkOutage) => void;
 }
 
 export const PROBE_INTERVAL_MS = 1000;
+/** Questions under way together: over a link of seconds an answer takes longer than the pace. */
+const MAX_UNDER_WAY = 5;
 
 export function createLinkProbe(options: LinkProbeOptions): LinkProbe {
-  const closing = new AbortController();
+  const { clock } = options;
+  let asking = new AbortController();
+  let closed = false;
   let timer: Timer | undefined;
-  let probing = false;
+  let underWay = 0;
   let lostAt: number | undefined;
-  const probe = async (): Promise<void> => {
+
+  const found = (askedAt: number): void => {
+    const outage = { lostAt: lostAt ?? askedAt, askedAt };
+    lostAt = undefined;
+    timer?.cancel();
     timer = undefined;
-    probing = true;
-    const answered = await options.ask(closing.signal).catch(() => false);
-    probing = false;
-    if (closing.signal.aborted) return;
-    if (answered) {
-      const since = lostAt ?? options.clock.monotonicMs();
-      lostAt = undefined;
-      options.back(since);
-    } else arm();
+    asking.abort(new Error('another question was answered'));
+    asking = new AbortController();
+    options.back(outage);
   };
-  const arm = (): void => {
-    timer = options.clock.startTimer(PROBE_INTERVAL_MS, () => void probe(), true);
+  const probe = (): void => {
+    timer = clock.startTimer(PROBE_INTERVAL_MS, probe, true);
+    if (underWay >= MAX_UNDER_WAY) return;
+    const askedAt = clock.monotonicMs();
+    const { signal } = asking;
+    underWay += 1;
+    void options
+      .ask(signal)
+      .catch(() => false)
+      .then((answered) => {
+        underWay -= 1;
+        if (answered && !signal.aborted) found(askedAt);
+      });
   };
   return {
     lost: () => {
-      lostAt ??= options.clock.monotonicMs();
-      if (timer === undefined && !probing && !closing.signal.aborted) arm();
+      lostAt ??= clock.monotonicMs();
+      if (timer === undefined && !closed) timer = clock.startTimer(PROBE_INTERVAL_MS, probe, true);
     },
     close: () => {
-      closing.abort(new Error('the binding is closing'));
+      closed = true;
       timer?.cancel();
+      asking.abort(new Error('the component is closing'));
     },
   };
 }

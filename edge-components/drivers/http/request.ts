@@ -31,6 +31,8 @@ export interface HttpCall {
   readonly signal: AbortSignal;
   /** Bytes of the answer that are kept; `truncated` tells that there was more. */
   readonly maxAnswerBytes: number;
+  /** Not on a kept connection, which may be dead without anybody knowing; it is closed behind the answer. */
+  readonly ownConnection?: boolean | undefined;
   /** Redirects that are followed; default none. */
   readonly maxRedirects?: number;
   /** Lower-case names of headers that must not reach another origin, besides `authorization` and cookies. */
@@ -58,8 +60,13 @@ const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'])
 export function createHttpClient(tls: ClientTls = {}): HttpClient {
   const plain = new HttpAgent({ keepAlive: true, maxSockets: MAX_SOCKETS });
   let secure: HttpsAgent | undefined;
-  const agentOf = (isSecure: boolean): HttpAgent | HttpsAgent => {
-    if (!isSecure) return plain;
+  let single: HttpsAgent | undefined;
+  const agentOf = (isSecure: boolean, ownConnection: boolean): HttpAgent | HttpsAgent | false => {
+    if (!isSecure) return ownConnection ? false : plain;
+    if (ownConnection) {
+      single ??= new HttpsAgent({ minVersion: 'TLSv1.2', ...tls });
+      return single;
+    }
     secure ??= new HttpsAgent({ keepAlive: true, maxSockets: MAX_SOCKETS, minVersion: 'TLSv1.2', ...tls });
     return secure;
   };
@@ -87,6 +94,7 @@ export function createHttpClient(tls: ClientTls = {}): HttpClient {
     close: () => {
       plain.destroy();
       secure?.destroy();
+      single?.destroy();
     },
   };
 }
@@ -103,7 +111,7 @@ function isReset(error: unknown): boolean {
 
 function sendOnce(
   call: HttpCall,
-  agentOf: (isSecure: boolean) => HttpAgent | HttpsAgent,
+  agentOf: (isSecure: boolean, ownConnection: boolean) => HttpAgent | HttpsAgent | false,
   attempt: Attempt,
 ): Promise<HttpAnswer> {
   return new Promise((resolve, reject) => {
@@ -112,7 +120,8 @@ function sendOnce(
     for (const [name, value] of Object.entries(call.headers))
       headers[name] = typeof value === 'string' ? value : [...value];
     if (call.body !== undefined) headers['content-length'] = String(call.body.length);
-    const options = { method: call.method, headers, agent: agentOf(isSecure), signal: call.signal };
+    const agent = agentOf(isSecure, call.ownConnection === true);
+    const options = { method: call.method, headers, agent, signal: call.signal };
     const request = (isSecure ? httpsRequest : httpRequest)(call.url, options, (response) => {
       attempt.answered = true;
       readAnswer(response, call.maxAnswerBytes, resolve, reject);

@@ -59,7 +59,7 @@ export function createRemotePubSub(items: RemotePubSubItems, deps: ComponentDeps
     maxBatches: MAX_BATCHES,
   };
   const open = new Set<TopicStream>();
-  const forwarder = createForwarder(far, items, deps, request, bulk, (lostAt) => {
+  const forwarder = createForwarder(far, items, deps, request, bulk, ({ lostAt }) => {
     for (const stream of open) stream.linkBack(lostAt);
   });
 

@@ -16,6 +16,7 @@ import {
 import type { ConnectionItems } from '../../drivers/dapr-api/connection-items.ts';
 import {
   createFarSidecar,
+  type FarSidecar,
   FarSidecarError,
   farJson,
   metadataQuery,
@@ -28,8 +29,11 @@ export interface RemoteStateItems extends ConnectionItems {
 
 export const FEATURES: readonly string[] = ['ETAG', 'TRANSACTIONAL', 'TTL'];
 
-export function createRemoteState(items: RemoteStateItems, deps: ComponentDeps): StateStore {
-  const far = createFarSidecar(items, deps);
+export function createRemoteState(
+  items: RemoteStateItems,
+  deps: ComponentDeps,
+  far: FarSidecar = createFarSidecar(items, deps),
+): StateStore {
   const path = (...more: readonly string[]): readonly string[] => ['v1.0', 'state', far.remoteName, ...more];
   const farKey = (key: string): string => {
     const cut = key.indexOf('||');

@@ -75,16 +75,19 @@ t.test('forms of content', async (t) => {
   t.same(singles, ['id-4'], 'what only claims to be JSON goes alone');
 });
 
-t.test('entries that failed go alone, the others are done; when all failed the broker is in trouble', async (t) => {
-  const failed = { failedEntries: [{ entryId: 'id-2', error: 'full' }], errorCode: 'X' };
-  const { all, singles } = sender(() => status(500, failed));
-  t.same(await all(message(1), message(2), message(3)), ['delivered', { park: 'bad' }, 'delivered']);
-  t.same(singles, ['id-2']);
-  const every = [1, 3].map((n) => ({ entryId: `id-${n}`, error: 'away' }));
-  const trouble = sender(() => status(500, { failedEntries: every }));
-  t.same(await trouble.all(message(1), message(3)), Array(2).fill({ retry: 'away' }));
-  t.same(trouble.singles, []);
-});
+t.test(
+  'entries that failed go alone, the others are done; when all failed the broker is in trouble',
+  async (t) => {
+    const failed = { failedEntries: [{ entryId: 'id-2', error: 'full' }], errorCode: 'X' };
+    const { all, singles } = sender(() => status(500, failed));
+    t.same(await all(message(1), message(2), message(3)), ['delivered', { park: 'bad' }, 'delivered']);
+    t.same(singles, ['id-2']);
+    const every = [1, 3].map((n) => ({ entryId: `id-${n}`, error: 'away' }));
+    const trouble = sender(() => status(500, { failedEntries: every }));
+    t.same(await trouble.all(message(1), message(3)), Array(2).fill({ retry: 'away' }));
+    t.same(trouble.singles, []);
+  },
+);
 
 t.test('a request per topic; what must go alone does', async (t) => {
   const { all, bodies, targets, singles } = sender(() => status(204));

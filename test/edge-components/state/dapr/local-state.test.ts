@@ -1,0 +1,335 @@
+/** `state.dapr` in mode local-first: answered from this disk, brought over behind, ETags honest on both sides. */
+
+import { setTimeout as pause } from 'node:timers/promises';
+import t, { type Test } from 'tap';
+import { createFarSidecar } from '../../../../edge-components/drivers/dapr-api/far-sidecar.ts';
+import { createSpoolSource } from '../../../../edge-components/drivers/sqlite/spool-source.ts';
+import { createLocalState } from '../../../../edge-components/state/dapr/local-state.ts';
+import { createRemoteState } from '../../../../edge-components/state/dapr/remote-state.ts';
+import type { ComponentDeps } from '../../../../runtime/contracts/component.ts';
+import type { StateOperation, StateStore } from '../../../../runtime/contracts/state-store.ts';
+import { componentDeps } from '../../../support/component-deps.ts';
+import { fakeClock } from '../../../support/fake-clock.ts';
+import { httpTarget, type TargetAnswer, type TargetRequest } from '../../../support/http-target.ts';
+import { openPool } from '../../../support/open-pool.ts';
+
+const signal = new AbortController().signal;
+
+interface FarItem {
+  value: unknown;
+  version: number;
+}
+
+/** A far sidecar with a state API that checks ETags; `mood` makes it fail. */
+function farStore() {
+  const values = new Map<string, FarItem>();
+  const requests: string[] = [];
+  let mood: 'up' | 'cut' | 'lost answer' = 'up';
+  let refused = '';
+  let version = 0;
+  interface Item {
+    readonly key: string;
+    readonly value?: unknown;
+    readonly etag?: string;
+    readonly options?: { readonly concurrency?: string };
+  }
+  const put = (key: string, value: unknown): void => {
+    version += 1;
+    values.set(key, { value, version });
+  };
+  const fits = ({ key, etag, options }: Item): boolean => {
+    const there = values.get(key);
+    if (etag !== undefined) return String(there?.version) === etag;
+    return options?.concurrency !== 'first-write' || there === undefined;
+  };
+  const mismatch = {
+    status: 409,
+    body: '{"errorCode":"ERR_STATE_SAVE","message":"possible etag mismatch. error from state store"}',
+  };
+  const write = (
+    operations: readonly { readonly operation: string; readonly request: Item }[],
+  ): TargetAnswer => {
+    if (operations.some(({ request }) => request.key === refused))
+      return { status: 400, body: '{"errorCode":"ERR_MALFORMED_REQUEST","message":"no"}' };
+    if (!operations.every(({ request }) => fits(request))) return mismatch;
+    for (const { operation, request } of operations) {
+      if (operation === 'delete') values.delete(request.key);
+      else put(request.key, request.value);
+    }
+    return { status: 204 };
+  };
+  const answer = (request: TargetRequest): TargetAnswer => {
+    const [path = ''] = request.url.split('?');
+    if (mood === 'cut') return 'cut';
+    if (path.includes('healthz')) return { status: 204 };
+    requests.push(`${request.method} ${path.replace('/v1.0/state/far', '')}`);
+    const key = decodeURIComponent(path.split('/')[4] ?? '');
+    if (request.method === 'GET') {
+      const there = values.get(key);
+      if (there === undefined) return { status: 204 };
+      return { headers: { etag: String(there.version) }, body: JSON.stringify(there.value) };
+    }
+    const body = request.body === '' ? undefined : JSON.parse(request.body);
+    const etag = request.headers['if-match'];
+    const given =
+      request.method === 'DELETE'
+        ? write([{ operation: 'delete', request: { key, ...(typeof etag === 'string' ? { etag } : {}) } }])
+        : write(
+            key === 'transaction'
+              ? body.operations
+              : body.map((item: Item) => ({ operation: 'upsert', request: item })),
+          );
+    if (mood !== 'lost answer') return given;
+    mood = 'up';
+    return 'cut';
+  };
+  return {
+    values,
+    requests,
+    answer,
+    put,
+    value: (key: string): unknown => values.get(key)?.value,
+    set: (next: typeof mood): void => {
+      mood = next;
+    },
+    refuse: (key: string): void => {
+      refused = key;
+    },
+  };
+}
+
+async function open(t: Test) {
+  const far = farStore();
+  const target = await httpTarget((request) => far.answer(request));
+  const clock = fakeClock();
+  const databases = openPool(t.testdir(), { clock });
+  const given = componentDeps({ databases, clock });
+  const spools = createSpoolSource({ ...given, databases });
+  const counted: string[] = [];
+  const metrics = {
+    ...given.metrics,
+    count: (name: string, labels: object) => void counted.push(`${name} ${JSON.stringify(labels)}`),
+  };
+  const deps: ComponentDeps = { ...given, spools, metrics };
+  const items = {
+    endpointName: '',
+    baseUrl: target.url,
+    remoteName: 'far',
+    timeout: 2000,
+    remoteKeyPrefix: '',
+  };
+  const limits = { queueMaxMessages: 50, queueMaxBytes: 100_000, refreshAfter: 30_000 };
+  const make = async (): Promise<StateStore> => {
+    const sidecar = createFarSidecar(items, deps);
+    const store = createLocalState(createRemoteState(items, deps, sidecar), sidecar, limits, deps);
+    await store.init(signal);
+    return store;
+  };
+  let store = await make();
+  t.teardown(async () => {
+    await store.close();
+    await spools.close();
+    await databases.close();
+    await target.close();
+  });
+  const until = async (what: string, done: () => boolean | Promise<boolean>): Promise<void> => {
+    for (let turn = 0; turn < 1500; turn += 1) {
+      if (await done()) return;
+      await clock.advance(50);
+      await pause(2);
+    }
+    t.fail(`waited in vain for ${what}`);
+  };
+  const get = async (key: string) => {
+    const record = await store.get({ key: `app||${key}`, consistency: '', metadata: {} }, signal);
+    return (
+      record && { value: JSON.parse(Buffer.from(record.value).toString()) as unknown, etag: record.etag }
+    );
+  };
+  const operation = (key: string, value: unknown, more: object = {}): StateOperation =>
+    ({
+      kind: 'upsert',
+      key: `app||${key}`,
+      value: { bytes: Buffer.from(JSON.stringify(value)), json: true },
+      options: { concurrency: '', consistency: '' },
+      metadata: {},
+      ...more,
+    }) as StateOperation;
+  const remove = (key: string, more: object = {}): StateOperation => ({
+    kind: 'delete',
+    key: `app||${key}`,
+    options: { concurrency: '', consistency: '' },
+    metadata: {},
+    ...more,
+  });
+  const write = (one: StateOperation) =>
+    one.kind === 'upsert' ? store.set(one, signal) : store.delete(one, signal);
+  const parked = async () =>
+    (await spools.desk?.list({ queue: 'app/test', state: 'parked', limit: 10 })) ?? [];
+  return {
+    far,
+    clock,
+    counted,
+    get,
+    operation,
+    remove,
+    write,
+    until,
+    parked,
+    transact: (list: readonly StateOperation[]) =>
+      store.transact?.(list, {}, signal) ?? Promise.reject(new Error()),
+    restart: async () => {
+      await store.close();
+      store = await make();
+    },
+    spools,
+  };
+}
+
+t.test('changes are taken without a link, outlive a restart, and arrive in few requests', async (t) => {
+  const { far, get, operation, remove, write, until, transact, restart } = await open(t);
+  far.set('cut');
+  for (let n = 1; n <= 20; n += 1) await write(operation('a', n));
+  await write(operation('b', 'x'));
+  await write(remove('b'));
+  await transact([operation('c', 1), operation('d', 1), remove('a')]);
+  await write(operation('a', { last: true }));
+  t.match(await get('a'), { value: { last: true } });
+  t.equal(await get('b'), undefined);
+  await restart();
+  t.match(await get('a'), { value: { last: true } }, 'from this disk');
+  far.set('up');
+  await until('everything to arrive', () => far.values.size === 3);
+  t.same([far.value('a'), far.value('b'), far.value('c'), far.value('d')], [{ last: true }, undefined, 1, 1]);
+  t.same(far.requests, ['POST /transaction'], 'one request');
+});
+
+t.test('a stale ETag is refused here at once', async (t) => {
+  const { far, get, operation, write } = await open(t);
+  far.put('k', 1);
+  const first = await get('k');
+  await write(operation('k', 2, { etag: first?.etag }));
+  await t.rejects(write(operation('k', 3, { etag: first?.etag })), { name: 'EtagError', kind: 'mismatch' });
+  const both = await get('k').then((now) => [
+    operation('k', 4, { etag: now?.etag }),
+    operation('k', 5, { etag: now?.etag }),
+  ]);
+  const outcomes = await Promise.allSettled(both.map(write));
+  t.same(
+    outcomes.map(({ status }) => status),
+    ['fulfilled', 'rejected'],
+    'one of two that saw the same',
+  );
+  await t.rejects(write(operation('k', 6, { options: { concurrency: 'first-write', consistency: '' } })), {
+    kind: 'mismatch',
+  });
+});
+
+t.test('an ETag that turned stale over there is refused at reconnection, and can be seen', async (t) => {
+  const { far, get, operation, write, until, parked, counted, spools } = await open(t);
+  far.put('k', 1);
+  const seen = await get('k');
+  far.set('cut');
+  await write(operation('k', 'mine', { etag: seen?.etag }));
+  const mine = await get('k');
+  await write(operation('k', 'mine too', { etag: mine?.etag }));
+  await write(operation('other', 1));
+  far.put('k', 'theirs');
+  far.set('up');
+  await until('the rest to arrive', () => far.value('other') === 1);
+  t.equal(far.value('k'), 'theirs');
+  t.match(await get('k'), { value: 'theirs' });
+  await until('both to be seen', async () => (await parked()).length === 2);
+  const [first, second] = await parked();
+  t.match(first, { state: 'parked', key: 'app||k', error: /^conflict: / });
+  const content = await spools.desk?.content(second?.id ?? '');
+  t.equal(Buffer.from(content?.payload ?? []).toString(), '[{"key":"app||k","value":"mine too"}]');
+  t.same(counted.filter((name) => name.startsWith('state_refused')).length, 2);
+  const now = await get('k');
+  await write(operation('k', 'with care', { etag: now?.etag }));
+  await until('a change that saw it', () => far.value('k') === 'with care');
+});
+
+t.test('chains of ETags and first writes arrive when nobody interferes', async (t) => {
+  const { far, get, operation, remove, write, until, parked } = await open(t);
+  far.set('cut');
+  const firstWrite = { options: { concurrency: 'first-write', consistency: '' } };
+  await write(operation('k', { b: 1, a: 1 }, firstWrite));
+  for (const value of [{ n: 2 }, { n: 3 }])
+    await write(operation('k', value, { etag: (await get('k'))?.etag }));
+  await write(operation('gone', 1));
+  await write(remove('gone', { etag: (await get('gone'))?.etag }));
+  far.set('up');
+  await until(
+    'the chain to arrive',
+    () => (far.value('k') as { n?: number } | undefined)?.n === 3 && !far.values.has('gone'),
+  );
+  t.same(await parked(), []);
+});
+
+t.test('a lost answer is no conflict', async (t) => {
+  const { far, get, operation, write, until, parked, transact } = await open(t);
+  far.put('k', 1);
+  const seen = await get('k');
+  far.set('lost answer');
+  await write(operation('k', 2, { etag: seen?.etag }));
+  await until('the change', () => far.value('k') === 2);
+  const again = await get('k');
+  far.set('lost answer');
+  await transact([operation('k', 3, { etag: again?.etag }), operation('l', 3)]);
+  await until('the transaction', () => far.value('l') === 3);
+  await write(operation('end', 1));
+  await until('the end', () => far.value('end') === 1);
+  t.same([far.value('k'), far.value('l')], [3, 3]);
+  t.same(await parked(), []);
+});
+
+t.test('a transaction with one stale ETag is refused whole', async (t) => {
+  const { far, get, operation, until, parked, transact } = await open(t);
+  far.put('k', 1);
+  const seen = await get('k');
+  far.set('cut');
+  await transact([operation('k', 2, { etag: seen?.etag }), operation('new', 2)]);
+  far.put('k', 'theirs');
+  far.set('up');
+  await until('the conflict', async () => (await parked()).length === 1);
+  await until('what is there', async () => (await get('k'))?.value === 'theirs');
+  t.equal(await get('new'), undefined);
+  t.notOk(far.values.has('new'));
+});
+
+t.test('what the far side can never take is set aside, the rest goes on', async (t) => {
+  const { far, operation, write, until, parked } = await open(t);
+  far.refuse('bad');
+  far.set('cut');
+  for (const key of ['one', 'bad', 'two']) await write(operation(key, 1));
+  far.set('up');
+  await until('the rest', () => far.values.size === 2);
+  await until('it to be seen', async () => (await parked()).length === 1);
+  t.match((await parked())[0], { key: 'app||bad', error: /^refused: / });
+});
+
+t.test('changes of the cloud are noticed by reading; an unknown key needs the link', async (t) => {
+  const { far, clock, get, operation, write, until } = await open(t);
+  far.put('k', 1);
+  t.match(await get('k'), { value: 1 });
+  far.put('k', 2);
+  t.match(await get('k'), { value: 1 }, 'from here');
+  await clock.advance(31_000);
+  await get('k');
+  await until('the comparison', async () => (await get('k'))?.value === 2);
+  far.set('cut');
+  await t.rejects(get('unknown'), /cannot be reached/);
+  await t.rejects(write(operation('k', 1, { metadata: { ttlInSeconds: '5' } })), /ttlInSeconds/);
+  await t.rejects(
+    write({ ...operation('k', 1), value: { bytes: Buffer.from('no json'), json: false } } as StateOperation),
+    /JSON/,
+  );
+});
+
+t.test('the queue is bounded', async (t) => {
+  const { far, operation, write } = await open(t);
+  far.set('cut');
+  for (let n = 0; n < 50; n += 1) await write(operation(`k${n}`, n));
+  await t.rejects(write(operation('more', 1)), /queue .* is full/);
+});
