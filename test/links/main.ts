@@ -2,12 +2,16 @@
  * `npm run links -- --schedules 200`: random link schedules during continuous traffic, with kill -9 of either side.
  * `--seed N` chooses them, `--from N` begins with a later one, `--link wire|proxy` the kind of link (default: wire where it can be had), `--daprd PATH` a real
  * daprd as the cloud (or SKERRY_TEST_DAPRD with `--daprd ''`).
+ *
+ * `npm run links -- --backlog 100000`: the queue of an outage worked off over a long link (`--keys`, `--delay` in ms one way,
+ * `--loss` in percent).
  */
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { runBacklog } from './backlog.ts';
 import { proxyLink } from './proxy-link.ts';
 import { runSchedules } from './run-schedules.ts';
 import { wireLink, wireObstacle } from './wire-link.ts';
@@ -22,6 +26,10 @@ async function main(): Promise<number> {
       link: { type: 'string', default: '' },
       daprd: { type: 'string' },
       from: { type: 'string', default: '0' },
+      backlog: { type: 'string' },
+      keys: { type: 'string', default: '2000' },
+      delay: { type: 'string', default: '50' },
+      loss: { type: 'string', default: '1' },
       only: { type: 'string', default: '' },
     },
   });
@@ -31,6 +39,17 @@ async function main(): Promise<number> {
   if (obstacle !== false) say(`a TCP proxy is the link, without packet loss: ${obstacle}`);
   const link = obstacle === false && values.link !== 'proxy' ? await wireLink(folder) : proxyLink();
   try {
+    if (values.backlog !== undefined) {
+      return await runBacklog({
+        folder,
+        link,
+        messages: Number(values.backlog),
+        keys: Number(values.keys),
+        delayMs: Number(values.delay),
+        loss: link.losesPackets ? Number(values.loss) / 100 : 0,
+        say,
+      });
+    }
     const daprd = values.daprd === '' ? process.env['SKERRY_TEST_DAPRD'] : values.daprd;
     const result = await runSchedules({
       folder,

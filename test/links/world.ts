@@ -1,7 +1,7 @@
 /** An edge and its cloud with a link between them, the apps of both, and what can befall them. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -35,6 +35,8 @@ export interface World {
   kill(side: Side): Promise<void>;
   running(side: Side): boolean;
   output(side: Side): string;
+  /** Seconds of processor time that the node of a side has used. */
+  cpuSeconds(side: Side): number;
   close(): Promise<void>;
 }
 
@@ -45,6 +47,8 @@ interface Node {
 
 /** So much of what a node said is kept. */
 const KEPT_OUTPUT = 40_000;
+/** Of `/proc/<pid>/stat`. */
+const TICKS_PER_SECOND = 100;
 
 export async function createWorld(options: WorldOptions): Promise<World> {
   const { folder, link, daprd } = options;
@@ -146,6 +150,11 @@ export async function createWorld(options: WorldOptions): Promise<World> {
     kill,
     running: (side) => nodes.has(side),
     output: (side) => outputs.get(side) ?? '',
+    cpuSeconds: (side) => {
+      const stat = readFileSync(`/proc/${nodes.get(side)?.child.pid}/stat`, 'utf8');
+      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+      return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+    },
     close: async () => {
       for (const name of [...nodes.keys()]) await kill(name);
       for (const { server } of Object.values(apps)) {

@@ -221,7 +221,7 @@ t.test('a stale ETag is refused here at once', async (t) => {
     'one of two that saw the same',
   );
   await t.rejects(write(operation('k', 6, { options: { concurrency: 'first-write', consistency: '' } })), {
-    kind: 'mismatch',
+    name: 'EtagError',
   });
 });
 
