@@ -174,6 +174,9 @@ export const FLAGS: readonly FlagRow[] = [
     ours,
   ),
   row('mqtt-max-keep-alive', 'int', '0', 'Longest keep alive of MQTT 5 clients in seconds; 0: any', ours),
+  row('relay', 'text', 'on', 'Link to the relay that the data folder is enrolled at: on or off', ours),
+  row('relay-probe-interval', 'duration', '46s', 'How often the relay is heard on a silent link', ours),
+  row('relay-probe-timeout', 'duration', '12s', 'How late it may be before the link is given up', ours),
   row(
     'validate',
     'bool',

@@ -22,6 +22,7 @@ import { systemClock } from './platform/system-clock.ts';
 import { systemIds } from './platform/system-ids.ts';
 import { systemRandom } from './platform/system-random.ts';
 import { createUsagePool, type UsagePool } from './platform/usage-pool.ts';
+import type { EdgeLink } from './relay/edge-link.ts';
 
 export interface NodeSetup {
   readonly options: NodeOptions;
@@ -54,6 +55,8 @@ export interface Node {
   readonly metrics: MetricsRelay;
   /** What was written to the card, once there is a database. */
   cardWear(): CardWear | undefined;
+  /** The link to the relay that this node is enrolled at; `undefined` where it is enrolled at none. */
+  relay(): Promise<EdgeLink | undefined>;
   /** What the sidecars of this node share, by key. */
   readonly shared: UsagePool;
   /** Opens the broker's listeners when the options ask for some. */
@@ -97,6 +100,7 @@ function once<T>(make: () => Promise<T>): { get(): Promise<T>; readonly made: T 
 }
 
 const SYSTEM_DATABASE = 'skerry.db';
+const ENROLMENT = 'relay.json';
 
 async function makeDataDir(directory: string): Promise<void> {
   const { createDurableFolder } = await import('../edge-components/drivers/sqlite/create-file.ts');
@@ -183,6 +187,19 @@ export function createNode(setup: NodeSetup): Node {
     desk: lazyDesk(async () => (hasDatabase() ? (await spoolSource.get()).desk : undefined)),
   };
 
+  const relay = once(async (): Promise<EdgeLink | undefined> => {
+    if (options.relay.off || !existsSync(join(dataDir, ENROLMENT))) return undefined;
+    const { openNodeLink } = await import('./node-relay.ts');
+    return openNodeLink({
+      file: join(dataDir, ENROLMENT),
+      options,
+      clock,
+      random,
+      log: log.child('skerry.relay'),
+      metrics,
+    });
+  });
+
   const key = once(async () => {
     await folderLock.get();
     const { readNodeKey } = await import('./platform/node-key.ts');
@@ -216,6 +233,7 @@ export function createNode(setup: NodeSetup): Node {
     key: key.get,
     metrics,
     cardWear: () => cardCare?.wear(),
+    relay: relay.get,
     shared: createUsagePool(),
     startBroker: async () => {
       const { mqttPort, mqttWsPort, mqtt } = options;
@@ -228,6 +246,7 @@ export function createNode(setup: NodeSetup): Node {
       await reloadBrokerAccess(lazyBroker.made, { options, log: brokerLog });
     },
     close: async () => {
+      await relay.made?.close();
       await lazyBroker.made?.close();
       await databases.close();
       log.flush();

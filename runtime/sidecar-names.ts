@@ -29,7 +29,10 @@ export interface NameResolution {
   close(): Promise<void>;
 }
 
-async function openResolver(parts: NameResolutionParts): Promise<NameResolver> {
+/** The resolver that the Configuration names, started. */
+export async function openResolver(
+  parts: Pick<NameResolutionParts, 'configuration' | 'registry' | 'deps' | 'signal'>,
+): Promise<NameResolver> {
   const { component, version, configuration } = parts.configuration;
   const definition = await parts.registry.find(`nameresolution.${component}`, version);
   const items = Object.fromEntries(

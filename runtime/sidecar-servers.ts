@@ -26,6 +26,7 @@ import { createHttpServer } from './http/server.ts';
 import type { Node } from './node.ts';
 import { createPeerService } from './peer/peer-server.ts';
 import { openProxyStream } from './peer/proxy-target.ts';
+import type { EdgeLink } from './relay/edge-link.ts';
 import { pipelineOf } from './sidecar-channel.ts';
 import type { SidecarSetup } from './sidecar-setup.ts';
 
@@ -45,6 +46,7 @@ export interface ServerParts {
   readonly internalPort: ReservedPort | undefined;
   readonly clients: GrpcClientPool;
   readonly resolver: () => NameResolver | undefined;
+  readonly relay: EdgeLink | undefined;
   /** Address of the internal server of another app of this node. */
   readonly sibling: (appId: string) => string | undefined;
   readonly log: Logger;
@@ -164,6 +166,12 @@ async function openInternalServer(parts: ServerParts, stack: AsyncDisposableStac
   });
   stack.defer(() => server.close(graceMs(options)));
   await server.listen();
+  const linked = parts.relay?.register({
+    appId: options.appId,
+    namespace: parts.namespace === '' ? 'default' : parts.namespace,
+    serve: server.serve,
+  });
+  stack.defer(() => linked?.close());
   parts.log.info(`Internal gRPC server is running on ${options.internalGrpcAddress}:${setup.internalPort}`);
   parts.health.ready('internal-grpc-server');
 }

@@ -26,6 +26,7 @@ import { createAppLife } from './sidecar-app.ts';
 import { buildBlocks } from './sidecar-blocks.ts';
 import { openChannel } from './sidecar-channel.ts';
 import { startNameResolution } from './sidecar-names.ts';
+import { clientsWithRelay, namesWithRelay } from './sidecar-relay.ts';
 import { createReload } from './sidecar-reload.ts';
 import { openSecurity } from './sidecar-security.ts';
 import { openServers, reserveInternalPort } from './sidecar-servers.ts';
@@ -95,11 +96,14 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
     log,
   });
   stack.defer(() => appHealth.close());
-  const clients = createGrpcClientPool({
+  const relay = await node.relay();
+  const plainClients = createGrpcClientPool({
     clock,
     limits: { maxMessageBytes: options.maxBodyBytes },
     ...(security === undefined ? {} : { dial: security.dial }),
   });
+  const clients = relay === undefined ? plainClients : clientsWithRelay(plainClients, relay, appId);
+  const resolver = namesWithRelay(() => names.resolver, relay, clock);
   stack.defer(() => clients.close());
   const peers = createPeers({ clients, log });
   stack.defer(() => peers.close());
@@ -122,7 +126,7 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
     peers,
     external,
     endpoints,
-    resolver: () => names.resolver,
+    resolver,
     localApp: (id) => request.siblings.get(id)?.blocks.invoke,
     live,
     decodeCbor,
@@ -148,7 +152,8 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
       security,
       internalPort,
       clients,
-      resolver: () => names.resolver,
+      resolver,
+      relay,
       sibling: (id) => request.siblings.get(id)?.internalAddress,
       log,
     },

@@ -43,6 +43,13 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     'runtime/generated',
   ],
   'runtime/security': ['runtime/contracts', 'runtime/grpc-client', 'runtime/generated'],
+  'runtime/relay': [
+    'runtime/contracts',
+    'runtime/grpc',
+    'runtime/grpc-client',
+    'runtime/peer',
+    'runtime/security',
+  ],
   'runtime/telemetry': ['runtime/contracts', 'runtime/http-client', 'runtime/grpc-client'],
   'runtime/pluggable': [
     'runtime/contracts',

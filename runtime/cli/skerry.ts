@@ -24,6 +24,12 @@ Usage:
       Ends an app and its sidecar, or those of a run file; the last one ends the node.
   skerry spool ls|show ID|retry ID|drop ID|export [flags]
       Messages that wait on a running node: the ledger, one message, another turn for a parked one.
+  skerry relay --listen HOST:PORT [--data-dir DIR]     skerry relay token|revoke
+      A process in the cloud that nodes dial in to: their apps and those of the cloud call each other by name.
+  skerry enroll --relay URL --token T --data-dir DIR
+      Makes a data folder a node of a relay.
+  skerry mesh ls
+      The nodes of a relay.
   skerry version
   skerry help
 
@@ -70,6 +76,21 @@ export async function runSkerry(args: readonly string[], setup: ProgramSetup): P
         process.exitCode = await stopCommand(rest, setup.env);
         return;
       }
+      case 'relay': {
+        const { relayCommand } = await import('./relay.ts');
+        await relayCommand(rest, setup);
+        return;
+      }
+      case 'enroll': {
+        const { enrollCommand } = await import('./enroll.ts');
+        process.exitCode = await enrollCommand(rest, setup.env);
+        return;
+      }
+      case 'mesh': {
+        const { meshCommand } = await import('./mesh.ts');
+        process.exitCode = await meshCommand(rest, setup.env);
+        return;
+      }
       case 'version':
       case '--version':
         print(`skerry ${skerryVersion} (Dapr API ${daprVersion})`);
@@ -82,7 +103,7 @@ export async function runSkerry(args: readonly string[], setup: ProgramSetup): P
         return;
       default:
         throw new FlagError(
-          `unknown command: ${command} (expected run, up, list, stop, spool, version or help)`,
+          `unknown command: ${command} (expected run, up, list, stop, spool, relay, enroll, mesh, version or help)`,
         );
     }
   } catch (error) {

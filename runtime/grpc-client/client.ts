@@ -101,35 +101,8 @@ export function createGrpcClient(options: GrpcClientOptions): GrpcClient {
     return session;
   };
 
-  const bidi: GrpcClient['bidi'] = async (path, call = {}, requests) => {
-    const stream = (await ready(call.signal)).start(path, call);
-    if (requests !== undefined) void pump(requests, stream);
-    return stream;
-  };
-  const serverStream: GrpcClient['serverStream'] = async (path, message, call = {}) => {
-    const stream = (await ready(call.signal)).start(path, call);
-    void stream.send(message);
-    stream.end();
-    return stream;
-  };
-
-  const once = async (path: string, message: Uint8Array, call: GrpcCallOptions): Promise<UnaryAnswer> => {
-    const stream = await serverStream(path, message, call);
-    const answer = await single(stream);
-    return { message: answer, headers: await stream.headers, trailers: stream.trailers() };
-  };
-
   return {
-    target: options.target,
-    bidi,
-    serverStream,
-    unary: (path, message, call = {}) =>
-      once(path, message, call).catch((error: unknown) => {
-        // A server that is about to close refuses what crossed its GOAWAY (gRPC A6, transparent retries).
-        if (error instanceof GrpcStatusError && error.cause === NOT_PROCESSED)
-          return once(path, message, call);
-        throw error;
-      }),
+    ...grpcClientOver(options.target, async (path, call) => (await ready(call.signal)).start(path, call)),
     connect: async (signal) => (await ready(signal)).release(),
     reset: () => {
       for (const session of [...sessions]) session.destroy('the connection was reset');
@@ -138,6 +111,43 @@ export function createGrpcClient(options: GrpcClientOptions): GrpcClient {
       closed = true;
       await Promise.all([...sessions].map((session) => session.close()));
     },
+  };
+}
+
+/** A client whose streams come from somewhere else; it has no connections of its own to make, reset or close. */
+export function grpcClientOver(
+  target: string,
+  start: (path: string, call: GrpcCallOptions) => Promise<GrpcStream>,
+): GrpcClient {
+  const serverStream: GrpcClient['serverStream'] = async (path, message, call = {}) => {
+    const stream = await start(path, call);
+    void stream.send(message);
+    stream.end();
+    return stream;
+  };
+  const once = async (path: string, message: Uint8Array, call: GrpcCallOptions): Promise<UnaryAnswer> => {
+    const stream = await serverStream(path, message, call);
+    const answer = await single(stream);
+    return { message: answer, headers: await stream.headers, trailers: stream.trailers() };
+  };
+  return {
+    target,
+    bidi: async (path, call = {}, requests) => {
+      const stream = await start(path, call);
+      if (requests !== undefined) void pump(requests, stream);
+      return stream;
+    },
+    serverStream,
+    unary: (path, message, call = {}) =>
+      once(path, message, call).catch((error: unknown) => {
+        // A server that is about to close refuses what crossed its GOAWAY (gRPC A6, transparent retries).
+        if (error instanceof GrpcStatusError && error.cause === NOT_PROCESSED)
+          return once(path, message, call);
+        throw error;
+      }),
+    connect: async () => {},
+    reset: () => {},
+    close: async () => {},
   };
 }
 

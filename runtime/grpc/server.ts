@@ -56,6 +56,13 @@ export interface GrpcServer {
   close(graceMs: number): Promise<void>;
   /** Calls in progress. */
   readonly calls: number;
+  /** Takes a call that came over another connection than ours; `callerId` is who calls as that connection knows it. */
+  serve(
+    stream: ServerHttp2Stream,
+    fields: IncomingHttpHeaders,
+    rawHeaders: readonly string[],
+    callerId: SpiffeId | undefined,
+  ): void;
 }
 
 type AnyServer = Http2Server | Http2SecureServer;
@@ -129,13 +136,25 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
       stream.session?.close();
       return;
     }
+    const callerId =
+      options.tls === undefined ? undefined : callers.get(stream.session as ServerHttp2Session);
+    take(stream, fields, rawHeaders, keepalive, callerId);
+  };
+
+  const take = (
+    stream: ServerHttp2Stream,
+    fields: IncomingHttpHeaders,
+    rawHeaders: readonly string[],
+    keepalive: Keepalive,
+    callerId: SpiffeId | undefined,
+  ): void => {
     const call = new IncomingCall(stream, fields, rawHeaders, {
       protocol: options.protocol,
       clock: options.clock,
       log: options.log,
       maxMessageBytes: options.maxMessageBytes,
       keepalive,
-      callerId: options.tls === undefined ? undefined : callers.get(stream.session as ServerHttp2Session),
+      callerId,
     });
     calls.add(call);
     keepalive.callStarted();
@@ -233,8 +252,23 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     get calls() {
       return calls.size;
     },
+    serve: (stream, fields, rawHeaders, callerId) => {
+      if (refuse(stream, fields)) return;
+      if (calls.size >= MAX_CALLS) stream.close(7);
+      else take(stream, fields, rawHeaders, WATCHED_ELSEWHERE, callerId);
+    },
   };
 }
+
+const nothing = (): void => {};
+/** The connection that a call came over looks after itself. */
+const WATCHED_ELSEWHERE: Keepalive = {
+  received: nothing,
+  sent: nothing,
+  callStarted: nothing,
+  callEnded: nothing,
+  stop: nothing,
+};
 
 /** Listens on every address; one that fails is logged, all failing is an error. */
 async function listenAll(

@@ -1,0 +1,199 @@
+/** `skerry relay`: the relay itself, and on its machine `token` and `revoke`. */
+
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { daprVersion } from '../build-info.ts';
+import { parseGoDuration } from '../contracts/duration.ts';
+import { errorText } from '../contracts/error.ts';
+import { parseQuantity, splitCommaList } from '../contracts/metadata.ts';
+import { FlagError, nodeOptions, parseFlags } from '../flags.ts';
+import { createNode } from '../node.ts';
+import { askRelay } from '../relay/admin.ts';
+import { type RelayProcessOptions, startRelay } from '../relay-process.ts';
+import type { ProgramSetup } from './daprd.ts';
+import { print, printError } from './output.ts';
+
+const USAGE = `Usage:
+  skerry relay --listen HOST:PORT [flags]       run a relay: nodes dial in, their apps are called by name
+  skerry relay token --app-ids A,B [flags]      a token of one use that enrols one node for these app ids
+  skerry relay revoke NODE                      revokes a node and closes its link
+
+Flags of all: --data-dir DIR (SKERRY_DATA_DIR, ~/.skerry/relay)
+Flags of relay:
+  --listen HOST:PORT          where nodes dial in (0.0.0.0:8443)
+  --public-address HOST,...   names and addresses by which nodes reach it
+  --internal-address HOST     bind address of Dapr's internal gRPC (all interfaces)
+  --internal-port PORT        its port; 0 picks one (0)
+  --config FILE               a Dapr Configuration, for nameResolution (mDNS by default); repeatable
+  --metrics-port PORT         Prometheus endpoint; 0: none (9090)
+  --metrics-address HOST      its bind address (127.0.0.1)
+  --ca-cert FILE, --ca-key FILE   your own authority in place of the relay's
+  --trust-domain NAME         trust domain of callers as access policies see them (public)
+  --certificate-ttl DURATION  lifetime of the certificates of nodes (2160h)
+  --max-links N               links taken at once (10000)
+  --max-body-size SIZE        largest message that passes (4Mi)
+  --log-level LEVEL, --log-as-json, --log-file FILE
+Flags of token: --app-ids A,B  --ttl DURATION (15m)  --node NAME (the name the node must take)
+`;
+
+type Values = ReturnType<typeof parse>['values'];
+
+export async function relayCommand(args: readonly string[], setup: ProgramSetup): Promise<void> {
+  const { values, positionals } = parse(args);
+  const [command, name] = positionals;
+  if (values.help === true) return print(USAGE);
+  const dataDir = values['data-dir'] ?? setup.env['SKERRY_DATA_DIR'] ?? join(homedir(), '.skerry', 'relay');
+  if (command === undefined) return await serve(values, dataDir, setup);
+  try {
+    if (command === 'token') print(await token(values, dataDir));
+    else if (command === 'revoke') {
+      if (name === undefined) throw new FlagError('relay revoke: the name of a node is required');
+      await askRelay(dataDir, 'POST', '/revoke', { node: name });
+      print(`${name} is revoked`);
+    } else throw new FlagError(`unknown command: relay ${command} (expected token, revoke or none)`);
+  } catch (error) {
+    if (error instanceof FlagError) throw error;
+    printError(errorText(error));
+    process.exitCode = 1;
+  }
+}
+
+function parse(args: readonly string[]) {
+  try {
+    const text = { type: 'string' } as const;
+    return parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        'data-dir': text,
+        listen: text,
+        'public-address': { type: 'string', multiple: true },
+        'internal-address': text,
+        'internal-port': text,
+        config: { type: 'string', multiple: true },
+        'metrics-port': text,
+        'metrics-address': text,
+        'ca-cert': text,
+        'ca-key': text,
+        'trust-domain': text,
+        'certificate-ttl': text,
+        'max-links': text,
+        'max-body-size': text,
+        'log-level': text,
+        'log-file': text,
+        'log-as-json': { type: 'boolean' },
+        'app-ids': { type: 'string', multiple: true },
+        ttl: text,
+        node: text,
+        help: { type: 'boolean' },
+      },
+    });
+  } catch (error) {
+    throw new FlagError(`relay: ${errorText(error)}`);
+  }
+}
+
+async function token(values: Values, dataDir: string): Promise<string> {
+  const appIds = (values['app-ids'] ?? []).flatMap((list) => splitCommaList(list));
+  if (appIds.length === 0)
+    throw new FlagError('relay token: --app-ids is required, such as --app-ids door,lamp');
+  const answer = await askRelay(dataDir, 'POST', '/token', {
+    appIds,
+    ttlMs: duration('ttl', values.ttl ?? '15m'),
+    ...(values.node === undefined ? {} : { node: values.node }),
+  });
+  return (answer as { token: string }).token;
+}
+
+function duration(name: string, text: string): number {
+  const ms = parseGoDuration(text);
+  if (ms === undefined || ms <= 0)
+    throw new FlagError(`invalid argument "${text}" for --${name}: expected a duration such as 15m`);
+  return ms;
+}
+
+function whole(name: string, text: string, least: number, most: number): number {
+  const number = Number(text);
+  if (!Number.isInteger(number) || number < least || number > most)
+    throw new FlagError(
+      `invalid argument "${text}" for --${name}: expected a number from ${least} to ${most}`,
+    );
+  return number;
+}
+
+const MAX_PORT = 65_535;
+
+function relayOptions(values: Values): RelayProcessOptions {
+  const listen = values.listen ?? '0.0.0.0:8443';
+  const [, host = '', port = ''] = /^(.*):(\d+)$/.exec(listen) ?? [];
+  if (port === '')
+    throw new FlagError(`invalid argument "${listen}" for --listen: expected host:port such as 0.0.0.0:8443`);
+  const metricsPort = whole('metrics-port', values['metrics-port'] ?? '9090', 0, MAX_PORT);
+  const size = values['max-body-size'] ?? '4Mi';
+  const maxMessageBytes = parseQuantity(size) ?? 0;
+  if (maxMessageBytes <= 0)
+    throw new FlagError(`invalid argument "${size}" for --max-body-size: expected a size such as 4Mi`);
+  return {
+    listenHost: host.replace(/^\[(.*)\]$/, '$1') || '0.0.0.0',
+    listenPort: whole('listen', port, 0, MAX_PORT),
+    publicHosts: (values['public-address'] ?? [])
+      .flatMap((list) => splitCommaList(list))
+      .map((one) => one.replace(/^\[(.*)\]$/, '$1')),
+    internalAddress: values['internal-address'] ?? '',
+    internalPort: whole('internal-port', values['internal-port'] ?? '0', 0, MAX_PORT),
+    metricsAddress: values['metrics-address'] ?? '127.0.0.1',
+    metricsPort: metricsPort === 0 ? undefined : metricsPort,
+    configFiles: values.config ?? [],
+    caCert: values['ca-cert'],
+    caKey: values['ca-key'],
+    trustDomain: values['trust-domain'] ?? 'public',
+    certificateTtlMs: duration('certificate-ttl', values['certificate-ttl'] ?? '2160h'),
+    maxLinks: whole('max-links', values['max-links'] ?? '10000', 1, 1_000_000),
+    maxMessageBytes,
+  };
+}
+
+async function serve(values: Values, dataDir: string, setup: ProgramSetup): Promise<void> {
+  const options = relayOptions(values);
+  const flags = ['log-level', 'log-file', 'log-as-json'] as const;
+  const given = flags.flatMap((name) =>
+    values[name] === undefined ? [] : [`--${name}=${String(values[name])}`],
+  );
+  const end = (code: number): never => {
+    node.log.flush();
+    process.exit(code);
+  };
+  const node = createNode({
+    options: nodeOptions(parseFlags([...given, `--data-dir=${dataDir}`, '--relay=off'])),
+    name: 'skerry-relay',
+    version: daprVersion,
+    env: setup.env,
+    workerEntry: setup.workerEntry,
+    onFatal: () => end(1),
+  });
+  const stopping = new AbortController();
+  const stopped = new Promise<void>((resolve) => {
+    for (const name of ['SIGTERM', 'SIGINT'] as const)
+      process.on(name, () => {
+        stopping.abort(new Error('the relay is shutting down'));
+        resolve();
+      });
+  });
+  try {
+    const relay = await startRelay(node, options, stopping.signal);
+    print(
+      `Skerry relay is up: nodes dial in on port ${relay.port}, sidecars call on port ${relay.internalPort}.`,
+    );
+    await stopped;
+    node.clock.startTimer(STOP_LIMIT_MS, () => end(1), true);
+    await relay.close();
+    await node.close();
+  } catch (error) {
+    node.log.fatal(`the relay cannot run: ${errorText(error)}`);
+    end(1);
+  }
+  end(0);
+}
+
+const STOP_LIMIT_MS = 5000;

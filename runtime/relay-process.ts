@@ -1,0 +1,220 @@
+/** Composition root of `skerry relay`: registry, authority, name resolution, listeners. Closed in reverse by one stack. */
+
+import { catalog } from '../edge-components/catalog.ts';
+import { createRegistry } from './components/registry.ts';
+import type { ComponentDeps } from './contracts/component.ts';
+import { errorText } from './contracts/error.ts';
+import type { NameResolver } from './contracts/name-resolver.ts';
+import { createGrpcClientPool } from './grpc-client/client.ts';
+import { hostAddress } from './host-address.ts';
+import { createMetricsServer } from './http/metrics-server.ts';
+import type { Node } from './node.ts';
+import { createMetrics } from './platform/metrics.ts';
+import { createTracer } from './platform/trace-context.ts';
+import { openAdmin } from './relay/admin.ts';
+import { issueListener, LISTENER_LIFETIME_MS, loadAuthority } from './relay/authority-files.ts';
+import { createAnnouncements, createCloudPort } from './relay/cloud-side.ts';
+import { createEnrolling } from './relay/enrolling.ts';
+import { createLinkTable } from './relay/link-table.ts';
+import { createRelayListener } from './relay/listener.ts';
+import { createRelay } from './relay/relay.ts';
+import { createSqliteRegistry, RELAY_MIGRATION } from './relay/sqlite-registry.ts';
+import { createSwitchboard, type Switchboard } from './relay/switchboard.ts';
+import { loadConfiguration } from './resources/configuration.ts';
+import { faultText } from './resources/documents.ts';
+import { openResolver } from './sidecar-names.ts';
+
+export interface RelayProcessOptions {
+  /** Where nodes dial in. */
+  readonly listenHost: string;
+  readonly listenPort: number;
+  /** Names and addresses by which nodes reach the listener. */
+  readonly publicHosts: readonly string[];
+  /** Bind address and port of Dapr's internal gRPC; 0 picks a free port. */
+  readonly internalAddress: string;
+  readonly internalPort: number;
+  readonly metricsAddress: string;
+  /** `undefined`: no metrics endpoint. */
+  readonly metricsPort: number | undefined;
+  readonly configFiles: readonly string[];
+  readonly caCert: string | undefined;
+  readonly caKey: string | undefined;
+  readonly trustDomain: string;
+  readonly certificateTtlMs: number;
+  readonly maxLinks: number;
+  readonly maxMessageBytes: number;
+}
+
+export interface RunningRelay {
+  readonly port: number;
+  readonly internalPort: number;
+  close(): Promise<void>;
+}
+
+/** Connections that are no links yet, on top of the links. */
+const STRANGERS = 256;
+
+export async function startRelay(
+  node: Node,
+  options: RelayProcessOptions,
+  signal: AbortSignal,
+): Promise<RunningRelay> {
+  await using stack = new AsyncDisposableStack();
+  const { clock, random } = node;
+  const log = node.log.child('skerry.relay');
+  const namespace = node.env['NAMESPACE'] ?? 'default';
+  const loaded = await loadConfiguration(options.configFiles, node.env);
+  if (!loaded.ok) throw new Error(`the Configuration: ${loaded.faults.map(faultText).join('; ')}`);
+  const { configuration } = loaded;
+  const metrics = createMetrics({
+    common: { app_id: 'skerry-relay' },
+    latencyBuckets: configuration.metrics.latencyBuckets,
+  });
+  const attached = node.metrics.attach(metrics);
+  stack.defer(() => attached.detach());
+
+  const database = await node.databases.system([RELAY_MIGRATION]);
+  stack.defer(() => database.close());
+  const registry = createSqliteRegistry(database, clock);
+  const authority = await loadAuthority({ ...options, dataDir: node.dataDir, clock, random });
+  const { trustDomain, certificateTtlMs } = options;
+  const enrolling = createEnrolling({
+    registry,
+    authority,
+    trustDomain,
+    certificateTtlMs,
+    clock,
+    random,
+    log,
+  });
+
+  const deps: ComponentDeps = {
+    componentName: 'nameresolution',
+    appId: 'skerry-relay',
+    namespace,
+    clock,
+    ids: node.ids,
+    random,
+    log: node.log.child('dapr.contrib', { component: 'nameresolution' }),
+    metrics,
+    databases: node.databases,
+    broker: node.broker,
+    spools: node.spools,
+    env: node.env,
+    nodeKey: node.key,
+    endpoint: async () => undefined,
+  };
+  const resolver: NameResolver = await openResolver({
+    configuration: configuration.nameResolution,
+    registry: createRegistry(catalog),
+    deps,
+    signal,
+  });
+  stack.defer(() => resolver.close());
+
+  const address = await hostAddress(node.env, options.internalAddress);
+  let internalPort = 0;
+  const announcements = createAnnouncements({
+    resolver: () => resolver,
+    address,
+    namespace,
+    port: () => internalPort,
+    log,
+  });
+  const links = createLinkTable(announcements.set);
+  const clients = createGrpcClientPool({ clock, limits: { maxMessageBytes: options.maxMessageBytes } });
+  stack.defer(() => clients.close());
+  const switchboard: Switchboard = createSwitchboard({
+    links,
+    resolver: () => resolver,
+    clients: () => clients,
+    trustDomain,
+    namespace,
+    ownAddress: () => `${address.includes(':') ? `[${address}]` : address}:${internalPort}`,
+    log,
+    metrics,
+  });
+  const cloud = createCloudPort({
+    address: options.internalAddress,
+    port: options.internalPort,
+    maxMessageBytes: options.maxMessageBytes,
+    switchboard: () => switchboard,
+    tracer: createTracer({
+      samplingRate: '0',
+      random,
+      now: () => clock.now(),
+      monotonicMs: () => clock.monotonicMs(),
+    }),
+    clock,
+    log,
+    metrics,
+  });
+  stack.defer(() => cloud.close(CLOSE_GRACE_MS));
+  internalPort = await cloud.listen();
+
+  const relay = createRelay({
+    registry,
+    enrolling,
+    links,
+    switchboard,
+    authority: authority.certificates,
+    trustDomain,
+    maxLinks: options.maxLinks,
+    maxMessageBytes: options.maxMessageBytes,
+    clock,
+    log,
+    metrics,
+  });
+  stack.defer(() => announcements.close());
+  stack.defer(() => relay.close());
+
+  const issue = () => issueListener(authority, options.publicHosts, clock.now());
+  let credentials = issue();
+  const listener = createRelayListener({
+    host: options.listenHost,
+    port: options.listenPort,
+    authority: authority.certificates,
+    credentials: () => credentials,
+    maxConnections: options.maxLinks + STRANGERS,
+    clock,
+    log,
+    link: relay.link,
+    request: async (path, body) =>
+      path === '/v1/enroll'
+        ? await enrolling.enrol(body)
+        : { status: 404, answer: { error: 'nodes enrol with POST /v1/enroll' } },
+  });
+  const port = await listener.listen().catch((cause: unknown) => {
+    throw new Error(
+      `the relay cannot listen on ${options.listenHost}:${options.listenPort}: ${errorText(cause)}`,
+      {
+        cause,
+      },
+    );
+  });
+  stack.defer(() => listener.close());
+  const renewal = (): void => {
+    credentials = issue();
+    listener.renew();
+    timer = clock.startTimer(LISTENER_LIFETIME_MS / 4, renewal, true);
+  };
+  let timer = clock.startTimer(LISTENER_LIFETIME_MS / 4, renewal, true);
+  stack.defer(() => timer.cancel());
+
+  const admin = await openAdmin({ dataDir: node.dataDir, random, relay, enrolling });
+  stack.defer(() => admin.close());
+  if (options.metricsPort !== undefined) {
+    const server = createMetricsServer({
+      address: options.metricsAddress,
+      port: options.metricsPort,
+      render: () => metrics.render(),
+    });
+    await server.listen();
+    stack.defer(() => server.close());
+  }
+  log.info('relay is up', { listen_port: port, internal_address: `${address}:${internalPort}` });
+  const closing = stack.move();
+  return { port, internalPort, close: () => closing.disposeAsync() };
+}
+
+const CLOSE_GRACE_MS = 2000;

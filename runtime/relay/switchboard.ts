@@ -1,0 +1,185 @@
+/**
+ * Who is reached how: app ids behind links, and everything else by name resolution in the relay's own network. Says for every
+ * call who the caller is, as far as the relay knows it: the app of a node by the node's enrolment, an app of the cloud by the
+ * certificate of its sidecar.
+ */
+
+import type { HeaderList } from '../contracts/app-channel.ts';
+import { errorText } from '../contracts/error.ts';
+import { GrpcCode } from '../contracts/grpc-code.ts';
+import { metadataValue } from '../contracts/grpc-wire/metadata.ts';
+import { GrpcStatusError } from '../contracts/grpc-wire/status.ts';
+import type { Logger } from '../contracts/logger.ts';
+import type { Metrics } from '../contracts/metrics.ts';
+import type { NameResolver } from '../contracts/name-resolver.ts';
+import type { SpiffeId } from '../contracts/spiffe.ts';
+import type { GrpcStream } from '../grpc-client/call.ts';
+import type { GrpcClientPool } from '../grpc-client/client.ts';
+import { type ForwardedCall, firstMessage, forward, isInternal } from './forward.ts';
+import type { LinkTable } from './link-table.ts';
+import type { NodeCall } from './node-call.ts';
+import { CALLEE_FIELD, CALLER_FIELD, withoutLinkFields } from './protocol.ts';
+
+export interface SwitchboardOptions {
+  readonly links: LinkTable;
+  readonly resolver: () => NameResolver | undefined;
+  /** Connections to sidecars of the cloud, made in the name of `caller`. */
+  readonly clients: (caller: string) => GrpcClientPool;
+  readonly trustDomain: string;
+  readonly namespace: string;
+  /** The relay's own internal address: a name that leads there leads nowhere. */
+  readonly ownAddress: () => string;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
+export interface Switchboard {
+  /** A call of a sidecar of the cloud; `callee` where its port already tells. */
+  fromCloud(call: ForwardedCall, callerId: SpiffeId | undefined, callee?: string): Promise<void>;
+  /** A call of a node; ends it in every case. */
+  fromNode(call: NodeCall, node: string): Promise<void>;
+  /** Whether a node could reach this app through us. */
+  find(appId: string, namespace: string, signal: AbortSignal): Promise<boolean>;
+}
+
+const CALLER = 'dapr-caller-app-id';
+const CALLEE = 'dapr-callee-app-id';
+
+export function createSwitchboard(options: SwitchboardOptions): Switchboard {
+  const { links, log, metrics, namespace } = options;
+
+  const toNode = (
+    call: ForwardedCall,
+    callee: string,
+    callerId: string,
+    metadata: HeaderList,
+  ): GrpcStream | undefined =>
+    links.pick(callee)?.open(call.path, {
+      metadata: [...metadata, [CALLEE_FIELD, callee], [CALLER_FIELD, callerId]],
+      signal: call.signal,
+      contentType: call.contentType,
+      ...(call.remainingMs === undefined ? {} : { timeoutMs: call.remainingMs }),
+    });
+
+  const addressOf = async (appId: string, ns: string, signal: AbortSignal): Promise<string> => {
+    const resolver = options.resolver();
+    if (resolver === undefined) throw new Error('name resolver not initialized');
+    const address = await resolver.resolve({ appId, namespace: ns }, signal);
+    if (address === '' || address === options.ownAddress())
+      throw new Error(`couldn't find service: ${appId}`);
+    return address;
+  };
+
+  const toCloud = async (
+    call: ForwardedCall,
+    callee: string,
+    ns: string,
+    caller: string,
+    metadata: HeaderList,
+  ) => {
+    const open = async (address: string): Promise<GrpcStream> =>
+      await options
+        .clients(caller)
+        .client(address, { namespace: ns, appId: callee })
+        .bidi(call.path, {
+          metadata,
+          signal: call.signal,
+          contentType: call.contentType,
+          ...(call.remainingMs === undefined ? {} : { timeoutMs: call.remainingMs }),
+        });
+    const address = await addressOf(callee, ns, call.signal).catch((cause: unknown) => {
+      if (call.signal.aborted) throw call.signal.reason;
+      throw new GrpcStatusError(GrpcCode.Unknown, errorText(cause), { cause });
+    });
+    try {
+      return await open(address);
+    } catch (cause) {
+      // Nothing was sent yet: the app may have moved.
+      if (!(cause instanceof GrpcStatusError) || cause.code !== GrpcCode.Unavailable || call.signal.aborted)
+        throw cause;
+      options.resolver()?.forget?.({ appId: callee, namespace: ns }, address);
+      return open(await addressOf(callee, ns, call.signal));
+    }
+  };
+
+  const pass = async (call: NodeCall, node: string): Promise<void> => {
+    const { caller, callee } = call;
+    if (!links.announces(node, caller)) throw lie(node, caller);
+    const ns = call.namespace === '' ? namespace : call.namespace;
+    let first: Uint8Array | undefined;
+    let { metadata } = call;
+    if (isInternal(call.path)) {
+      const message = await firstMessage(call);
+      if (message.caller !== '' && message.caller !== caller) throw lie(node, message.caller);
+      if (message.callee !== '' && message.callee !== callee)
+        throw new GrpcStatusError(GrpcCode.InvalidArgument, 'the call names two callees');
+      first = message.bytes;
+    } else {
+      metadata = [
+        ...metadata.filter(([name]) => name !== CALLER && name !== CALLEE),
+        [CALLER, caller],
+        [CALLEE, callee],
+      ];
+    }
+    const callerId = `spiffe://${options.trustDomain}/ns/${namespace}/${caller}`;
+    const target =
+      (ns === namespace ? toNode(call, callee, callerId, metadata) : undefined) ??
+      (await toCloud(call, callee, ns, caller, metadata));
+    await forward(call, target, first);
+  };
+
+  /** A node that speaks for an app it was not enrolled for. */
+  const lie = (node: string, appId: string): GrpcStatusError => {
+    log.warn('a node called in the name of an app that is not its own', { node, app_id: appId });
+    metrics.count('skerry_relay_refused_total', { reason: 'caller' });
+    return new GrpcStatusError(
+      GrpcCode.PermissionDenied,
+      `the node ${node} may not call in the name of ${appId}`,
+    );
+  };
+
+  return {
+    async fromCloud(call, callerId, known) {
+      let first: Uint8Array | undefined;
+      let callee = known ?? '';
+      if (isInternal(call.path)) {
+        const message = await firstMessage(call);
+        first = message.bytes;
+        if (message.callee !== '') callee = message.callee;
+      } else {
+        callee =
+          metadataValue(call.metadata, CALLEE) ?? metadataValue(call.metadata, 'dapr-app-id') ?? callee;
+      }
+      if (known !== undefined && callee !== known)
+        throw new GrpcStatusError(GrpcCode.InvalidArgument, `this is the port of ${known}, not of ${callee}`);
+      const target = toNode(call, callee, callerId?.text ?? '', withoutLinkFields(call.metadata));
+      if (target === undefined)
+        throw new GrpcStatusError(
+          GrpcCode.Unavailable,
+          `no node with the app ${callee} has a link to this relay`,
+        );
+      metrics.count('skerry_relay_calls_total', { direction: 'down' });
+      await forward(call, target, first);
+    },
+
+    async fromNode(call, node) {
+      metrics.count('skerry_relay_calls_total', { direction: 'up' });
+      try {
+        await pass(call, node);
+        call.finish({ code: GrpcCode.OK, message: '' });
+      } catch (cause) {
+        call.finish(
+          cause instanceof GrpcStatusError ? cause : { code: GrpcCode.Internal, message: errorText(cause) },
+        );
+      }
+    },
+
+    async find(appId, ns, signal) {
+      if ((ns === '' || ns === namespace) && links.pick(appId) !== undefined) return true;
+      return await addressOf(appId, ns === '' ? namespace : ns, signal).then(
+        () => true,
+        () => false,
+      );
+    },
+  };
+}
