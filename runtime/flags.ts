@@ -2,6 +2,7 @@
 
 import { parseGoDuration } from './contracts/duration.ts';
 import { isTruthy, parseQuantity, splitCommaList } from './contracts/metadata.ts';
+import { type RelayLinkOptions, relayLinkOptions } from './flags-relay.ts';
 import { FLAGS, type FlagRow } from './flags-table.ts';
 
 /** Flag values by name: text as given, repeated flags in order. */
@@ -145,12 +146,7 @@ export interface NodeOptions {
   /** TLS listeners, access list and limits of the broker. */
   readonly mqtt: MqttOptions;
   /** The link to a relay, of nodes that are enrolled at one. */
-  readonly relay: {
-    readonly off: boolean;
-    readonly probeMs: number;
-    readonly probeTimeoutMs: number;
-    readonly maxMessageBytes: number;
-  };
+  readonly relay: RelayLinkOptions;
   /** Flags that were given and have no effect. */
   readonly inert: readonly string[];
 }
@@ -159,7 +155,6 @@ const PROTOCOLS: readonly string[] = ['http', 'https', 'h2c', 'grpc', 'grpcs'];
 /** From the most to the least talkative. */
 export const LEVELS: readonly string[] = ['debug', 'info', 'warn', 'error', 'fatal'];
 const MAX_PORT = 65_535;
-const MIN_PROBE_MS = 100;
 
 class Reader {
   readonly #given: GivenFlags;
@@ -328,14 +323,13 @@ function size(flags: Reader, name: string, old: string, oldUnit: number): number
 
 export function nodeOptions(given: GivenFlags): NodeOptions {
   const flags = new Reader(given);
-  const relay = flags.text('relay');
-  if (relay !== 'on' && relay !== 'off')
-    throw new FlagError(`invalid argument "${relay}" for --relay: expected on or off`);
-  for (const name of ['relay-probe-interval', 'relay-probe-timeout'])
-    if (flags.ms(name) < MIN_PROBE_MS)
-      throw new FlagError(`invalid argument "${flags.text(name)}" for --${name}: expected 100ms or more`);
   const optional = (name: string): string | undefined =>
     flags.text(name) === '' ? undefined : flags.text(name);
+  const relay = relayLinkOptions(
+    flags,
+    size(flags, 'max-body-size', 'dapr-http-max-request-size', 1024 * 1024),
+  );
+  if (typeof relay === 'string') throw new FlagError(relay);
   return Object.freeze({
     logLevel: logLevel(flags),
     logFile: optional('log-file'),
@@ -346,12 +340,7 @@ export function nodeOptions(given: GivenFlags): NodeOptions {
     mqttWsPort: flags.port('mqtt-ws-port') === 0 ? undefined : flags.port('mqtt-ws-port'),
     mqttUsersFile: optional('mqtt-users-file'),
     mqtt: mqttOptions(flags),
-    relay: {
-      off: flags.text('relay') === 'off',
-      probeMs: flags.ms('relay-probe-interval'),
-      probeTimeoutMs: flags.ms('relay-probe-timeout'),
-      maxMessageBytes: size(flags, 'max-body-size', 'dapr-http-max-request-size', 1024 * 1024),
-    },
+    relay,
     inert: FLAGS.filter((flag) => flag.noEffect === true && isMeaningful(flag, given)).map(
       (flag) => `--${flag.name}`,
     ),

@@ -14,6 +14,7 @@ import { createCryptoBlock } from './building-blocks/crypto/crypto.ts';
 import type { Health } from './building-blocks/health/health.ts';
 import type { ExternalHttp, ResolvedEndpoint } from './building-blocks/invoke/external-http.ts';
 import { createInvokeBlock } from './building-blocks/invoke/invoke.ts';
+import { createInvokeQueue, type InvokeQueue } from './building-blocks/invoke/invoke-queue.ts';
 import { createJobsBlock } from './building-blocks/jobs/jobs.ts';
 import { createLockBlock } from './building-blocks/lock/lock.ts';
 import { createMetadataBlock } from './building-blocks/metadata/metadata.ts';
@@ -64,6 +65,7 @@ export interface BuiltBlocks {
   readonly inputs: InputBindings;
   readonly configuration: ConfigurationBlockWithClose;
   readonly outbox: { start(): Promise<void>; close(): Promise<void> };
+  readonly invokeQueue: InvokeQueue;
 }
 
 export function buildBlocks(parts: BlockParts): BuiltBlocks {
@@ -140,6 +142,13 @@ export function buildBlocks(parts: BlockParts): BuiltBlocks {
     metrics,
     localApps: parts.localApp,
   });
+  const invokeQueue = createInvokeQueue({
+    appId,
+    spools: node.spools,
+    invoke: invoke.invoke,
+    context: runtimeCall,
+    log: log('invoke'),
+  });
   const blocks: Blocks = {
     state,
     publish,
@@ -150,7 +159,7 @@ export function buildBlocks(parts: BlockParts): BuiltBlocks {
     lock: createLockBlock(shared),
     crypto: createCryptoBlock(shared),
     conversation: createConversationBlock(shared),
-    invoke,
+    invoke: { ...invoke, queue: invokeQueue.append },
     jobs: createJobsBlock({ appId, namespace }),
     actors: createActorsBlock(),
     workflow: createWorkflowBlock(),
@@ -178,7 +187,7 @@ export function buildBlocks(parts: BlockParts): BuiltBlocks {
       ...(node.spools.desk === undefined ? {} : { spoolDesk: node.spools.desk }),
     },
   };
-  return { blocks, subscriptions, inputs, configuration, outbox };
+  return { blocks, subscriptions, inputs, configuration, outbox, invokeQueue };
 }
 
 /** Features on by default, then those of the Configuration. */

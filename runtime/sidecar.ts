@@ -161,6 +161,10 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
   );
   await names.announce();
   health.setOutbound(true);
+  const waking = relay?.onUp(() => built.invokeQueue.wake());
+  stack.defer(() => waking?.stop());
+  stack.defer(() => built.invokeQueue.close());
+  await built.invokeQueue.resume();
 
   const life = createAppLife({
     options,

@@ -123,33 +123,54 @@ function whole(name: string, text: string, least: number, most: number): number 
 }
 
 const MAX_PORT = 65_535;
+const NONE: string[] = [];
+const DEFAULTS = {
+  listen: '0.0.0.0:8443',
+  'public-address': NONE,
+  'internal-address': '',
+  'internal-port': '0',
+  config: NONE,
+  'metrics-port': '9090',
+  'metrics-address': '127.0.0.1',
+  'trust-domain': 'public',
+  'certificate-ttl': '2160h',
+  'max-links': '10000',
+  'max-body-size': '4Mi',
+};
 
-function relayOptions(values: Values): RelayProcessOptions {
-  const listen = values.listen ?? '0.0.0.0:8443';
+function listenAddress(listen: string): { readonly listenHost: string; readonly listenPort: number } {
   const [, host = '', port = ''] = /^(.*):(\d+)$/.exec(listen) ?? [];
   if (port === '')
     throw new FlagError(`invalid argument "${listen}" for --listen: expected host:port such as 0.0.0.0:8443`);
-  const metricsPort = whole('metrics-port', values['metrics-port'] ?? '9090', 0, MAX_PORT);
-  const size = values['max-body-size'] ?? '4Mi';
+  return {
+    listenHost: host.replace(/^\[(.*)\]$/, '$1') || '0.0.0.0',
+    listenPort: whole('listen', port, 0, MAX_PORT),
+  };
+}
+
+/** With the defaults of what was not given. */
+function relayOptions(given: Values): RelayProcessOptions {
+  const values = { ...DEFAULTS, ...given };
+  const metricsPort = whole('metrics-port', values['metrics-port'], 0, MAX_PORT);
+  const size = values['max-body-size'];
   const maxMessageBytes = parseQuantity(size) ?? 0;
   if (maxMessageBytes <= 0)
     throw new FlagError(`invalid argument "${size}" for --max-body-size: expected a size such as 4Mi`);
   return {
-    listenHost: host.replace(/^\[(.*)\]$/, '$1') || '0.0.0.0',
-    listenPort: whole('listen', port, 0, MAX_PORT),
-    publicHosts: (values['public-address'] ?? [])
+    ...listenAddress(values.listen),
+    publicHosts: values['public-address']
       .flatMap((list) => splitCommaList(list))
       .map((one) => one.replace(/^\[(.*)\]$/, '$1')),
-    internalAddress: values['internal-address'] ?? '',
-    internalPort: whole('internal-port', values['internal-port'] ?? '0', 0, MAX_PORT),
-    metricsAddress: values['metrics-address'] ?? '127.0.0.1',
+    internalAddress: values['internal-address'],
+    internalPort: whole('internal-port', values['internal-port'], 0, MAX_PORT),
+    metricsAddress: values['metrics-address'],
     metricsPort: metricsPort === 0 ? undefined : metricsPort,
-    configFiles: values.config ?? [],
+    configFiles: values.config,
     caCert: values['ca-cert'],
     caKey: values['ca-key'],
-    trustDomain: values['trust-domain'] ?? 'public',
-    certificateTtlMs: duration('certificate-ttl', values['certificate-ttl'] ?? '2160h'),
-    maxLinks: whole('max-links', values['max-links'] ?? '10000', 1, 1_000_000),
+    trustDomain: values['trust-domain'],
+    certificateTtlMs: duration('certificate-ttl', values['certificate-ttl']),
+    maxLinks: whole('max-links', values['max-links'], 1, 1_000_000),
     maxMessageBytes,
   };
 }

@@ -5,7 +5,7 @@
 
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import type { Clock, Timer } from '../contracts/clock.ts';
-import type { LinkedApp, LinkState } from '../contracts/edge-link.ts';
+import type { LinkState } from '../contracts/edge-link.ts';
 import { errorText } from '../contracts/error.ts';
 import { GrpcCode } from '../contracts/grpc-code.ts';
 import { GrpcStatusError } from '../contracts/grpc-wire/status.ts';
@@ -16,6 +16,7 @@ import type { GrpcCallOptions, GrpcStream } from '../grpc-client/call.ts';
 import { certificateRequest } from '../security/csr.ts';
 import { type EdgeSession, openEdgeSession } from './edge-session.ts';
 import { type NodeEnrolment, readEnrolment, writeEnrolment } from './enrolment.ts';
+import type { LinkedApp } from './linked-app.ts';
 import type { RelayMessage } from './protocol.ts';
 import { type ReverseCall, startReverseCall } from './reverse-call.ts';
 
@@ -38,6 +39,8 @@ export interface EdgeLink {
   state(): LinkState;
   /** Announces an app of this node until the result is closed. */
   register(app: LinkedApp): { close(): void };
+  /** Calls `run` whenever the link is up again. */
+  onUp(run: () => void): { stop(): void };
   /** Whether the relay can reach this app; rejects when it cannot be asked. */
   find(app: { readonly appId: string; readonly namespace: string }): Promise<boolean>;
   /** Opens a call to an app behind the relay; rejects with Unavailable at once while the link is down. */
@@ -57,6 +60,7 @@ export function createEdgeLink(options: EdgeLinkOptions): EdgeLink {
   const { clock, log, metrics, random } = options;
   let { enrolment } = options;
   const apps = new Map<string, LinkedApp>();
+  const listeners = new Set<() => void>();
   const questions = new Map<number, (found: boolean) => void>();
   let session: EdgeSession | undefined;
   let welcomed = false;
@@ -85,6 +89,8 @@ export function createEdgeLink(options: EdgeLinkOptions): EdgeLink {
     since = clock.now();
     upSinceMs = clock.monotonicMs();
     metrics.gauge('skerry_relay_link_up', {}, 1);
+    renewWhenDue();
+    for (const run of listeners) run();
     log.info('relay link up', { relay: enrolment.relay, node: enrolment.node, app_ids: accepted });
   };
 
@@ -155,10 +161,14 @@ export function createEdgeLink(options: EdgeLinkOptions): EdgeLink {
     const { validFromDate, validToDate } = new X509Certificate(enrolment.certificate);
     return { fromMs: validFromDate.getTime(), toMs: validToDate.getTime() };
   };
-  const lookAtCertificate = (): void => {
+  const renewWhenDue = (): void => {
     const { fromMs, toMs } = lifetime();
     if (welcomed && clock.now() >= fromMs + (toMs - fromMs) * RENEW_AT)
       session?.send({ type: 'renew', request: certificateRequest(createPrivateKey(enrolment.key)) });
+  };
+  const lookAtCertificate = (): void => {
+    const { fromMs, toMs } = lifetime();
+    renewWhenDue();
     renewTimer = clock.startTimer(Math.min(MAX_LOOK_MS, (toMs - fromMs) / 10), lookAtCertificate, true);
   };
 
@@ -193,6 +203,10 @@ export function createEdgeLink(options: EdgeLinkOptions): EdgeLink {
           announce();
         },
       };
+    },
+    onUp: (run) => {
+      listeners.add(run);
+      return { stop: () => void listeners.delete(run) };
     },
     find: ({ appId, namespace }) =>
       new Promise((resolve, reject) => {

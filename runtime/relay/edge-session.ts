@@ -6,7 +6,6 @@
 import { type IncomingHttpHeaders, performServerHandshake, type ServerHttp2Stream } from 'node:http2';
 import { connect, type TLSSocket } from 'node:tls';
 import type { Clock } from '../contracts/clock.ts';
-import type { LinkedApp } from '../contracts/edge-link.ts';
 import { errorText } from '../contracts/error.ts';
 import { GrpcCode } from '../contracts/grpc-code.ts';
 import { GrpcStatusError, trailersOfStatus } from '../contracts/grpc-wire/status.ts';
@@ -14,6 +13,7 @@ import type { Logger } from '../contracts/logger.ts';
 import { parseSpiffeId, type SpiffeId } from '../contracts/spiffe.ts';
 import { type Control, openControl } from './control.ts';
 import type { NodeEnrolment } from './enrolment.ts';
+import type { LinkedApp } from './linked-app.ts';
 import { type Liveness, watchLiveness } from './liveness.ts';
 import {
   ACCEPT_PATH,
@@ -180,13 +180,16 @@ function serve(
 ): void {
   const appId = String(fields[CALLEE_FIELD] ?? '');
   const app = options.app(appId);
-  if (app === undefined) return refuse(stream, `there is no app ${appId} on this node`);
+  if (app === undefined) {
+    refuse(stream, `there is no app ${appId} on this node`);
+    return;
+  }
   let callerId: SpiffeId | undefined;
   try {
-    const caller = fields[CALLER_FIELD];
-    callerId = typeof caller === 'string' && caller !== '' ? parseSpiffeId(caller) : undefined;
+    callerId = callerOf(fields);
   } catch (cause) {
-    return refuse(stream, errorText(cause));
+    refuse(stream, errorText(cause));
+    return;
   }
   const kept: string[] = [];
   for (let at = 0; at + 1 < raw.length; at += 2) {
@@ -194,6 +197,12 @@ function serve(
     if (!name.startsWith(LINK_PREFIX)) kept.push(name, raw[at + 1] as string);
   }
   app.serve(stream, fields, kept, callerId);
+}
+
+/** Who calls; a relay that does not know says nothing. Throws on what is no SPIFFE id. */
+function callerOf(fields: IncomingHttpHeaders): SpiffeId | undefined {
+  const caller = fields[CALLER_FIELD];
+  return typeof caller === 'string' && caller !== '' ? parseSpiffeId(caller) : undefined;
 }
 
 function refuse(stream: ServerHttp2Stream, message: string): void {

@@ -51,8 +51,8 @@ export async function firstMessage(call: ForwardedCall): Promise<FirstMessage> {
   if (request === undefined) throw invalid('the first message holds no request');
   return {
     bytes,
-    callee: valueOf(request, 'destination-app-id'),
-    caller: valueOf(request, 'dapr-caller-app-id'),
+    callee: textOf(request, 'destination-app-id'),
+    caller: textOf(request, 'dapr-caller-app-id'),
   };
 }
 
@@ -65,7 +65,7 @@ function requestOf(path: string, bytes: Uint8Array): WireRequest | undefined {
 }
 
 /** All values of a name must be one: two of them would let a callee see another than the one that was checked. */
-function valueOf(request: WireRequest, name: string): string {
+function textOf(request: WireRequest, name: string): string {
   const values = new Set<string>();
   for (const key in request.metadata) {
     if (key.toLowerCase() === name)

@@ -68,6 +68,26 @@ export function createRelayNames(
     throw noLink(request);
   };
 
+  /** A neighbour that answers early, or whoever knows the app. */
+  const withLink = async (
+    request: ResolveRequest,
+    asked: Promise<Finding>,
+    signal: AbortSignal,
+  ): Promise<string> => {
+    const early = await Promise.race([asked, pause(NEIGHBOUR_FIRST_MS, signal)]);
+    if (early !== undefined && 'address' in early) return early.address;
+    const atRelay = relay.find(request).then(
+      (found): Finding => (found ? { address: behindRelay(request) } : { failure: undefined }),
+      (failure: unknown): Finding => ({ failure }),
+    );
+    const first = await Promise.race([asked, atRelay]);
+    const finding = 'address' in first ? first : firstFound(await Promise.all([asked, atRelay]));
+    signal.throwIfAborted();
+    const address = taken(finding);
+    if (address.startsWith(RELAY_ADDRESS)) remember(request);
+    return address;
+  };
+
   return {
     async resolve(request, signal) {
       const until = known.get(keyOf(request));
@@ -75,19 +95,7 @@ export function createRelayNames(
       if (until !== undefined && !relay.up) throw noLink(request);
       if (until !== undefined && until > clock.monotonicMs()) return behindRelay(request);
       const asked = askNeighbours(request, signal);
-      if (!relay.up) return await withoutLink(request, asked, signal);
-      const early = await Promise.race([asked, pause(NEIGHBOUR_FIRST_MS, signal)]);
-      if (early !== undefined && 'address' in early) return early.address;
-      const atRelay = relay.find(request).then(
-        (found): Finding => (found ? { address: behindRelay(request) } : { failure: undefined }),
-        (failure: unknown): Finding => ({ failure }),
-      );
-      const first = await Promise.race([asked, atRelay]);
-      const finding = 'address' in first ? first : firstFound(await Promise.all([asked, atRelay]));
-      signal.throwIfAborted();
-      if (!('address' in finding)) return taken(finding);
-      if (finding.address.startsWith(RELAY_ADDRESS)) remember(request);
-      return finding.address;
+      return await (relay.up ? withLink : withoutLink)(request, asked, signal);
     },
 
     forget(request, address) {

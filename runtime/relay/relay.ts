@@ -13,7 +13,7 @@ import { spiffeIdOfCertificate } from '../contracts/spiffe.ts';
 import { keyHash } from '../security/authority.ts';
 import { parseCertificates } from '../security/pem.ts';
 import type { Enrolling } from './enrolling.ts';
-import type { LinkTable } from './link-table.ts';
+import type { LinkedNode, LinkTable } from './link-table.ts';
 import { type NodeMessage, nodeUri } from './protocol.ts';
 import type { EnrolledNode, RelayRegistry } from './registry.ts';
 import { openRelayLink, type RelayLink } from './relay-link.ts';
@@ -177,22 +177,7 @@ export function createRelay(options: RelayOptions): Relay {
       });
     },
 
-    nodes: () =>
-      registry.nodes().map((node): NodeView => {
-        const linked = links.get(node.name);
-        const contact = linked?.link.lastContact ?? node.lastContact;
-        const state = linked !== undefined ? 'up' : node.revokedAt !== undefined ? 'revoked' : 'down';
-        return {
-          node: node.name,
-          state,
-          enrolled: node.appIds,
-          announced: linked?.appIds ?? [],
-          since: linked?.link.since ?? node.revokedAt ?? node.lastContact ?? node.enrolledAt,
-          ...(contact === undefined ? {} : { lastContact: contact }),
-          ...(linked !== undefined || node.lastReason === undefined ? {} : { reason: node.lastReason }),
-          calls: linked?.link.calls ?? 0,
-        };
-      }),
+    nodes: () => registry.nodes().map((node) => viewOf(node, links.get(node.name))),
 
     async revoke(name) {
       const known = await registry.revoke(name);
@@ -219,4 +204,22 @@ function nodeNameOf(certificate: X509Certificate, trustDomain: string): string {
   const prefix = nodeUri(trustDomain, '');
   if (!text.startsWith(prefix)) throw new Error(`${text} is no node of ${trustDomain}`);
   return text.slice(prefix.length);
+}
+
+function viewOf(node: EnrolledNode, linked: LinkedNode | undefined): NodeView {
+  const shared = { node: node.name, enrolled: node.appIds };
+  if (linked !== undefined) {
+    const { since, lastContact, calls } = linked.link;
+    return { ...shared, state: 'up', announced: linked.appIds, since, lastContact, calls };
+  }
+  const { revokedAt, lastContact, lastReason, enrolledAt } = node;
+  return {
+    ...shared,
+    state: revokedAt === undefined ? 'down' : 'revoked',
+    announced: [],
+    since: revokedAt ?? lastContact ?? enrolledAt,
+    ...(lastContact === undefined ? {} : { lastContact }),
+    ...(lastReason === undefined ? {} : { reason: lastReason }),
+    calls: 0,
+  };
 }

@@ -14,7 +14,7 @@ import { abortStatus, deadlineExceeded } from '../grpc-client/abort-status.ts';
 import type { GrpcCallOptions, GrpcStream } from '../grpc-client/call.ts';
 import { createMessageQueue } from '../grpc-client/message-queue.ts';
 import { writeMessage } from '../grpc-client/write-message.ts';
-import { decodeAnswer } from './answer-frames.ts';
+import { type AnswerFrame, decodeAnswer } from './answer-frames.ts';
 import {
   type AnswerEnd,
   CALLEE_FIELD,
@@ -103,26 +103,28 @@ export function startReverseCall(
     settle(error);
     return error;
   };
+  /** The next frame; an answer that stops without its end was cut off. */
+  const nextFrame = async (): Promise<AnswerFrame> => {
+    try {
+      const bytes = await queue.next();
+      if (bytes === undefined) throw LOST;
+      return decodeAnswer(bytes);
+    } catch (error) {
+      settle(error instanceof GrpcStatusError ? error : LOST);
+      throw error;
+    }
+  };
   const next = async (): Promise<Uint8Array | undefined> => {
-    for (;;) {
-      if (settled && ended) return undefined;
-      const bytes = await queue.next().catch((error: GrpcStatusError) => {
-        settle(error);
-        throw error;
-      });
-      if (bytes === undefined) {
-        settle(LOST);
-        throw LOST;
-      }
-      const frame = decodeAnswer(bytes);
+    while (!ended) {
+      const frame = await nextFrame();
       if (frame.kind === DATA) return frame.message;
       if (frame.kind === HEAD) passHeaders(frame.head.headers);
       else {
         const error = finish(frame.end);
         if (error !== undefined) throw error;
-        return undefined;
       }
     }
+    return undefined;
   };
 
   stream.on('data', (chunk: Uint8Array) => {

@@ -40,6 +40,39 @@ export function createSqliteRegistry(database: Database, clock: Pick<Clock, 'now
     return undefined;
   };
 
+  /** Marks the token and writes the node, both or nothing; tells why not. */
+  const useToken = async (
+    token: Row,
+    hash: string,
+    name: string,
+    keyHash: string,
+  ): Promise<string | undefined> => {
+    const now = clock.now();
+    try {
+      await database.write([
+        {
+          sql: 'UPDATE skerry_relay_token SET used_at = ? WHERE hash = ? AND used_at IS NULL',
+          params: [now, hash],
+          atLeast: 1,
+        },
+        {
+          // A name that is in use passes to another key only by a token for just this name.
+          sql: `INSERT INTO skerry_relay_node (name, app_ids, key_hash, enrolled_at) VALUES (?, ?, ?, ?)
+            ON CONFLICT (name) DO UPDATE SET app_ids = excluded.app_ids, key_hash = excluded.key_hash,
+              enrolled_at = excluded.enrolled_at, revoked_at = NULL WHERE ? = name`,
+          params: [name, String(token['app_ids']), keyHash, now, token['node'] === null ? '' : name],
+          atLeast: 1,
+        },
+      ]);
+      return undefined;
+    } catch (cause) {
+      if (!(cause instanceof StepRefused)) throw cause;
+      return cause.stepIndex === 0
+        ? 'the token was used already'
+        : `the name ${name} is taken: a token for it (--node ${name}) enrols it anew`;
+    }
+  };
+
   return {
     async addToken({ hash, appIds, node, expiresAt }) {
       await database.write([
@@ -58,33 +91,8 @@ export function createSqliteRegistry(database: Database, clock: Pick<Clock, 'now
       const [token] = database.read('SELECT * FROM skerry_relay_token WHERE hash = ?', [tokenHash]);
       const reason = refusal(token, name);
       if (token === undefined || reason !== undefined) return { ok: false, reason: reason ?? '' };
-      const now = clock.now();
-      try {
-        await database.write([
-          {
-            sql: 'UPDATE skerry_relay_token SET used_at = ? WHERE hash = ? AND used_at IS NULL',
-            params: [now, tokenHash],
-            atLeast: 1,
-          },
-          {
-            // A name that is in use passes to another key only by a token for just this name.
-            sql: `INSERT INTO skerry_relay_node (name, app_ids, key_hash, enrolled_at) VALUES (?, ?, ?, ?)
-              ON CONFLICT (name) DO UPDATE SET app_ids = excluded.app_ids, key_hash = excluded.key_hash,
-                enrolled_at = excluded.enrolled_at, revoked_at = NULL WHERE ? = name`,
-            params: [name, String(token['app_ids']), keyHash, now, token['node'] === null ? '' : name],
-            atLeast: 1,
-          },
-        ]);
-      } catch (cause) {
-        if (!(cause instanceof StepRefused)) throw cause;
-        return {
-          ok: false,
-          reason:
-            cause.stepIndex === 0
-              ? 'the token was used already'
-              : `the name ${name} is taken: a token for it (--node ${name}) enrols it anew`,
-        };
-      }
+      const fault = await useToken(token, tokenHash, name, keyHash);
+      if (fault !== undefined) return { ok: false, reason: fault };
       const node = find(name);
       return node === undefined ? { ok: false, reason: 'the node is gone' } : { ok: true, node };
     },

@@ -102,25 +102,28 @@ export function createSwitchboard(options: SwitchboardOptions): Switchboard {
     }
   };
 
+  /** What goes out in place of what the node sent; refuses a node that speaks for an app that is not its own. */
+  const checked = async (
+    call: NodeCall,
+    node: string,
+  ): Promise<{ readonly first?: Uint8Array; readonly metadata: HeaderList }> => {
+    const { caller, callee, metadata } = call;
+    if (!links.announces(node, caller)) throw lie(node, caller);
+    if (!isInternal(call.path)) {
+      const kept = metadata.filter(([name]) => name !== CALLER && name !== CALLEE);
+      return { metadata: [...kept, [CALLER, caller], [CALLEE, callee]] };
+    }
+    const message = await firstMessage(call);
+    if (message.caller !== '' && message.caller !== caller) throw lie(node, message.caller);
+    if (message.callee !== '' && message.callee !== callee)
+      throw new GrpcStatusError(GrpcCode.InvalidArgument, 'the call names two callees');
+    return { first: message.bytes, metadata };
+  };
+
   const pass = async (call: NodeCall, node: string): Promise<void> => {
     const { caller, callee } = call;
-    if (!links.announces(node, caller)) throw lie(node, caller);
+    const { first, metadata } = await checked(call, node);
     const ns = call.namespace === '' ? namespace : call.namespace;
-    let first: Uint8Array | undefined;
-    let { metadata } = call;
-    if (isInternal(call.path)) {
-      const message = await firstMessage(call);
-      if (message.caller !== '' && message.caller !== caller) throw lie(node, message.caller);
-      if (message.callee !== '' && message.callee !== callee)
-        throw new GrpcStatusError(GrpcCode.InvalidArgument, 'the call names two callees');
-      first = message.bytes;
-    } else {
-      metadata = [
-        ...metadata.filter(([name]) => name !== CALLER && name !== CALLEE),
-        [CALLER, caller],
-        [CALLEE, callee],
-      ];
-    }
     const callerId = `spiffe://${options.trustDomain}/ns/${namespace}/${caller}`;
     const target =
       (ns === namespace ? toNode(call, callee, callerId, metadata) : undefined) ??

@@ -42,6 +42,11 @@ export async function replayableRequest(request: InvokeRequest): Promise<InvokeR
   return { ...request, body: await read(request.body) };
 }
 
+/** The request with its body complete in memory. */
+export async function wholeRequest(request: InvokeRequest): Promise<InvokeRequest> {
+  return request.body.bytes === undefined ? { ...request, body: await read(request.body) } : request;
+}
+
 const always = (): boolean => true;
 
 /** The request, and whether it could be sent again: its body is whole, or nobody has begun to read it. */
