@@ -36,7 +36,8 @@ export function isInternal(path: string): boolean {
 export interface FirstMessage {
   readonly bytes: Uint8Array;
   readonly callee: string;
-  readonly caller: string;
+  /** Every caller that the message names: what its app made of the headers may be among them. */
+  readonly callers: ReadonlySet<string>;
 }
 
 /** The first message of `CallLocal` or `CallLocalStream`. Rejects for the other methods: actors do not live behind a relay. */
@@ -49,11 +50,9 @@ export async function firstMessage(call: ForwardedCall): Promise<FirstMessage> {
   if (bytes === undefined) throw invalid('the call has no message');
   const request = requestOf(call.path, bytes);
   if (request === undefined) throw invalid('the first message holds no request');
-  return {
-    bytes,
-    callee: textOf(request, 'destination-app-id'),
-    caller: textOf(request, 'dapr-caller-app-id'),
-  };
+  const [callee = '', ...others] = valuesOf(request, 'destination-app-id');
+  if (others.length > 0) throw invalid('destination-app-id has more than one value');
+  return { bytes, callee, callers: valuesOf(request, 'dapr-caller-app-id') };
 }
 
 function requestOf(path: string, bytes: Uint8Array): WireRequest | undefined {
@@ -64,15 +63,13 @@ function requestOf(path: string, bytes: Uint8Array): WireRequest | undefined {
   }
 }
 
-/** All values of a name must be one: two of them would let a callee see another than the one that was checked. */
-function textOf(request: WireRequest, name: string): string {
+function valuesOf(request: WireRequest, name: string): ReadonlySet<string> {
   const values = new Set<string>();
   for (const key in request.metadata) {
-    if (key.toLowerCase() === name)
-      for (const value of request.metadata[key]?.values ?? []) values.add(value);
+    if (key.toLowerCase() !== name) continue;
+    for (const value of request.metadata[key]?.values ?? []) values.add(value);
   }
-  if (values.size > 1) throw invalid(`${name} has more than one value`);
-  return [...values][0] ?? '';
+  return values;
 }
 
 function invalid(text: string): GrpcStatusError {

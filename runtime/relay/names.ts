@@ -64,7 +64,7 @@ export function createRelayNames(
 
   const withoutLink = async (request: ResolveRequest, asked: Promise<Finding>, signal: AbortSignal) => {
     const finding = await Promise.race([asked, pause(NO_LINK_MS, signal)]);
-    if (finding !== undefined) return taken(finding);
+    if (finding !== undefined && 'address' in finding) return finding.address;
     throw noLink(request);
   };
 

@@ -50,6 +50,7 @@ const MAX_CALLS = 1024;
 const MAX_MESSAGES = 200;
 const MESSAGES_PER_MS = 10_000;
 const HELLO_LIMIT_MS = 10_000;
+export const LAST_WORD_MS = 100;
 const WINDOW_BYTES = 1024 * 1024;
 const SESSION_WINDOW_BYTES = 4 * 1024 * 1024;
 const STREAM_FIELDS = { ':method': 'POST', te: 'trailers', 'content-type': 'application/grpc' };
@@ -74,9 +75,8 @@ export function openRelayLink(options: RelayLinkOptions): RelayLink {
     liveness?.stop();
     control?.send({ type: 'bye', reason });
     control?.close();
-    // What was written leaves first: the node shall hear why.
-    setImmediate(() => session.destroy());
-    socket.destroySoon();
+    // The node shall hear why: what was written gets a moment to leave.
+    clock.startTimer(LAST_WORD_MS, () => session.destroy(), true);
     options.closed(reason, link);
   };
   const session = startSession(socket, close);

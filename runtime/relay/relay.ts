@@ -16,7 +16,7 @@ import type { Enrolling } from './enrolling.ts';
 import type { LinkedNode, LinkTable } from './link-table.ts';
 import { type NodeMessage, nodeUri } from './protocol.ts';
 import type { EnrolledNode, RelayRegistry } from './registry.ts';
-import { openRelayLink, type RelayLink } from './relay-link.ts';
+import { LAST_WORD_MS, openRelayLink, type RelayLink } from './relay-link.ts';
 import type { Switchboard } from './switchboard.ts';
 
 export interface RelayOptions {
@@ -188,8 +188,10 @@ export function createRelay(options: RelayOptions): Relay {
 
     async close() {
       closing.abort(new Error('the relay is closing'));
-      for (const { link } of links.all()) link.close('the relay is closing');
+      const open = links.all();
+      for (const { link } of open) link.close('the relay is closing');
       await Promise.all(saving);
+      if (open.length > 0) await clock.sleep(LAST_WORD_MS);
     },
   };
 }

@@ -114,7 +114,7 @@ export function createSwitchboard(options: SwitchboardOptions): Switchboard {
       return { metadata: [...kept, [CALLER, caller], [CALLEE, callee]] };
     }
     const message = await firstMessage(call);
-    if (message.caller !== '' && message.caller !== caller) throw lie(node, message.caller);
+    for (const named of message.callers) if (named !== caller) throw lie(node, named);
     if (message.callee !== '' && message.callee !== callee)
       throw new GrpcStatusError(GrpcCode.InvalidArgument, 'the call names two callees');
     return { first: message.bytes, metadata };
