@@ -101,6 +101,8 @@ export function createEdgeLink(options: EdgeLinkOptions): EdgeLink {
       return;
     }
     enrolment = { ...enrolment, certificate: chain };
+    // Where the old one had expired the relay waits for us to dial again.
+    attempts = 0;
     const saved = enrolment;
     saving = saving
       .then(() => writeEnrolment(options.file, saved))

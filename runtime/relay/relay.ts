@@ -92,8 +92,9 @@ export function createRelay(options: RelayOptions): Relay {
     const { node, expired } = admitted;
     const allowed = new Set(expired ? [] : node.appIds);
     const accepted = [...new Set(apps.filter((appId) => allowed.has(appId)))];
-    const refused = apps.filter((appId) => !allowed.has(appId));
-    if (refused.length > 0 && !expired) {
+    // A node whose certificate has expired hears nothing of its apps until it has a new one.
+    const refused = expired ? [] : apps.filter((appId) => !allowed.has(appId));
+    if (refused.length > 0) {
       log.warn('a node announced app ids that it was not enrolled for', {
         node: node.name,
         app_ids: refused,
