@@ -32,6 +32,7 @@ const TASKS = {
   'bench:disk': ['test/bench/slow-disk.ts'],
   'bench:writes': ['test/bench/written-bytes.ts'],
   soak: ['test/load/soak.ts'],
+  'bench:relay': ['test/bench/relay.ts'],
   fuzz: ['test/fuzz/main.ts'],
   load: ['test/load/main.ts'],
   links: ['test/links/main.ts'],

@@ -17,11 +17,13 @@ import { createAnnouncements, createCloudPort } from './relay/cloud-side.ts';
 import { createEnrolling } from './relay/enrolling.ts';
 import { createLinkTable } from './relay/link-table.ts';
 import { createRelayListener } from './relay/listener.ts';
+import { createMeshPlaces } from './relay/mesh-places.ts';
 import { createRelay } from './relay/relay.ts';
 import { createSqliteRegistry, RELAY_MIGRATION } from './relay/sqlite-registry.ts';
 import { createSwitchboard, type Switchboard } from './relay/switchboard.ts';
 import { loadConfiguration } from './resources/configuration.ts';
 import { faultText } from './resources/documents.ts';
+import { type MtlsFlags, securitySettings } from './security/settings.ts';
 import { openResolver } from './sidecar-names.ts';
 
 export interface RelayProcessOptions {
@@ -43,6 +45,8 @@ export interface RelayProcessOptions {
   readonly certificateTtlMs: number;
   readonly maxLinks: number;
   readonly maxMessageBytes: number;
+  /** Whether the sidecars beside the relay are a mesh of Dapr's sentry. */
+  readonly mtls: MtlsFlags;
 }
 
 export interface RunningRelay {
@@ -114,29 +118,9 @@ export async function startRelay(
 
   const address = await hostAddress(node.env, options.internalAddress);
   let internalPort = 0;
-  const announcements = createAnnouncements({
-    resolver: () => resolver,
-    address,
-    namespace,
-    port: () => internalPort,
-    log,
-  });
-  const links = createLinkTable(announcements.set);
-  const clients = createGrpcClientPool({ clock, limits: { maxMessageBytes: options.maxMessageBytes } });
-  stack.defer(() => clients.close());
-  const switchboard: Switchboard = createSwitchboard({
-    links,
-    resolver: () => resolver,
-    clients: () => clients,
-    trustDomain,
-    namespace,
-    ownAddress: () => `${address.includes(':') ? `[${address}]` : address}:${internalPort}`,
-    log,
-    metrics,
-  });
-  const cloud = createCloudPort({
+  const ports = new Set<string>();
+  const portParts = {
     address: options.internalAddress,
-    port: options.internalPort,
     maxMessageBytes: options.maxMessageBytes,
     switchboard: () => switchboard,
     tracer: createTracer({
@@ -148,9 +132,56 @@ export async function startRelay(
     clock,
     log,
     metrics,
+  };
+  const mesh = options.mtls.enabled
+    ? createMeshPlaces({
+        ...portParts,
+        random,
+        settings: (appId) =>
+          securitySettings({ appId, flags: options.mtls, env: node.env, configuration: configuration.mtls }),
+      })
+    : undefined;
+  // Said at the start, not with the first link.
+  if (mesh !== undefined) mesh.check();
+  const announcements = createAnnouncements({
+    resolver: () => resolver,
+    address,
+    namespace,
+    place: async (appId, placeSignal) => {
+      const place = (await mesh?.open(appId, placeSignal)) ?? { port: internalPort, close: async () => {} };
+      const own = `:${place.port}`;
+      ports.add(own);
+      return {
+        port: place.port,
+        close: async () => {
+          if (place.port !== internalPort) ports.delete(own);
+          await place.close();
+        },
+      };
+    },
+    log,
   });
-  stack.defer(() => cloud.close(CLOSE_GRACE_MS));
-  internalPort = await cloud.listen();
+  const links = createLinkTable(announcements.set);
+  const clients = createGrpcClientPool({ clock, limits: { maxMessageBytes: options.maxMessageBytes } });
+  stack.defer(() => clients.close());
+  const switchboard: Switchboard = createSwitchboard({
+    links,
+    resolver: () => resolver,
+    clients: (caller) => mesh?.clients(caller) ?? clients,
+    trustDomain,
+    namespace,
+    isOwn: (where) => {
+      const host = address.includes(':') ? `[${address}]` : address;
+      return where.startsWith(`${host}:`) && ports.has(where.slice(host.length));
+    },
+    log,
+    metrics,
+  });
+  if (mesh === undefined) {
+    const cloud = createCloudPort({ ...portParts, port: options.internalPort });
+    stack.defer(() => cloud.close(CLOSE_GRACE_MS));
+    internalPort = await cloud.listen();
+  }
 
   const relay = createRelay({
     registry,

@@ -30,6 +30,7 @@ Flags of relay:
   --metrics-address HOST      its bind address (127.0.0.1)
   --ca-cert FILE, --ca-key FILE   your own authority in place of the relay's
   --trust-domain NAME         trust domain of callers as access policies see them (public)
+  --enable-mtls, --sentry-address HOST:PORT   the cloud is a mesh of Dapr's sentry (DAPR_TRUST_ANCHORS as for daprd)
   --certificate-ttl DURATION  lifetime of the certificates of nodes (2160h)
   --max-links N               links taken at once (10000)
   --max-body-size SIZE        largest message that passes (4Mi)
@@ -79,6 +80,10 @@ function parse(args: readonly string[]) {
         'trust-domain': text,
         'certificate-ttl': text,
         'max-links': text,
+        'enable-mtls': { type: 'boolean' },
+        'sentry-address': text,
+        'control-plane-trust-domain': text,
+        'control-plane-namespace': text,
         'max-body-size': text,
         'log-level': text,
         'log-file': text,
@@ -135,6 +140,7 @@ const DEFAULTS = {
   'trust-domain': 'public',
   'certificate-ttl': '2160h',
   'max-links': '10000',
+  'enable-mtls': false,
   'max-body-size': '4Mi',
 };
 
@@ -172,6 +178,12 @@ function relayOptions(given: Values): RelayProcessOptions {
     certificateTtlMs: duration('certificate-ttl', values['certificate-ttl']),
     maxLinks: whole('max-links', values['max-links'], 1, 1_000_000),
     maxMessageBytes,
+    mtls: {
+      enabled: values['enable-mtls'],
+      sentryAddress: values['sentry-address'],
+      controlPlaneTrustDomain: values['control-plane-trust-domain'],
+      controlPlaneNamespace: values['control-plane-namespace'],
+    },
   };
 }
 

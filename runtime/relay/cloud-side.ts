@@ -6,6 +6,7 @@
 import type { Clock } from '../contracts/clock.ts';
 import { errorText } from '../contracts/error.ts';
 import type { Logger } from '../contracts/logger.ts';
+import type { ServerTls } from '../contracts/mesh-security.ts';
 import type { Metrics } from '../contracts/metrics.ts';
 import type { NameResolver } from '../contracts/name-resolver.ts';
 import type { Tracer } from '../contracts/trace.ts';
@@ -18,6 +19,8 @@ export interface CloudPortOptions {
   readonly port: number;
   readonly maxMessageBytes: number;
   readonly switchboard: () => Switchboard;
+  /** Under mutual TLS a port has the identity of one app, and serves no other. */
+  readonly app?: { readonly appId: string; readonly tls: ServerTls };
   readonly tracer: Tracer;
   readonly clock: Clock;
   readonly log: Logger;
@@ -37,7 +40,9 @@ export function createCloudPort(options: CloudPortOptions): GrpcServer {
     addresses: [options.address],
     port: options.port,
     services: [],
-    unknownMethod: (call) => options.switchboard().fromCloud(forwarded(call), call.callerId),
+    tls: options.app?.tls,
+    unknownMethod: (call) =>
+      options.switchboard().fromCloud(forwarded(call), call.callerId, options.app?.appId),
   });
 }
 
@@ -65,40 +70,64 @@ export interface Announcements {
   close(): Promise<void>;
 }
 
+/** Where the calls to one app of a node come in. */
+export interface Place {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
 /** Tells the relay's network which apps are to be had here. Changes of one app happen one after the other. */
 export function createAnnouncements(options: {
   readonly resolver: () => NameResolver | undefined;
   readonly address: string;
   readonly namespace: string;
-  readonly port: () => number;
+  /** Made before an app is announced, closed after that has ended. */
+  readonly place: (appId: string, signal: AbortSignal) => Promise<Place>;
   readonly log: Logger;
 }): Announcements {
   const { log, address, namespace } = options;
-  const wanted = new Map<string, boolean>();
+  const wanted = new Map<string, AbortController>();
   const made = new Map<string, { close(): Promise<void> }>();
   const turns = new Map<string, Promise<void>>();
 
+  const announce = async (appId: string, signal: AbortSignal): Promise<void> => {
+    const place = await options.place(appId, signal);
+    const { port } = place;
+    const registered = await options
+      .resolver()
+      ?.register({ appId, namespace, address, internalPort: port, httpPort: port })
+      .catch(async (error: unknown) => {
+        await place.close();
+        throw error;
+      });
+    made.set(appId, {
+      close: async () => {
+        await registered?.close();
+        await place.close();
+      },
+    });
+  };
+
   const settle = async (appId: string): Promise<void> => {
-    const want = wanted.get(appId) === true;
+    const want = wanted.get(appId);
     const have = made.get(appId);
     try {
-      if (want && have === undefined) {
-        const port = options.port();
-        const registered = await options
-          .resolver()
-          ?.register({ appId, namespace, address, internalPort: port, httpPort: port });
-        if (registered !== undefined) made.set(appId, registered);
-      } else if (!want && have !== undefined) {
+      if (want !== undefined && have === undefined) await announce(appId, want.signal);
+      else if (want === undefined && have !== undefined) {
         made.delete(appId);
         await have.close();
       }
     } catch (error) {
-      log.warn(`announcing ${appId} failed: ${errorText(error)}`);
+      if (want?.signal.aborted !== true) log.warn(`announcing ${appId} failed: ${errorText(error)}`);
     }
-    if (!want && wanted.get(appId) === false) wanted.delete(appId);
   };
   const set = (appId: string, present: boolean): void => {
-    wanted.set(appId, present);
+    if (present) wanted.set(appId, new AbortController());
+    else {
+      // Whoever waits for an identity of this app waits no longer.
+      wanted.get(appId)?.abort(new Error('the app is gone'));
+      wanted.delete(appId);
+    }
     const turn = (turns.get(appId) ?? Promise.resolve()).then(() => settle(appId));
     turns.set(appId, turn);
     void turn.finally(() => {
@@ -108,7 +137,7 @@ export function createAnnouncements(options: {
   return {
     set,
     close: async () => {
-      for (const appId of made.keys()) set(appId, false);
+      for (const appId of [...wanted.keys(), ...made.keys()]) set(appId, false);
       await Promise.all(turns.values());
     },
   };

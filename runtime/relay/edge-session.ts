@@ -51,7 +51,7 @@ export interface EdgeSession {
   close(reason: string): void;
 }
 
-const DIAL_LIMIT_MS = 15_000;
+const DIAL_LIMIT_MS = 30_000;
 const MAX_STREAMS = 1024;
 const WINDOW_BYTES = 1024 * 1024;
 const SESSION_WINDOW_BYTES = 4 * 1024 * 1024;

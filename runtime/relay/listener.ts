@@ -40,7 +40,8 @@ export interface RelayListener {
   close(): Promise<void>;
 }
 
-const HANDSHAKE_LIMIT_MS = 10_000;
+/** After an outage all nodes shake hands at once. */
+const HANDSHAKE_LIMIT_MS = 30_000;
 const REQUEST_LIMIT_MS = 10_000;
 const MAX_BODY_BYTES = 16 * 1024;
 const REFUSAL_LOG_MS = 1000;

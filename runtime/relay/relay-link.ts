@@ -49,7 +49,7 @@ const MAX_CALLS = 1024;
 /** Control messages of a node per second, over ten seconds. */
 const MAX_MESSAGES = 200;
 const MESSAGES_PER_MS = 10_000;
-const HELLO_LIMIT_MS = 10_000;
+const HELLO_LIMIT_MS = 30_000;
 export const LAST_WORD_MS = 100;
 const WINDOW_BYTES = 1024 * 1024;
 const SESSION_WINDOW_BYTES = 4 * 1024 * 1024;

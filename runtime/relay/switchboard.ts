@@ -27,8 +27,8 @@ export interface SwitchboardOptions {
   readonly clients: (caller: string) => GrpcClientPool;
   readonly trustDomain: string;
   readonly namespace: string;
-  /** The relay's own internal address: a name that leads there leads nowhere. */
-  readonly ownAddress: () => string;
+  /** Whether this is an internal address of the relay: a name that leads there leads nowhere. */
+  readonly isOwn: (address: string) => boolean;
   readonly log: Logger;
   readonly metrics: Metrics;
 }
@@ -65,8 +65,7 @@ export function createSwitchboard(options: SwitchboardOptions): Switchboard {
     const resolver = options.resolver();
     if (resolver === undefined) throw new Error('name resolver not initialized');
     const address = await resolver.resolve({ appId, namespace: ns }, signal);
-    if (address === '' || address === options.ownAddress())
-      throw new Error(`couldn't find service: ${appId}`);
+    if (address === '' || options.isOwn(address)) throw new Error(`couldn't find service: ${appId}`);
     return address;
   };
 
