@@ -36,6 +36,7 @@ const TASKS = {
   fuzz: ['test/fuzz/main.ts'],
   load: ['test/load/main.ts'],
   links: ['test/links/main.ts'],
+  model: ['test/model/sync-main.ts'],
 };
 
 const say = (line) => process.stderr.write(`skerry: ${line}\n`);

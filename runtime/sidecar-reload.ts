@@ -1,6 +1,6 @@
 /**
  * Hot reload (CLI reference, section 10): reads the resource folders again when they change and brings what runs into
- * line. Components and subscriptions change in place; HTTPEndpoints, Resiliency and Configuration documents take a
+ * line. Components and subscriptions change in place; HTTPEndpoints, Resiliency, Sync and Configuration documents take a
  * restart of the sidecar inside the process. A file that is broken keeps what it gave before.
  */
 
@@ -96,7 +96,7 @@ export function createReload(parts: ReloadParts): Reload {
   /** Whether resources changed that a running sidecar cannot take; says which. */
   const needsRestart = (wanted: LoadedResources): boolean => {
     let found = false;
-    for (const kind of ['configurations', 'httpEndpoints', 'resiliencies'] as const) {
+    for (const kind of ['configurations', 'httpEndpoints', 'resiliencies', 'syncs'] as const) {
       const { removed, changed, added } = difference<(typeof wanted)[typeof kind][number]>(
         current[kind],
         wanted[kind],
@@ -175,8 +175,8 @@ export function createReload(parts: ReloadParts): Reload {
         return;
       }
       log.error('No restart while a resource is broken: what runs now is kept');
-      const { configurations, httpEndpoints, resiliencies } = before;
-      current = { ...wanted, configurations, httpEndpoints, resiliencies };
+      const { configurations, httpEndpoints, resiliencies, syncs } = before;
+      current = { ...wanted, configurations, httpEndpoints, resiliencies, syncs };
     } else {
       current = wanted;
     }

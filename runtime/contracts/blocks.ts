@@ -12,6 +12,7 @@ import type { ConfigurationItems } from './configuration-store.ts';
 import type { ConversationMessage, ConversationResult } from './conversation.ts';
 import type { SpoolCounts, SpoolDesk } from './spool.ts';
 import type { StateOptions, StateQueryResult, StateValue } from './state-store.ts';
+import type { SyncFlowStatus } from './sync-status.ts';
 
 export type StringMap = Readonly<Record<string, string>>;
 
@@ -352,11 +353,19 @@ export interface HealthBlock {
   checkOutbound(): void;
 }
 
+export interface SyncBlock {
+  status(): Promise<readonly SyncFlowStatus[]>;
+  /** Gives parked flows (all, or the one of this name) another turn at once; the number woken. */
+  retry(flow: string | undefined): number;
+}
+
 export interface NodeBlock {
   /** Answers first, then stops the process: gracefully, or with exit code 1 after about 100 ms when `force`. */
   shutdown(force: boolean): void;
   spools(): Promise<readonly { readonly name: string; readonly counts: SpoolCounts }[]>;
   readonly spoolDesk?: SpoolDesk;
+  /** Present with Sync resources. */
+  readonly sync?: SyncBlock | undefined;
   /** What was written to the card and what that makes of its life; undefined before anything is stored. */
   cardWear?(): object | undefined;
 }

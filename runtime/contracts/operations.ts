@@ -242,6 +242,10 @@ export const OPERATIONS = {
     grpc: [],
   },
   spoolDrop: { http: [at('spool/v1', ['DELETE'], '/v1.0/skerry/spool/messages/:id')], grpc: [] },
+
+  /** Ours: the flows of the Sync resources and how they stand. */
+  syncStatus: { http: [at('sync/v1', ['GET'], '/v1.0/skerry/sync')], grpc: [] },
+  syncRetry: { http: [at('sync/v1', ['POST'], '/v1.0/skerry/sync/retry')], grpc: [] },
 } as const satisfies Record<string, Operation>;
 
 export type OperationKey = keyof typeof OPERATIONS;

@@ -79,7 +79,80 @@ export interface ResiliencyResource extends ResourceBase {
   readonly spec: Readonly<Record<string, unknown>>;
 }
 
-export type Resource = ComponentResource | SubscriptionResource | HttpEndpointResource | ResiliencyResource;
+export type SyncDirection = 'up' | 'down' | 'both';
+
+/** Who wins when both sides changed the same key (`docs/sync.md`). */
+export type ConflictRule = 'last-write' | 'edge-wins' | 'cloud-wins' | 'merge' | 'ask';
+
+export interface TopicAddress {
+  readonly pubsub: string;
+  readonly topic: string;
+}
+
+/** What every flow of a Sync may limit. */
+export interface SyncLimits {
+  /** Messages or changes a second over the link; 0: no limit. */
+  readonly maxRate: number;
+  /** 0: no limit. */
+  readonly maxBytesPerHour: number;
+  /** Local times of day in minutes, `[from, to)`; a range may cross midnight. */
+  readonly quietHours: readonly (readonly [from: number, to: number])[];
+}
+
+interface SyncFlowBase extends SyncLimits {
+  readonly name: string;
+  /** Where it stands in the document: `spec.topics.0`. */
+  readonly field: string;
+  readonly direction: SyncDirection;
+  /** 0 (bulk) to 9 (urgent). */
+  readonly priority: number;
+  /** 0: for ever. */
+  readonly ttlMs: number;
+  /** CEL text over `event`; empty: everything. */
+  readonly filter: string;
+}
+
+export interface TopicFlowSpec extends SyncFlowBase {
+  readonly kind: 'topic';
+  readonly local: TopicAddress;
+  readonly remote: TopicAddress;
+}
+
+/** A key, or the beginning of keys, under its names on both sides. */
+export interface SyncedKey {
+  readonly local: string;
+  readonly remote: string;
+}
+
+export interface StateFlowSpec extends SyncFlowBase {
+  readonly kind: 'state';
+  readonly local: string;
+  readonly remote: string;
+  readonly keys: readonly SyncedKey[];
+  readonly prefixes: readonly SyncedKey[];
+  readonly conflict: ConflictRule;
+  /** How often the far side is asked for changes. */
+  readonly pollMs: number;
+  /** Name of the journal that several Syncs share over there; empty: none. */
+  readonly journal: string;
+}
+
+export type SyncFlowSpec = TopicFlowSpec | StateFlowSpec;
+
+/** `Sync` (`skerry.dev/v1alpha1`): what travels between this node and another side, and how. */
+export interface SyncResource extends ResourceBase {
+  readonly kind: 'Sync';
+  readonly flows: readonly SyncFlowSpec[];
+  /** Where conflicts are told; absent: log and counter only. */
+  readonly conflictTopic?: TopicAddress;
+}
+
+export type Resource =
+  | ComponentResource
+  | SubscriptionResource
+  | HttpEndpointResource
+  | ResiliencyResource
+  | SyncResource;
 
 export interface ApiAccessRule {
   readonly name: string;

@@ -1,6 +1,7 @@
 /** A state store component (Dapr state API). Keys arrive prefixed and are opaque to the store. */
 
 import type { ComponentInstance } from './component.ts';
+import type { Migration, SqlStep, SqlValue } from './database.ts';
 
 /** Stored bytes; `json` tells that they are a JSON text (HTTP values), as opposed to opaque bytes (gRPC). */
 export interface StateValue {
@@ -133,12 +134,57 @@ export interface StateStore extends ComponentInstance {
   deleteWithPrefix?(prefix: string, signal: AbortSignal): Promise<number>;
   /** 0, less, or absent: no limit. A promise where the store has to ask; read when a transaction comes. */
   readonly maxTransactionOperations?: number | Promise<number>;
+  /** Starts noting changes of some keys; present where the store can do so within the write itself. */
+  journal?(options: JournalOptions): Promise<StateJournal>;
   /** Dapr's query API; absent where the store has none. */
   query?(
     query: StateQuery,
     metadata: Readonly<Record<string, string>>,
     signal: AbortSignal,
   ): Promise<StateQueryResult>;
+}
+
+/** The last change of one key, as the store noted it in the transaction of the write. */
+export interface JournalEntry {
+  readonly key: string;
+  /** Place among all changes of the table; also the hybrid time at which it was noted. */
+  readonly sequence: number;
+  /** Hybrid time of the write itself: of a write that came from elsewhere, the time it had there. */
+  readonly stamp: number;
+  /** Empty for a write of an app; else who applied it (`StateJournal.apply`). */
+  readonly origin: string;
+}
+
+export interface JournalOptions {
+  /** Unique in the file: whose keys these are. */
+  readonly owner: string;
+  readonly keys: readonly string[];
+  readonly prefixes: readonly string[];
+  /** Tables of the owner in the same file. */
+  readonly migrations: readonly Migration[];
+  /** After a write through this instance. */
+  readonly changed: () => void;
+}
+
+/** A store's own record of what changed, durable with the change itself; stays in force when the process ends. */
+export interface StateJournal {
+  /** Changes after `sequence`, oldest first; a key stands once, at its last change. */
+  changes(after: number, limit: number): readonly JournalEntry[];
+  find(keys: readonly string[]): readonly JournalEntry[];
+  /**
+   * Writes that come from elsewhere, with the owner's own steps in the same transaction. Rejects with an `EtagError` when
+   * a key changed meanwhile: nothing is applied then.
+   */
+  apply(
+    operations: readonly { readonly operation: StateOperation; readonly stamp: number }[],
+    origin: string,
+    steps: readonly SqlStep[],
+  ): Promise<void>;
+  /** One query over the owner's tables. */
+  read(sql: string, params?: readonly SqlValue[]): readonly Readonly<Record<string, SqlValue>>[];
+  /** The present hybrid time: later than every change noted or applied so far. */
+  now(): number;
+  close(): void;
 }
 
 /** A query whose filter has the form that Dapr documents; what it means is the store's business. */

@@ -55,6 +55,7 @@ export function keepBrokenFiles(before: LoadedResources, now: LoadedResources): 
     subscriptions: keep(before.subscriptions, now.subscriptions),
     httpEndpoints: keep(before.httpEndpoints, now.httpEndpoints),
     resiliencies: keep(before.resiliencies, now.resiliencies),
+    syncs: keep(before.syncs, now.syncs),
     configurations: keep(before.configurations, now.configurations),
     faults: now.faults,
   };

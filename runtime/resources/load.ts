@@ -10,6 +10,7 @@ import type {
   Resource,
   ResourceOrigin,
   SubscriptionResource,
+  SyncResource,
 } from '../contracts/resource.ts';
 import { isObject, type RawDocument, type ResourceFault, readDirectory, shown } from './documents.ts';
 import {
@@ -19,6 +20,7 @@ import {
   parseResiliency,
   parseSubscription,
 } from './schema.ts';
+import { parseSync } from './sync-schema.ts';
 
 export interface LoadOptions {
   readonly directories: readonly string[];
@@ -39,12 +41,14 @@ export interface LoadedResources {
   readonly subscriptions: readonly SubscriptionResource[];
   readonly httpEndpoints: readonly HttpEndpointResource[];
   readonly resiliencies: readonly ResiliencyResource[];
+  readonly syncs: readonly SyncResource[];
   /** Configuration documents of the folders: they have no effect of their own, but a change of them restarts. */
   readonly configurations: readonly ConfigurationDocument[];
   readonly faults: readonly ResourceFault[];
 }
 
 const DAPR_V1 = 'dapr.io/v1alpha1';
+const SKERRY_V1 = 'skerry.dev/v1alpha1';
 
 /** Kinds by name: accepted apiVersions, the parser, and whether a fault in such a document stops the start. */
 const KINDS: Readonly<
@@ -57,6 +61,7 @@ const KINDS: Readonly<
   Subscription: { versions: [DAPR_V1, 'dapr.io/v2alpha1'], parse: parseSubscription, fatal: true },
   HTTPEndpoint: { versions: [DAPR_V1], parse: parseHttpEndpoint, fatal: false },
   Resiliency: { versions: [], parse: parseResiliency, fatal: false },
+  Sync: { versions: [SKERRY_V1], parse: parseSync, fatal: true },
 };
 
 /** Kinds of later work: known, not read, no warning. */
@@ -128,6 +133,7 @@ export async function loadResources(options: LoadOptions): Promise<LoadedResourc
     subscriptions: of('Subscription'),
     httpEndpoints: of('HTTPEndpoint'),
     resiliencies: of('Resiliency'),
+    syncs: of('Sync'),
     configurations,
     faults,
   };
@@ -195,7 +201,7 @@ function take(
       origin,
       field: 'metadata.name',
       message: duplicate(resource, earlier),
-      fatal: resource.kind === 'Component',
+      fatal: resource.kind === 'Component' || resource.kind === 'Sync',
       reason: 'duplicate',
     });
     return;

@@ -18,7 +18,10 @@ import { type RawDocument, shown } from './documents.ts';
 const DEFAULT_INIT_TIMEOUT_MS = 5000;
 
 /** A text; a number or truth value that stands for one is taken as it is written, as Go's YAML library does. */
-function text<T extends z.ZodType<string> = z.ZodString>(error: string, schema?: T): z.ZodType<string> {
+export function text<T extends z.ZodType<string> = z.ZodString>(
+  error: string,
+  schema?: T,
+): z.ZodType<string> {
   const scalar = (value: unknown): unknown =>
     typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean'
       ? String(value)
@@ -37,11 +40,14 @@ const nameText = text(
     ),
 );
 
-const objectMeta = z.object(
+/** `metadata` of a document. */
+export const objectMeta = z.object(
   { name: nameText, namespace: text('expected a namespace').nullish() },
   { error: 'expected an object with a name' },
 );
-const scopeList = z.array(text('expected an app id'), { error: 'expected a list of app ids' }).nullish();
+export const scopeList = z
+  .array(text('expected an app id'), { error: 'expected a list of app ids' })
+  .nullish();
 const textMap = z.record(z.string(), z.unknown()).nullish();
 
 /** Dynamic values become text: strings as they are, null empty, everything else its JSON text. */
@@ -160,7 +166,8 @@ export type Parsed<T> =
   | { readonly ok: true; readonly resource: T }
   | { readonly ok: false; readonly faults: readonly { field: string; message: string }[] };
 
-function parse<I, T>(schema: z.ZodType<I>, document: RawDocument, build: (value: I) => T): Parsed<T> {
+/** The document as `schema` wants it, made into a resource by `build`; or everything that is wrong with it. */
+export function parse<I, T>(schema: z.ZodType<I>, document: RawDocument, build: (value: I) => T): Parsed<T> {
   const result = schema.safeParse(foldMembers(schema, document.value));
   if (result.success) return { ok: true, resource: Object.freeze(build(result.data)) };
   return {
@@ -169,7 +176,8 @@ function parse<I, T>(schema: z.ZodType<I>, document: RawDocument, build: (value:
   };
 }
 
-const base = (
+/** The members of every resource. */
+export const base = (
   value: {
     metadata: { name: string; namespace?: string | null | undefined };
     scopes?: readonly string[] | null | undefined;

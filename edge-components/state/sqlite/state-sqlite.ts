@@ -17,10 +17,12 @@ import {
   type DeleteStateRequest,
   EtagError,
   type GetStateRequest,
+  type JournalOptions,
   type KeysLikeAnswer,
   type KeysLikeRequest,
   likeTokens,
   type SetStateRequest,
+  type StateJournal,
   type StateOperation,
   type StateRecord,
   type StateStore,
@@ -28,6 +30,7 @@ import {
 import { currentTimestamp, rfc3339, sqlTimestamp } from '../../drivers/sqlite/sql-timestamp.ts';
 import { openSqlite } from '../../drivers/sqlite/sqlite-metadata.ts';
 import { startCleanup } from './cleanup.ts';
+import { journalMigration, openJournal } from './journal.ts';
 import type { StateSqliteMetadata } from './metadata.ts';
 import { type StateStatements, stateStatements } from './statements.ts';
 import { parseTtl } from './ttl.ts';
@@ -52,6 +55,7 @@ export class StateSqlite implements StateStore {
   readonly #timestamp: () => string;
   #database: Database | undefined;
   #cleanup: { close(): Promise<void> } | undefined;
+  readonly #followers = new Set<() => void>();
 
   constructor(metadata: StateSqliteMetadata, deps: ComponentDeps) {
     this.#metadata = metadata;
@@ -157,6 +161,31 @@ export class StateSqlite implements StateStore {
     return more ? { keys, continuationToken: String(page.at(-1)?.['place'] ?? after) } : { keys };
   }
 
+  async journal(options: JournalOptions): Promise<StateJournal> {
+    const location = this.#metadata.connectionString;
+    if (location.kind === 'file' && (location.readOnly || location.path === ':memory:'))
+      throw new Error('expected a file that can be written: changes are noted in it');
+    const { tableName } = this.#metadata;
+    const migrations = [
+      ...this.#statements.migrations,
+      journalMigration(tableName),
+      ...options.migrations,
+    ];
+    const database = await openSqlite(this.#metadata, migrations, this.#deps, new AbortController().signal);
+    this.#followers.add(options.changed);
+    return openJournal({
+      database,
+      table: tableName,
+      options,
+      step: (operation) => this.#step(operation),
+      write: (steps) => this.#write(steps),
+      closed: () => {
+        this.#followers.delete(options.changed);
+        void database.close();
+      },
+    });
+  }
+
   #open(): Database {
     if (this.#database === undefined) throw new Error('the state store is not open');
     return this.#database;
@@ -168,6 +197,7 @@ export class StateSqlite implements StateStore {
     } catch (error) {
       throw error instanceof StepRefused ? new EtagError('mismatch') : error;
     }
+    for (const changed of this.#followers) changed();
   }
 
   #step(operation: StateOperation): SqlStep {
