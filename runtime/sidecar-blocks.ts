@@ -18,7 +18,7 @@ import { createInvokeQueue, type InvokeQueue } from './building-blocks/invoke/in
 import { createJobsBlock } from './building-blocks/jobs/jobs.ts';
 import { createLockBlock } from './building-blocks/lock/lock.ts';
 import { createMetadataBlock } from './building-blocks/metadata/metadata.ts';
-import { createPublishBlock } from './building-blocks/pubsub/publish.ts';
+import { createPublishBlock, type Publishing } from './building-blocks/pubsub/publish.ts';
 import { createSubscriptions, type Subscriptions } from './building-blocks/pubsub/subscriptions.ts';
 import { createSecretsBlock } from './building-blocks/secrets/secrets.ts';
 import { createOutbox } from './building-blocks/state/outbox.ts';
@@ -26,7 +26,7 @@ import { createStateBlock } from './building-blocks/state/state.ts';
 import { createWorkflowBlock } from './building-blocks/workflow/workflow.ts';
 import type { ComponentStore } from './components/store.ts';
 import type { AppChannel } from './contracts/app-channel.ts';
-import type { Blocks, InvokeBlock } from './contracts/blocks.ts';
+import type { Blocks, InvokeBlock, SyncBlock } from './contracts/blocks.ts';
 import type { CallContext } from './contracts/call-context.ts';
 import type { MeshSecurity } from './contracts/mesh-security.ts';
 import type { NameResolver } from './contracts/name-resolver.ts';
@@ -57,10 +57,13 @@ export interface BlockParts {
   readonly live: { readonly subscriptions: readonly SubscriptionResource[] };
   readonly decodeCbor: (bytes: Uint8Array) => unknown;
   readonly shutdown: (force: boolean) => void;
+  /** The flows of Sync resources, once they run. */
+  readonly sync: () => SyncBlock | undefined;
 }
 
 export interface BuiltBlocks {
   readonly blocks: Blocks;
+  readonly publish: Publishing;
   readonly subscriptions: Subscriptions;
   readonly inputs: InputBindings;
   readonly configuration: ConfigurationBlockWithClose;
@@ -184,10 +187,13 @@ export function buildBlocks(parts: BlockParts): BuiltBlocks {
       shutdown: parts.shutdown,
       spools: () => node.spools.list(),
       cardWear: () => node.cardWear(),
+      get sync() {
+        return parts.sync();
+      },
       ...(node.spools.desk === undefined ? {} : { spoolDesk: node.spools.desk }),
     },
   };
-  return { blocks, subscriptions, inputs, configuration, outbox, invokeQueue };
+  return { blocks, publish, subscriptions, inputs, configuration, outbox, invokeQueue };
 }
 
 /** Features on by default, then those of the Configuration. */

@@ -7,6 +7,7 @@ import { catalog } from '../edge-components/catalog.ts';
 import { decodeCbor } from '../edge-components/drivers/cbor/decode.ts';
 import { createAppHealth } from './app-channel/app-health.ts';
 import { createHealth } from './building-blocks/health/health.ts';
+import type { Sync } from './building-blocks/sync/sync.ts';
 import { resolveEndpoint, resolveEndpoints } from './components/endpoints.ts';
 import { createComponentHost } from './components/host.ts';
 import { createRegistry } from './components/registry.ts';
@@ -31,6 +32,7 @@ import { createReload } from './sidecar-reload.ts';
 import { openSecurity } from './sidecar-security.ts';
 import { openServers, reserveInternalPort } from './sidecar-servers.ts';
 import { readSetup, type SidecarSetup } from './sidecar-setup.ts';
+import { openSync } from './sidecar-sync.ts';
 
 export interface SidecarRequest {
   readonly node: Node;
@@ -86,7 +88,12 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
   const health = createHealth(appId, ['runtime', 'api-server', 'http-server', 'internal-grpc-server']);
   const internalPort = await reserveInternalPort(options, setup, log);
   stack.defer(() => internalPort?.close());
-  const { store, host, names, endpoints, policies } = await openComponents(request, setup, log, stack);
+  const { store, host, names, endpoints, policies, registry, deps } = await openComponents(
+    request,
+    setup,
+    log,
+    stack,
+  );
   const channel = openChannel(node, options, setup, store);
   if (channel !== undefined) stack.defer(() => channel.close());
   const appHealth = createAppHealth({
@@ -111,6 +118,7 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
   const external = createExternalHttp({ clock, ...(token === '' ? {} : { appToken: token }) });
   stack.defer(() => external.close());
 
+  let sync: Sync | undefined;
   const live = { subscriptions: resources.subscriptions };
   const built = buildBlocks({
     node,
@@ -131,11 +139,14 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
     live,
     decodeCbor,
     shutdown: request.shutdown,
+    sync: () => sync,
   });
   const { blocks } = built;
   const faults = built.subscriptions.faults();
   if (faults.length > 0) throw new Error(`failed to load subscriptions: ${faults.join('; ')}`);
   stack.defer(() => built.configuration.close());
+  sync = await openSync({ node, options, setup, namespace, store, registry, deps, publish: built.publish });
+  stack.defer(async () => sync?.close());
 
   const ports = await openServers(
     {
@@ -172,7 +183,12 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
     health: appHealth,
     subscriptions: built.subscriptions,
     inputs: built.inputs,
-    outbox: built.outbox,
+    outbox: {
+      start: async () => {
+        await built.outbox.start();
+        await sync?.appReady();
+      },
+    },
     clock,
     log,
     ready: () => {
@@ -308,5 +324,5 @@ async function openComponents(
     metrics,
     log,
   });
-  return { store, host, names, endpoints, policies };
+  return { store, host, names, endpoints, policies, registry, deps };
 }

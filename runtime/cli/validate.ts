@@ -1,6 +1,7 @@
 /** `--validate`: a start that never listens. Prints every fault of flags, Configuration and resources at once. */
 
 import { catalog } from '../../edge-components/catalog.ts';
+import { syncFaults } from '../building-blocks/sync/check.ts';
 import { createRegistry } from '../components/registry.ts';
 import { validateComponent } from '../components/validate.ts';
 import type { Logger } from '../contracts/logger.ts';
@@ -51,6 +52,7 @@ export async function validate(
       namespace: env['NAMESPACE'],
     });
     found.push(...resources.faults.map(faultText));
+    found.push(...syncFaults(resources));
     for (const component of resources.components) {
       const faults = [
         ...(await validateComponent(component, registry)),

@@ -86,11 +86,11 @@ export async function openJournal(parts: JournalParts): Promise<StateJournal> {
   const columns = `SELECT key, sequence, stamp, origin FROM ${journal}`;
   return {
     changes: (after, limit) =>
-      entries(
-        database.read(`${columns} WHERE sequence > ? ORDER BY sequence LIMIT ?`, [after, limit]),
-      ),
+      entries(database.read(`${columns} WHERE sequence > ? ORDER BY sequence LIMIT ?`, [after, limit])),
     find: (keys) =>
-      entries(database.read(`${columns} WHERE key IN (SELECT value FROM json_each(?))`, [JSON.stringify(keys)])),
+      entries(
+        database.read(`${columns} WHERE key IN (SELECT value FROM json_each(?))`, [JSON.stringify(keys)]),
+      ),
     apply: (operations, origin, steps) =>
       parts.write([
         ...operations.flatMap(({ operation, stamp }) => [

@@ -166,11 +166,7 @@ export class StateSqlite implements StateStore {
     if (location.kind === 'file' && (location.readOnly || location.path === ':memory:'))
       throw new Error('expected a file that can be written: changes are noted in it');
     const { tableName } = this.#metadata;
-    const migrations = [
-      ...this.#statements.migrations,
-      journalMigration(tableName),
-      ...options.migrations,
-    ];
+    const migrations = [...this.#statements.migrations, journalMigration(tableName), ...options.migrations];
     const database = await openSqlite(this.#metadata, migrations, this.#deps, new AbortController().signal);
     this.#followers.add(options.changed);
     return openJournal({

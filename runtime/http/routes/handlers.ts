@@ -16,6 +16,7 @@ import { publishHandlers } from './publish.ts';
 import { secretHandlers } from './secrets.ts';
 import { spoolHandlers } from './spool.ts';
 import { stateHandlers } from './state.ts';
+import { syncHandlers } from './sync.ts';
 import { workflowHandlers } from './workflow.ts';
 
 export interface HandlerOptions extends InvokeRouteOptions {
@@ -40,5 +41,6 @@ export function createHandlers(blocks: Blocks, options: HandlerOptions): HttpHan
     ...metadataHandlers(blocks.metadata),
     ...nodeHandlers(blocks.health, blocks.node),
     ...spoolHandlers(blocks.node),
+    ...syncHandlers(blocks.node),
   };
 }

@@ -105,7 +105,9 @@ t.test('what was written without the journal is found when it is opened', async 
   await made.set(upsert('a||p-gone', '1') as never, signal);
   (await journalOf(made)).close();
   const other = new Database(path);
-  other.exec('DROP TRIGGER state_sync_update; DROP TRIGGER state_sync_delete; DROP TRIGGER state_sync_insert');
+  other.exec(
+    'DROP TRIGGER state_sync_update; DROP TRIGGER state_sync_delete; DROP TRIGGER state_sync_insert',
+  );
   other.prepare("UPDATE state SET value = '2', etag = 'e2' WHERE key = 'a||k'").run();
   other.prepare("DELETE FROM state WHERE key = 'a||p-gone'").run();
   other.prepare("INSERT INTO state (key, value, is_binary, etag) VALUES ('a||p-new', '1', 0, 'e')").run();
