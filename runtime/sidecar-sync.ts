@@ -60,7 +60,7 @@ export async function openSync(parts: SyncParts): Promise<Sync | undefined> {
 
 /** A second session beside the app's where one cannot serve both. */
 function sourceOf({ registry, deps, options }: SyncParts): SyncDeps['sourceOf'] {
-  return async (component, signal) => {
+  return async (component, subscriber, signal) => {
     const { name, type, version, metadata, instance } = component;
     if (!OWN_SESSION.test(type)) return { instance, close: async () => undefined };
     const items: Record<string, string> = {};
@@ -70,7 +70,10 @@ function sourceOf({ registry, deps, options }: SyncParts): SyncDeps['sourceOf'] 
       else if (value !== '') client = value;
     }
     const definition = await registry.find(type, version, signal);
-    const decoded = decodeMetadata(definition.metadata, { ...items, consumerID: `${client}-sync` });
+    const decoded = decodeMetadata(definition.metadata, {
+      ...items,
+      consumerID: `${client}-sync-${subscriber}`,
+    });
     if (!decoded.ok) throw new Error(decoded.faults.join('; '));
     const own: PubSub = definition.create(decoded.value, deps(name)) as PubSub;
     try {

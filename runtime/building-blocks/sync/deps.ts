@@ -30,7 +30,12 @@ export interface SyncDeps {
    * Where to subscribe: an instance of its own where the component's session knows one subscriber per topic (MQTT), else
    * the component's.
    */
-  readonly sourceOf: (component: LoadedComponent<'pubsub'>, signal: AbortSignal) => Promise<EventSource>;
+  readonly sourceOf: (
+    component: LoadedComponent<'pubsub'>,
+    /** Short name of the subscriber, the same after a restart. */
+    subscriber: string,
+    signal: AbortSignal,
+  ) => Promise<EventSource>;
   /** Random bytes that are this data folder's alone: tells nodes apart that have the same names. */
   readonly nodeKey: () => Promise<Uint8Array>;
   readonly databases: DatabasePool;

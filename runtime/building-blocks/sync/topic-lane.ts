@@ -127,7 +127,7 @@ export function createLane(request: LaneRequest, parts: SharedParts): Lane {
       clock,
       log,
       open: async () => {
-        source ??= await parts.sourceOf(component, parts.closing);
+        source ??= await parts.sourceOf(component, mark, parts.closing);
         return source.instance.subscribe({ topic, metadata: {} }, take);
       },
       drain: async () => undefined,
