@@ -30,6 +30,8 @@ Usage:
       Makes a data folder a node of a relay.
   skerry mesh ls
       The nodes of a relay.
+  skerry sync status|retry [FLOW] [flags]
+      The flows of Sync resources of a running node: link, lag, conflicts, bytes of today.
   skerry version
   skerry help
 
@@ -89,6 +91,11 @@ export async function runSkerry(args: readonly string[], setup: ProgramSetup): P
       case 'mesh': {
         const { meshCommand } = await import('./mesh.ts');
         process.exitCode = await meshCommand(rest, setup.env);
+          return;
+        }
+      case 'sync': {
+        const { syncCommand } = await import('./sync.ts');
+        process.exitCode = await syncCommand(rest, setup.env);
         return;
       }
       case 'version':
@@ -103,7 +110,7 @@ export async function runSkerry(args: readonly string[], setup: ProgramSetup): P
         return;
       default:
         throw new FlagError(
-          `unknown command: ${command} (expected run, up, list, stop, spool, relay, enroll, mesh, version or help)`,
+          `unknown command: ${command} (expected run, up, list, stop, spool, sync, relay, enroll, mesh, version or help)`,
         );
     }
   } catch (error) {

@@ -27,7 +27,7 @@ interface Answer {
   readonly text: string;
 }
 
-type Ask = (method: string, path: string) => Promise<unknown>;
+export type Ask = (method: string, path: string) => Promise<unknown>;
 
 class Refused extends Error {}
 
@@ -167,9 +167,13 @@ async function* messages(values: Values, ask: Ask): AsyncGenerator<SpoolEntry> {
   }
 }
 
-function asker(target: { readonly host: string; readonly port: number; readonly token: string }): Ask {
+/** Calls what a running node serves below `base`. */
+export function asker(
+  target: { readonly host: string; readonly port: number; readonly token: string },
+  base = '/v1.0/skerry/spool',
+): Ask {
   return async (method, path) => {
-    const { status, text } = await call(target, method, `/v1.0/skerry/spool${path === '' ? '' : `/${path}`}`);
+    const { status, text } = await call(target, method, `${base}${path === '' ? '' : `/${path}`}`);
     if (status >= 200 && status < 300) return text === '' ? undefined : JSON.parse(text);
     throw new Refused(messageIn(text) ?? `the node answered ${status}`);
   };

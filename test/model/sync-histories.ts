@@ -194,9 +194,11 @@ export function runHistory(float: () => number): History {
     edge.inDoubt = undefined;
   };
   const turn = (edge: Edge, faulty: boolean): void => {
-    if (edge.seen === undefined) return read(edge);
-    push(edge, rebase(edge), faulty);
-    edge.seen = undefined;
+    if (edge.seen === undefined) read(edge);
+    else {
+      push(edge, rebase(edge), faulty);
+      edge.seen = undefined;
+    }
   };
 
   const steps = 4 + pick(14);

@@ -21,7 +21,7 @@ const MINUTES_A_DAY = 24 * 60;
 export function createLimiter(
   limits: SyncLimits,
   clock: Clock,
-  zone: string = Temporal.Now.timeZoneId(),
+  zone: string = new Intl.DateTimeFormat().resolvedOptions().timeZone,
 ): Limiter {
   const { maxRate, maxBytesPerHour, quietHours } = limits;
   const burst = Math.max(1, maxRate);

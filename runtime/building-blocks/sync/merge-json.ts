@@ -38,23 +38,27 @@ function mergeAt(
   localWins: boolean,
   conflicts: FieldConflict[],
 ): JsonObject {
+  /** A field that both sides changed to different things. */
+  const settle = (at: string, was: Field, here: Field, there: Field): Field => {
+    if (isJsonObject(here) && isJsonObject(there))
+      return mergeAt(at, isJsonObject(was) ? was : {}, here, there, localWins, conflicts);
+    conflicts.push({ path: at, local: here, remote: there });
+    return localWins ? here : there;
+  };
   const merged: [string, Json][] = [];
   for (const name of new Set([...Object.keys(remote), ...Object.keys(local)])) {
     const [was, here, there] = [base, local, remote].map((side) => member(side, name));
-    const at = `${path}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
-    let kept: Json | undefined;
-    if (sameJson(here, there) || sameJson(was, there)) kept = here;
-    else if (sameJson(was, here)) kept = there;
-    else if (isJsonObject(here) && isJsonObject(there))
-      kept = mergeAt(at, isJsonObject(was) ? was : {}, here, there, localWins, conflicts);
-    else {
-      kept = localWins ? here : there;
-      conflicts.push({ path: at, local: here, remote: there });
+    let kept = here;
+    if (!sameJson(here, there) && !sameJson(was, there)) {
+      const at = `${path}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+      kept = sameJson(was, here) ? there : settle(at, was, here, there);
     }
     if (kept !== undefined) merged.push([name, kept]);
   }
   return Object.fromEntries(merged);
 }
+
+type Field = Json | undefined;
 
 function member(object: JsonObject, name: string): Json | undefined {
   return Object.hasOwn(object, name) ? object[name] : undefined;

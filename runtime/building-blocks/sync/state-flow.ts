@@ -54,6 +54,7 @@ export function createStateFlow(
   const limiter = createLimiter(spec, clock);
   const names = keyNames(spec.keys, spec.prefixes);
   const filter = spec.filter === '' ? undefined : compileRules([{ match: spec.filter, path: 'yes' }]);
+  const pulls = spec.direction !== 'up';
   let open: Open | undefined;
   let stopped = false;
   let pullAt = 0;
@@ -148,6 +149,23 @@ export function createStateFlow(
     }
   };
 
+  /** Takes turns until nothing is left; true when the other side was there. */
+  const drain = async ({ exchange }: Open): Promise<boolean> => {
+    let pull = pulls && clock.monotonicMs() >= pullAt;
+    const pulled = pull;
+    let contact = false;
+    for (let more = true; more && !closing.aborted; ) {
+      const result = await exchange.turn({ pull, again }, closing);
+      again = false;
+      more = result.more;
+      contact ||= result.contact;
+      // A journal is read on until its end.
+      pull &&= more && spec.journal !== '';
+    }
+    if (pulled) pullAt = clock.monotonicMs() + spec.pollMs;
+    return contact;
+  };
+
   /** Works until nothing is left; how long to wait then. */
   const attempt = async (): Promise<number> => {
     const rest = limiter.closed();
@@ -157,34 +175,19 @@ export function createStateFlow(
     }
     try {
       const now = await opened();
-      const pulls = spec.direction !== 'up';
-      let pull = pulls && clock.monotonicMs() >= pullAt;
-      let more = true;
-      let contact = false;
-      while (more && !closing.aborted) {
-        contact ||= pull;
-        const before = now.record.read().sent;
-        more = await now.exchange.turn({ pull, again }, closing);
-        contact ||= now.record.read().sent !== before;
-        again = false;
-        // A journal is read on until its end.
-        if (!(more && spec.journal !== '')) pull = false;
-      }
-      if (contact || again) {
-        link.worked(clock.now());
-        if (pulls && clock.monotonicMs() >= pullAt) pullAt = clock.monotonicMs() + spec.pollMs;
-      }
+      if (await drain(now)) link.worked(clock.now());
       races = 0;
       await tellAll(now);
       return pulls ? Math.min(LOCAL_CHECK_MS, Math.max(1, pullAt - clock.monotonicMs())) : LOCAL_CHECK_MS;
     } catch (error) {
-      if (closing.aborted || stopped) return 0;
-      if (error instanceof EtagError && races < MOST_RACES) {
-        races += 1;
-        return Math.ceil(RACE_MS * (0.1 + parts.random.float()));
-      }
-      return failed(error);
+      return closing.aborted || stopped ? 0 : restAfter(error);
     }
+  };
+  /** Somebody else wrote in between: soon again. Everything else is a failure. */
+  const restAfter = (error: unknown): number => {
+    if (!(error instanceof EtagError) || races >= MOST_RACES) return failed(error);
+    races += 1;
+    return Math.ceil(RACE_MS * (0.1 + parts.random.float()));
   };
   const failed = (error: unknown): number => {
     const before = link.state;

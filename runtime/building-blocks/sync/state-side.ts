@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import type { LoadedComponent } from '../../contracts/component-source.ts';
-import type { StateOperation, StateRecord } from '../../contracts/state-store.ts';
+import type { BulkStateRecord, StateOperation, StateRecord } from '../../contracts/state-store.ts';
 import { stateCipher } from '../state/encryption.ts';
 import { keyPrefixer } from '../state/key-prefix.ts';
 import { canonicalJson, type Json } from './merge-json.ts';
@@ -53,24 +53,18 @@ export function openSide(component: LoadedComponent<'state'>, appId: string, nam
       expires: found.metadata?.['ttlExpireTime'],
     };
   };
-  const readChunk = async (
-    chunk: readonly string[],
-    into: Map<string, SideRecord>,
+  /** One answer per stored key, without those that have none. */
+  const fetch = async (
+    stored: readonly string[],
     signal: AbortSignal,
-  ): Promise<void> => {
-    const stored = new Map(chunk.map((key) => [keys.toStored(key), key]));
-    if (instance.bulkGet === undefined) {
-      for (const [at, key] of stored) {
-        const found = await instance.get({ key: at, consistency: 'strong', metadata: {} }, signal);
-        if (found !== undefined) into.set(key, record(found));
-      }
-      return;
+  ): Promise<readonly BulkStateRecord[]> => {
+    if (instance.bulkGet !== undefined) return instance.bulkGet(stored, {}, signal);
+    const answers: BulkStateRecord[] = [];
+    for (const key of stored) {
+      const found = await instance.get({ key, consistency: 'strong', metadata: {} }, signal);
+      if (found !== undefined) answers.push({ key, record: found });
     }
-    for (const answer of await instance.bulkGet([...stored.keys()], {}, signal)) {
-      if (answer.error !== undefined && answer.error !== '') throw new Error(answer.error);
-      const key = stored.get(answer.key);
-      if (key !== undefined && answer.record !== undefined) into.set(key, record(answer.record));
-    }
+    return answers;
   };
 
   return {
@@ -79,8 +73,14 @@ export function openSide(component: LoadedComponent<'state'>, appId: string, nam
     fromStored: (stored) => keys.fromStored(stored),
     read: async (wanted, signal) => {
       const found = new Map<string, SideRecord>();
-      for (let from = 0; from < wanted.length; from += CHUNK)
-        await readChunk(wanted.slice(from, from + CHUNK), found, signal);
+      for (let from = 0; from < wanted.length; from += CHUNK) {
+        const stored = new Map(wanted.slice(from, from + CHUNK).map((key) => [keys.toStored(key), key]));
+        for (const answer of await fetch([...stored.keys()], signal)) {
+          if (answer.error !== undefined && answer.error !== '') throw new Error(answer.error);
+          const key = stored.get(answer.key);
+          if (key !== undefined && answer.record !== undefined) found.set(key, record(answer.record));
+        }
+      }
       return found;
     },
     operation: (key, bytes, etag, metadata = {}) => {

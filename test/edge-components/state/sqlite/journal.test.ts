@@ -46,7 +46,10 @@ function journalOf(made: StateStore, changed = (): void => undefined): Promise<S
   return opened;
 }
 
-const newFile = (): string => join(t.testdirName, `${(files += 1)}.db`);
+const newFile = (): string => {
+  files += 1;
+  return join(t.testdirName, `${files}.db`);
+};
 const keysOf = (entries: readonly JournalEntry[]): readonly string[] => entries.map(({ key }) => key);
 
 t.test('a change of a followed key is noted once, at its last change', async (t) => {
