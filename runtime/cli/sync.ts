@@ -5,7 +5,7 @@ import { errorText } from '../contracts/error.ts';
 import type { SyncFlowStatus } from '../contracts/sync-status.ts';
 import { FlagError } from '../flags.ts';
 import { print, printError } from './output.ts';
-import { asker, table } from './spool.ts';
+import { type Ask, asker, table } from './spool.ts';
 
 const USAGE = `Usage:
   skerry sync status         every flow: link, lag, conflicts, last contact, bytes of today
@@ -38,26 +38,31 @@ export async function syncCommand(
     '/v1.0/skerry/sync',
   );
   try {
-    switch (command) {
-      case 'status': {
-        const { flows } = (await ask('GET', '')) as { readonly flows: readonly SyncFlowStatus[] };
-        if (values.json === true) print(JSON.stringify(flows));
-        else showFlows(flows);
-        return 0;
-      }
-      case 'retry': {
-        const query = flow === undefined ? '' : `?flow=${encodeURIComponent(flow)}`;
-        const { woken } = (await ask('POST', `retry${query}`)) as { readonly woken: number };
-        print(`${woken} woken`);
-        return 0;
-      }
-      default:
-        throw new FlagError(`unknown command: sync ${command} (expected status or retry)`);
-    }
+    await run(command, flow, values.json === true, ask);
+    return 0;
   } catch (error) {
     if (error instanceof FlagError) throw error;
     printError(errorText(error));
     return 1;
+  }
+}
+
+async function run(command: string, flow: string | undefined, asJson: boolean, ask: Ask): Promise<void> {
+  switch (command) {
+    case 'status': {
+      const { flows } = (await ask('GET', '')) as { readonly flows: readonly SyncFlowStatus[] };
+      if (asJson) print(JSON.stringify(flows));
+      else showFlows(flows);
+      return;
+    }
+    case 'retry': {
+      const query = flow === undefined ? '' : `?flow=${encodeURIComponent(flow)}`;
+      const { woken } = (await ask('POST', `retry${query}`)) as { readonly woken: number };
+      print(`${woken} woken`);
+      return;
+    }
+    default:
+      throw new FlagError(`unknown command: sync ${command} (expected status or retry)`);
   }
 }
 

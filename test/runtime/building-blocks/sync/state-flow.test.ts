@@ -1,0 +1,385 @@
+/**
+ * State flows between a real `state.sqlite` and a store in memory that loses answers, refuses, and is written by others
+ * at the wrong moment.
+ */
+
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { StateInMemory } from '../../../../edge-components/state/in-memory/state-in-memory.ts';
+import { definition } from '../../../../edge-components/state/sqlite/component.ts';
+import type { SyncDeps } from '../../../../runtime/building-blocks/sync/deps.ts';
+import { createSync, type Sync } from '../../../../runtime/building-blocks/sync/sync.ts';
+import { createComponentStore } from '../../../../runtime/components/store.ts';
+import type { LoadedComponent } from '../../../../runtime/contracts/component-source.ts';
+import { decodeMetadata } from '../../../../runtime/contracts/metadata.ts';
+import type { PublishMessage } from '../../../../runtime/contracts/pubsub.ts';
+import type { StateFlowSpec } from '../../../../runtime/contracts/resource.ts';
+import type { StateOperation, StateStore } from '../../../../runtime/contracts/state-store.ts';
+import { systemClock } from '../../../../runtime/platform/system-clock.ts';
+import { systemIds } from '../../../../runtime/platform/system-ids.ts';
+import { until } from '../../../integration/support/until.ts';
+import { componentDeps } from '../../../support/component-deps.ts';
+import { openPool } from '../../../support/open-pool.ts';
+import { recordingLogger } from '../../../support/recording-logger.ts';
+import { seededRandom } from '../../../support/seeded-random.ts';
+
+const signal = new AbortController().signal;
+const NO_OPTIONS = { concurrency: '', consistency: '' };
+const clock = systemClock();
+
+const FLOW: StateFlowSpec = {
+  kind: 'state',
+  name: 'flow',
+  field: 'spec.state.0',
+  direction: 'up',
+  priority: 4,
+  ttlMs: 0,
+  filter: '',
+  maxRate: 0,
+  maxBytesPerHour: 0,
+  quietHours: [],
+  local: 'near',
+  remote: 'far',
+  keys: [{ local: 'k', remote: 'k' }],
+  prefixes: [],
+  conflict: 'last-write',
+  pollMs: 100,
+  journal: '',
+};
+
+class LinkDownError extends Error {
+  override readonly name = 'LinkDownError';
+}
+
+/** The far store, with what may go wrong on the way to it. */
+class FarStore extends StateInMemory {
+  /** Transactions that were applied. */
+  applied = 0;
+  down = false;
+  /** Answers that get lost after the transaction was applied. */
+  lose = 0;
+  refuse: (operations: readonly StateOperation[]) => string | undefined = () => undefined;
+  before: () => Promise<void> = async () => undefined;
+
+  override async bulkGet(keys: readonly string[]) {
+    if (this.down) throw new LinkDownError('nobody there');
+    return super.bulkGet(keys);
+  }
+
+  override async transact(operations: readonly StateOperation[]): Promise<void> {
+    if (this.down) throw new LinkDownError('nobody there');
+    const refusal = this.refuse(operations);
+    if (refusal !== undefined) throw new Error(refusal);
+    await this.before();
+    await super.transact(operations);
+    this.applied += 1;
+    if (this.lose === 0) return;
+    this.lose -= 1;
+    throw new LinkDownError('the answer is lost');
+  }
+}
+
+interface Edge {
+  readonly sync: Sync;
+  readonly published: PublishMessage[];
+  readonly counted: Map<string, number>;
+  put(key: string, value: unknown, metadata?: Readonly<Record<string, string>>): Promise<void>;
+  remove(key: string): Promise<void>;
+  get(key: string): Promise<unknown>;
+  close(): Promise<void>;
+}
+
+const loaded = (name: string, type: string, instance: StateStore): LoadedComponent<'state'> => ({
+  name,
+  category: 'state',
+  type,
+  version: 'v1',
+  metadata: {},
+  capabilities: instance.features,
+  instance,
+});
+
+const upsert = (key: string, value: unknown, metadata: Readonly<Record<string, string>> = {}) =>
+  ({
+    kind: 'upsert',
+    key,
+    value: { bytes: Buffer.from(JSON.stringify(value)), json: true },
+    options: NO_OPTIONS,
+    metadata,
+  }) as const;
+
+async function edge(directory: string, far: StateStore, given: Partial<StateFlowSpec>): Promise<Edge> {
+  const databases = openPool(directory, { clock });
+  const decoded = decodeMetadata(definition.metadata, { connectionString: join(directory, 'state.db') });
+  if (!decoded.ok) throw new Error(decoded.faults.join('; '));
+  const near: StateStore = definition.create(
+    decoded.value,
+    componentDeps({ clock, databases, ids: systemIds(clock) }),
+  );
+  await near.init(signal);
+  const components = createComponentStore();
+  components.add(loaded('near', 'state.sqlite', near));
+  components.add(loaded('far', 'state.in-memory', far));
+  const published: PublishMessage[] = [];
+  const counted = new Map<string, number>();
+  const deps: SyncDeps = {
+    appId: 'app',
+    namespace: '',
+    components,
+    publish: {
+      publishRaw: async (_pubsub, message) => void published.push(message),
+      scopesOf: () => {
+        throw new Error('no topics here');
+      },
+    },
+    sourceOf: () => Promise.reject(new Error('no topics here')),
+    nodeKey: async () => Buffer.from(directory),
+    databases,
+    spools: { open: () => Promise.reject(new Error('no queues here')), list: async () => [] },
+    clock,
+    ids: systemIds(clock),
+    random: seededRandom(1),
+    log: recordingLogger(),
+    metrics: {
+      count: (name, _labels, amount = 1) => void counted.set(name, (counted.get(name) ?? 0) + amount),
+      observe: () => undefined,
+      gauge: () => undefined,
+    },
+  };
+  const sync = await createSync(
+    [
+      {
+        kind: 'Sync',
+        name: 's',
+        namespace: '',
+        scopes: [],
+        origin: { file: 'f', document: 1 },
+        flows: [{ ...FLOW, ...given }],
+        conflictTopic: { pubsub: 'p', topic: 'conflicts' },
+      },
+    ],
+    deps,
+  );
+  await sync.start();
+  return {
+    sync,
+    published,
+    counted,
+    put: (key, value, metadata) => near.set(upsert(`app||${key}`, value, metadata), signal),
+    remove: (key) =>
+      near.delete({ kind: 'delete', key: `app||${key}`, options: NO_OPTIONS, metadata: {} }, signal),
+    get: (key) => valueIn(near, `app||${key}`),
+    close: async () => {
+      await sync.close();
+      await near.close();
+      await databases.close();
+    },
+  };
+}
+
+async function valueIn(store: StateStore, key: string): Promise<unknown> {
+  const record = await store.get({ key, consistency: '', metadata: {} }, signal);
+  return record === undefined ? undefined : JSON.parse(Buffer.from(record.value).toString());
+}
+
+const farStore = (): FarStore => new FarStore({ clock, ids: systemIds(clock) });
+const inCloud = (far: StateStore, key: string): Promise<unknown> => valueIn(far, `app||${key}`);
+const cloudWrites = (far: StateStore, key: string, value: unknown): Promise<void> =>
+  far.set(upsert(`app||${key}`, value), signal);
+const statusOf = async ({ sync }: Edge) => {
+  const [flow] = await sync.status();
+  if (flow === undefined) throw new Error('there is no flow');
+  return flow;
+};
+const conflictsOf = ({ published }: Edge) =>
+  published.map(({ data }) => JSON.parse(Buffer.from(data).toString()) as { data: Record<string, unknown> });
+const becomes = (what: string, ask: () => Promise<boolean>) => until(what, ask, 5000);
+
+t.test('a batch whose answer was lost is not applied again', async (t) => {
+  const far = farStore();
+  const one = await edge(t.testdir(), far, { direction: 'both' });
+  far.lose = 1;
+  await one.put('k', 1);
+  await becomes('the batch to arrive', async () => far.applied === 1);
+  // Whoever read the value over there may go on with it: a repeat would undo that.
+  await cloudWrites(far, 'k', 2);
+  await becomes('the cloud’s next value', async () => (await one.get('k')) === 2);
+  t.equal(await inCloud(far, 'k'), 2);
+  t.equal(far.applied, 1);
+  t.same(one.published, [], 'no conflict: what arrived was ours');
+  await one.close();
+});
+
+t.test('a power cut after the batch went over', async (t) => {
+  const directory = t.testdir();
+  const far = farStore();
+  const before = await edge(directory, far, { direction: 'up' });
+  far.lose = 1;
+  far.before = async () => undefined;
+  await before.put('k', 1);
+  await becomes('the batch to arrive', async () => far.applied === 1);
+  await before.close();
+  await cloudWrites(far, 'k', 2);
+  const after = await edge(directory, far, { direction: 'up' });
+  await becomes('nothing to be left', async () => (await statusOf(after)).lag.messages === 0);
+  t.equal(await inCloud(far, 'k'), 2, 'the value from before was not sent again');
+  t.equal(far.applied, 1);
+  await after.close();
+});
+
+t.test('changes made while nobody was there go over together, the last of each key', async (t) => {
+  const far = farStore();
+  const one = await edge(t.testdir(), far, { keys: [], prefixes: [{ local: 'a-', remote: 'b-' }] });
+  far.down = true;
+  for (let at = 0; at < 50; at += 1) await one.put(`a-${at % 10}`, at);
+  await one.put('other', 1);
+  await becomes('the link to be seen as down', async () => (await statusOf(one)).link === 'down');
+  const { lag, reason } = await statusOf(one);
+  t.equal(lag.messages, 10);
+  t.ok(lag.bytes > 0);
+  t.match(reason, /nobody there/);
+  far.down = false;
+  await becomes('all to be there', async () => (await inCloud(far, 'b-9')) === 49);
+  t.equal(await inCloud(far, 'b-0'), 40);
+  t.equal(await inCloud(far, 'a-0'), undefined);
+  t.equal(far.applied, 1, 'one batch');
+  await one.close();
+});
+
+t.test('a key that is refused is set aside, and the rest goes on', async (t) => {
+  const far = farStore();
+  const one = await edge(t.testdir(), far, { keys: [], prefixes: [{ local: '', remote: '' }] });
+  far.down = true;
+  await Promise.all([one.put('good', 1), one.put('bad', 'too large'), one.put('fine', 3)]);
+  far.refuse = (operations) =>
+    operations.some(({ key }) => key === 'app||bad') ? 'the value is too large' : undefined;
+  far.down = false;
+  await becomes(
+    'the good ones',
+    async () => (await inCloud(far, 'good')) === 1 && (await inCloud(far, 'fine')) === 3,
+  );
+  await becomes('the bad one to be set aside', async () => (await statusOf(one)).refused === 1);
+  t.equal((await statusOf(one)).link, 'up');
+  await one.put('good', 2);
+  await becomes('further changes', async () => (await inCloud(far, 'good')) === 2);
+  far.refuse = () => undefined;
+  t.equal(one.sync.retry('s/flow'), 1);
+  await becomes('the bad one after all', async () => (await inCloud(far, 'bad')) === 'too large');
+  await becomes('nothing to be refused', async () => (await statusOf(one)).refused === 0);
+  t.equal(one.sync.retry('s/none'), 0);
+  await one.close();
+});
+
+t.test('an error that repeats parks the flow, and nothing is lost', async (t) => {
+  const far = farStore();
+  const one = await edge(t.testdir(), far, {});
+  far.refuse = () => 'state store cloudstore is not found';
+  await one.put('k', 1);
+  await becomes('the flow to be parked', async () => (await statusOf(one)).link === 'parked');
+  t.match((await statusOf(one)).reason, /not found/);
+  t.equal((await statusOf(one)).lag.messages, 1);
+  far.refuse = () => undefined;
+  one.sync.retry(undefined);
+  await becomes('the value', async () => (await inCloud(far, 'k')) === 1);
+  t.equal((await statusOf(one)).link, 'up');
+  await one.close();
+});
+
+t.test('a cloud app that writes at the wrong moment is not overwritten unseen', async (t) => {
+  const far = farStore();
+  const one = await edge(t.testdir(), far, { direction: 'both', conflict: 'edge-wins' });
+  let raced = false;
+  far.before = async () => {
+    if (raced) return;
+    raced = true;
+    await cloudWrites(far, 'k', 'cloud');
+  };
+  await one.put('k', 'edge');
+  await becomes('the edge’s value', async () => (await inCloud(far, 'k')) === 'edge');
+  await becomes('the report', async () => one.published.length === 1);
+  t.match(conflictsOf(one)[0]?.data, { key: 'k', rule: 'edge-wins', kept: 'local', remote: 'cloud' });
+  t.equal(one.counted.get('sync_conflicts_total'), 1);
+  await one.close();
+});
+
+t.test('ask: nothing is decided before somebody answers', async (t: Test) => {
+  const far = farStore();
+  const one = await edge(t.testdir(), far, { direction: 'both', conflict: 'ask' });
+  await one.put('k', 'same');
+  await becomes('the first value', async () => (await inCloud(far, 'k')) === 'same');
+  far.down = true;
+  await one.put('k', 'edge');
+  await cloudWrites(far, 'k', 'cloud');
+  far.down = false;
+  await becomes('the question', async () => one.published.length === 1);
+  t.match(conflictsOf(one)[0]?.data, { kept: 'both', local: 'edge', remote: 'cloud' });
+  t.same([await one.get('k'), await inCloud(far, 'k')], ['edge', 'cloud']);
+  await one.put('k', 'answer');
+  await becomes('the answer', async () => (await inCloud(far, 'k')) === 'answer');
+  t.equal(one.published.length, 1, 'asked once');
+  await one.close();
+});
+
+t.test('several nodes follow each other through a journal, prefixes included', async (t) => {
+  const far = farStore();
+  const shared = {
+    direction: 'both',
+    journal: 'plant',
+    keys: [],
+    prefixes: [{ local: 'x-', remote: 'x-' }],
+  } as const;
+  const directory = t.testdir({ a: {}, b: {} });
+  const a = await edge(join(directory, 'a'), far, shared);
+  const b = await edge(join(directory, 'b'), far, shared);
+  await Promise.all([a.put('x-1', 'a'), b.put('x-2', 'b'), a.put('x-3', 'a'), b.put('x-4', 'b')]);
+  const equal = async (key: string, value: unknown): Promise<boolean> =>
+    (await a.get(key)) === value && (await b.get(key)) === value && (await inCloud(far, key)) === value;
+  for (const [key, value] of [
+    ['x-1', 'a'],
+    ['x-2', 'b'],
+    ['x-3', 'a'],
+    ['x-4', 'b'],
+  ] as const)
+    await becomes(`${key} on all sides`, () => equal(key, value));
+  await b.remove('x-1');
+  await becomes('the deletion', () => equal('x-1', undefined));
+  far.down = true;
+  await a.put('x-2', 'first');
+  await b.put('x-2', 'second');
+  far.down = false;
+  await becomes('the later write everywhere', () => equal('x-2', 'second'));
+  t.equal(a.published.length + b.published.length, 1, 'one of them saw the conflict');
+  await a.close();
+  await b.close();
+});
+
+t.test('down only: the cloud’s value comes, and comes again over what was written here', async (t) => {
+  const far = farStore();
+  const one = await edge(t.testdir(), far, { direction: 'down' });
+  await cloudWrites(far, 'k', 1);
+  await becomes('the value', async () => (await one.get('k')) === 1);
+  await one.put('k', 'mine');
+  await cloudWrites(far, 'k', 2);
+  await becomes('the next value', async () => (await one.get('k')) === 2);
+  await becomes('the report', async () => one.published.length === 1);
+  t.match(conflictsOf(one)[0]?.data, { kept: 'remote', local: 'mine' });
+  t.equal(far.applied, 0, 'nothing goes up');
+  await one.close();
+});
+
+t.test('what a filter does not let through stays', async (t) => {
+  const far = farStore();
+  const one = await edge(t.testdir(), far, {
+    keys: [],
+    prefixes: [{ local: 'a-', remote: 'a-' }],
+    filter: 'event.data.c > 20',
+  });
+  await one.put('a-cold', { c: 3 });
+  await one.put('a-odd', 'no object');
+  await one.put('a-warm', { c: 21 });
+  await becomes('the warm one', async () => (await inCloud(far, 'a-warm')) !== undefined);
+  t.equal(await inCloud(far, 'a-cold'), undefined);
+  t.equal(await inCloud(far, 'a-odd'), undefined);
+  t.equal((await statusOf(one)).lag.messages, 0);
+  await one.close();
+});
