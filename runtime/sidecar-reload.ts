@@ -37,7 +37,7 @@ export interface ReloadParts {
   readonly restart: () => void;
   /** The sidecar cannot go on. */
   readonly fail: (error: unknown) => void;
-  /** Replaces the reading of folders in tests. */
+  /** Reads the folders; default `loadResources`. */
   readonly read?: typeof loadResources;
 }
 

@@ -10,9 +10,10 @@ import type { Node } from './node.ts';
 import { createMetricRules } from './platform/metric-rules.ts';
 import { createMetrics, type MetricsRegistry } from './platform/metrics.ts';
 import { createTracer } from './platform/trace-context.ts';
+import { readResources } from './read-resources.ts';
 import { loadConfiguration } from './resources/configuration.ts';
 import { faultText, type ResourceFault } from './resources/documents.ts';
-import { type LoadedResources, loadResources } from './resources/load.ts';
+import type { LoadedResources } from './resources/load.ts';
 import type { Exporters } from './telemetry/exporters.ts';
 
 export interface SidecarSetup {
@@ -62,7 +63,7 @@ export async function readSetup(
   if (!loaded.ok) refuse('failed to load the Configuration', loaded.faults);
   const { configuration } = loaded;
   logConfiguration(configuration, node.log);
-  const resources = await loadResources({
+  const resources = await readResources({
     directories: options.resourcePaths,
     appId: options.appId,
     namespace: node.env['NAMESPACE'],

@@ -1,4 +1,4 @@
-/** The Sync resources of a sidecar: checked against the other resources and started; nothing is loaded without one. */
+/** Starts the Sync resources of a sidecar; nothing is loaded without one. */
 
 import type { SyncDeps } from './building-blocks/sync/deps.ts';
 import type { Sync } from './building-blocks/sync/sync.ts';
@@ -28,11 +28,8 @@ const OWN_SESSION = /^pubsub\.mqtt3?$/i;
 
 export async function openSync(parts: SyncParts): Promise<Sync | undefined> {
   const { node, options, setup } = parts;
-  const { syncs, components, httpEndpoints } = setup.resources;
+  const { syncs } = setup.resources;
   if (syncs.length === 0) return undefined;
-  const { syncFaults } = await import('./building-blocks/sync/check.ts');
-  const faults = syncFaults({ syncs, components, httpEndpoints });
-  if (faults.length > 0) throw new Error(`failed to load Sync resources: ${faults.join('\n')}`);
   const { createSync } = await import('./building-blocks/sync/sync.ts');
   const sync = await createSync(syncs, {
     appId: options.appId,

@@ -22,6 +22,7 @@ import { createExternalHttp } from './peer/external-http.ts';
 import { createPeers } from './peer/peer-client.ts';
 import { atLevel } from './platform/log-level.ts';
 import { pluggableDefinitions } from './pluggable/sockets.ts';
+import { readResources } from './read-resources.ts';
 import { createPolicies } from './resiliency/policies.ts';
 import { createAppLife } from './sidecar-app.ts';
 import { buildBlocks } from './sidecar-blocks.ts';
@@ -212,6 +213,7 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
     log: node.log.child('dapr.runtime.hotreload', { app_id: appId }),
     restart: request.restart,
     fail: request.fail,
+    read: readResources,
   });
   stack.defer(() => reload.close());
   reload.start();

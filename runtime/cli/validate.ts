@@ -1,7 +1,6 @@
 /** `--validate`: a start that never listens. Prints every fault of flags, Configuration and resources at once. */
 
 import { catalog } from '../../edge-components/catalog.ts';
-import { syncFaults } from '../building-blocks/sync/check.ts';
 import { createRegistry } from '../components/registry.ts';
 import { validateComponent } from '../components/validate.ts';
 import type { Logger } from '../contracts/logger.ts';
@@ -9,9 +8,9 @@ import type { ComponentResource } from '../contracts/resource.ts';
 import type { SidecarOptions } from '../flags.ts';
 import { systemClock } from '../platform/system-clock.ts';
 import { pluggableDefinitions } from '../pluggable/sockets.ts';
+import { readResources } from '../read-resources.ts';
 import { loadConfiguration } from '../resources/configuration.ts';
 import { faultText } from '../resources/documents.ts';
-import { loadResources } from '../resources/load.ts';
 import { securityFaults } from '../sidecar-security.ts';
 import { print } from './output.ts';
 
@@ -46,13 +45,12 @@ export async function validate(
     if (configuration.ok)
       found.push(...(await securityFaults(options, configuration.configuration.mtls, env, launched)));
     else found.push(...configuration.faults.map(faultText));
-    const resources = await loadResources({
+    const resources = await readResources({
       directories: options.resourcePaths,
       appId: options.appId,
       namespace: env['NAMESPACE'],
     });
     found.push(...resources.faults.map(faultText));
-    found.push(...syncFaults(resources));
     for (const component of resources.components) {
       const faults = [
         ...(await validateComponent(component, registry)),

@@ -62,6 +62,13 @@ export interface ComponentSubscription {
   close(): Promise<void>;
 }
 
+/** Whether subscriptions of a component reach the other side. */
+export interface SubscriptionLink {
+  readonly up: boolean;
+  /** Why not. */
+  readonly reason?: string;
+}
+
 export interface PubSub extends ComponentInstance {
   /** Dapr feature names: `MESSAGE_TTL`, `SUBSCRIBE_WILDCARDS`, `BULK_PUBSUB`. */
   readonly features: readonly string[];
@@ -83,4 +90,6 @@ export interface PubSub extends ComponentInstance {
    * been handled, or at once where the broker cannot pause.
    */
   pause?(): Promise<void>;
+  /** How the subscription to a topic stands, where the component knows; `undefined` without one. */
+  link?(topic: string): SubscriptionLink | undefined;
 }

@@ -4,7 +4,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import t, { type Test } from 'tap';
 import { call } from './support/http-call.ts';
-import { freePorts, type Ports, type RunningNode, startSidecar } from './support/node-process.ts';
+import { freePorts, type Ports, type RunningNode, runToEnd, startSidecar } from './support/node-process.ts';
+import { program } from './support/package-folder.ts';
 import { realProgram } from './support/real-dapr.ts';
 import { component, subscription } from './support/resource-files.ts';
 import { type ScriptedApp, startApp } from './support/scripted-app.ts';
@@ -214,6 +215,15 @@ async function story(t: Test, executable: string | undefined): Promise<void> {
   });
   const down = await flowsOf(edge);
   t.match(down.get('plant/sensors')?.reason, /cannot be reached/);
+  t.match(down.get('plant/commands'), { link: 'down', reason: /./ }, 'the stream is seen to be cut');
+  const shown = await runToEnd(t, program('skerry'), [
+    'sync',
+    'status',
+    '--dapr-http-port',
+    String(edge.ports.http),
+  ]);
+  t.match(shown.output, /^FLOW +WAY +LINK +LAG.*\n/);
+  t.match(shown.output, /^plant\/sensors +up +down +1 \(.*cannot be reached/m);
   t.ok((down.get('plant/sensors')?.lag.bytes ?? 0) > 0);
   t.equal(down.get('plant/local/readings')?.lag.messages, 1);
   await edge.kill();
@@ -260,3 +270,31 @@ async function story(t: Test, executable: string | undefined): Promise<void> {
 t.test('a Skerry node plays the cloud', (t) => story(t, undefined));
 
 t.test('a real daprd plays the cloud', { skip: withoutDaprd }, (t) => story(t, daprd));
+
+t.test('a Sync that cannot work is refused with its field, and --validate says the same', async (t) => {
+  const folder = t.testdir({
+    'near.yaml': component('near', 'state.sqlite', {}),
+    'sync.yaml': sync({
+      direction: 'both',
+      conflict: 'ask',
+      state: [{ local: 'near', remote: 'nowhere', keys: ['k'] }],
+    }),
+    'other.yaml': JSON.stringify({
+      apiVersion: 'skerry.dev/v1alpha1',
+      kind: 'Sync',
+      metadata: { name: 'other' },
+      spec: { direction: 'up', state: [{ local: 'near', remote: 'nowhere', keys: ['k'] }] },
+    }),
+  });
+  const args = ['--app-id=edge', `--resources-path=${folder}`, '--dapr-http-port=0', '--dapr-grpc-port=0'];
+  const validated = await runToEnd(t, program('daprd'), [...args, '--validate']);
+  t.equal(validated.code, 1);
+  t.match(validated.output, /spec\.state\.0\.conflict: Sync plant: ask needs a topic to ask on/);
+  t.match(
+    validated.output,
+    /spec\.state\.0\.remote: Sync other: there is no state store nowhere for this app/,
+  );
+  const started = await runToEnd(t, program('daprd'), [...args, `--data-dir=${folder}/data`]);
+  t.equal(started.code, 1);
+  t.match(started.output, /spec\.state\.0\.remote: Sync other: there is no state store nowhere/);
+});

@@ -42,6 +42,8 @@ export interface TopicStream {
   linkBack(lostAt: number): void;
   /** Stops; the event in progress is finished and answered first. */
   close(): Promise<void>;
+  /** Whether events can come; with the reason when they cannot. */
+  link(): { readonly up: boolean; readonly reason?: string };
 }
 
 const PATH = '/dapr.proto.runtime.v1.Dapr/SubscribeTopicEventsAlpha1';
@@ -64,6 +66,8 @@ export function openTopicStream(
 ): TopicStream {
   const closing = new AbortController();
   const client = clientOf(options, deps);
+  let up = false;
+  let reason: string | undefined;
   let wait: { readonly timer: Timer; readonly wake: () => void } | undefined;
   let longest = FIRST_WAIT_MS;
   let started = 0;
@@ -93,6 +97,7 @@ export function openTopicStream(
       );
       for await (const bytes of stream.messages) {
         const { subscribeTopicEventsResponseType: part } = responses.decode(bytes);
+        up = true;
         if (part.case !== 'eventMessage') continue;
         if (closing.signal.aborted) break;
         const status = await options.handle(part.value, ended.signal).then(
@@ -136,6 +141,8 @@ export function openTopicStream(
       await session().catch((error: unknown) => {
         why = errorText(error);
       });
+      up = false;
+      reason = why;
       if (closing.signal.aborted) return;
       if (deps.clock.monotonicMs() - started > LONGEST_WAIT_MS) longest = FIRST_WAIT_MS;
       const ms = Math.round(longest * (0.1 + 0.9 * deps.random.float()));
@@ -156,6 +163,7 @@ export function openTopicStream(
         wait.wake();
       } else if (started < lostAt) client.reset();
     },
+    link: () => (up || reason === undefined ? { up } : { up, reason }),
     close: async () => {
       closing.abort(new Error('the subscription is closing'));
       wait?.timer.cancel();

@@ -58,9 +58,9 @@ export function createRemotePubSub(items: RemotePubSubItems, deps: ComponentDeps
     maxMessages: MAX_BATCH,
     maxBatches: MAX_BATCHES,
   };
-  const open = new Set<TopicStream>();
+  const open = new Map<TopicStream, string>();
   const forwarder = createForwarder(far, items, deps, request, bulk, ({ lostAt }) => {
-    for (const stream of open) stream.linkBack(lostAt);
+    for (const stream of open.keys()) stream.linkBack(lostAt);
   });
 
   return {
@@ -70,7 +70,7 @@ export function createRemotePubSub(items: RemotePubSubItems, deps: ComponentDeps
       await forwarder.open();
     },
     close: async () => {
-      await Promise.all([...open].map((subscription) => subscription.close()));
+      await Promise.all([...open.keys()].map((stream) => stream.close()));
       await forwarder.close();
       far.close();
     },
@@ -83,14 +83,18 @@ export function createRemotePubSub(items: RemotePubSubItems, deps: ComponentDeps
           "metadata item 'grpcAddress': the gRPC address of the far sidecar (host:50001) is required to subscribe",
         );
       }
-      const subscription = await subscribe(topic, metadata, handler);
-      open.add(subscription);
+      const stream = await subscribe(topic, metadata, handler);
+      open.set(stream, topic);
       return {
         close: async () => {
-          open.delete(subscription);
-          await subscription.close();
+          open.delete(stream);
+          await stream.close();
         },
       };
+    },
+    link: (topic) => {
+      const links = [...open].flatMap(([stream, known]) => (known === topic ? [stream.link()] : []));
+      return links.find(({ up }) => !up) ?? links[0];
     },
   };
 

@@ -7,6 +7,7 @@ import { errorText } from '../../contracts/error.ts';
 import type {
   ComponentResource,
   HttpEndpointResource,
+  ResourceOrigin,
   StateFlowSpec,
   SyncFlowSpec,
   SyncResource,
@@ -26,14 +27,23 @@ type Fault = (field: string, message: string) => void;
 /** Local stores that note changes within the write. */
 const WITH_JOURNAL = /^state\.sqlite3?$/i;
 
-/** Every fault as one text: file, Sync, field, what is expected. */
-export function syncFaults(resources: CheckedResources): readonly string[] {
-  const faults: string[] = [];
+/** A fault of one document, in the form of those that its schema finds. */
+export interface SyncFault {
+  readonly origin: ResourceOrigin;
+  readonly field: string;
+  readonly message: string;
+  readonly fatal: true;
+  readonly reason: 'broken';
+}
+
+/** Every fault of all Syncs. */
+export function syncFaults(resources: CheckedResources): readonly SyncFault[] {
+  const faults: SyncFault[] = [];
   const flows: Placed[] = [];
   for (const sync of resources.syncs) {
-    const { file, document } = sync.origin;
+    const { origin, name } = sync;
     const fault: Fault = (field, message) =>
-      void faults.push(`${file} (document ${document}): Sync ${sync.name}: ${field}: ${message}`);
+      void faults.push({ origin, field, message: `Sync ${name}: ${message}`, fatal: true, reason: 'broken' });
     const look = lookUp(resources, fault);
     if (sync.conflictTopic !== undefined) look.topic(sync.conflictTopic, 'spec.conflictTopic');
     for (const spec of sync.flows) {

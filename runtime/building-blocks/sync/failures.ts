@@ -33,6 +33,20 @@ export class LinkRecord {
     this.#repeats = 0;
   }
 
+  /** By a component that watches its own connection. */
+  told({ up, reason }: { readonly up: boolean; readonly reason?: string }, now: number): void {
+    if (up) {
+      this.lastContact = now;
+      // What is refused on this side stays to be seen.
+      if (this.state === 'parked') return;
+      this.state = 'up';
+      this.reason = undefined;
+    } else if (reason !== undefined) {
+      this.state = 'down';
+      this.reason = reason;
+    }
+  }
+
   resting(reason: string): void {
     this.state = 'quiet';
     this.reason = reason;

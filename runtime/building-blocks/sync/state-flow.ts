@@ -69,8 +69,10 @@ export function createStateFlow(
     rung = true;
     ring();
   };
+  const patient = (): boolean => link.state === 'parked' || link.state === 'down' || link.state === 'quiet';
   const changed = (): void => {
-    if (spec.direction !== 'down') wake();
+    // A flow that is refused, cut off or resting is not woken by more of the same.
+    if (spec.direction !== 'down' && !patient()) wake();
   };
   const passes = (key: string, value: SideRecord | undefined): boolean => {
     if (filter === undefined || value === undefined) return true;
@@ -210,13 +212,10 @@ export function createStateFlow(
       rung = false;
       const ms = await attempt();
       // Only a wake-up by hand shortens the rest of a flow that is refused or cut off.
-      const patient = link.state === 'parked' || link.state === 'down' || link.state === 'quiet';
-      if (patient) rung = again;
+      if (patient()) rung = again;
       await sleep(ms);
       timer?.cancel();
-      if (rung && !patient) {
-        await clock.sleep(LINGER_MS, closing).catch(() => undefined);
-      }
+      if (rung && !patient()) await clock.sleep(LINGER_MS, closing).catch(() => undefined);
     }
   };
   const begin = (): void => {

@@ -2,7 +2,7 @@
 
 import type { TopicFlowSpec } from '../../contracts/resource.ts';
 import type { SpoolCounts } from '../../contracts/spool.ts';
-import type { SyncFlowStatus } from '../../contracts/sync-status.ts';
+import type { LinkState, SyncFlowStatus } from '../../contracts/sync-status.ts';
 import type { SharedParts } from './deps.ts';
 import { flowStatus } from './flow-status.ts';
 import { createLane } from './topic-lane.ts';
@@ -47,7 +47,7 @@ export function createTopicFlow(spec: TopicFlowSpec, name: string, mark: string,
       const failing = counts.find(({ pending, lastError }) => pending > 0 && lastError !== undefined);
       const sum = (pick: (count: SpoolCounts) => number): number =>
         counts.reduce((total, count) => total + pick(count), 0);
-      const told = lanes.map(({ lane }) => lane.link);
+      const told = lanes.map(({ lane }) => lane.link());
       const worst = told.find(({ state }) => state === 'parked' || state === 'down') ?? told[0];
       const state = worst?.state ?? 'unknown';
       return flowStatus({
@@ -55,7 +55,7 @@ export function createTopicFlow(spec: TopicFlowSpec, name: string, mark: string,
         spec,
         local: `${spec.local.pubsub}/${spec.local.topic}`,
         remote: `${spec.remote.pubsub}/${spec.remote.topic}`,
-        link: failing !== undefined && (state === 'unknown' || state === 'up') ? 'down' : state,
+        link: linkOf(state, failing !== undefined, sum(({ delivered }) => delivered) > 0),
         reason: worst?.reason ?? failing?.lastError,
         lastContact: told.map(({ lastContact }) => lastContact).find((at) => at !== undefined),
         lag: {
@@ -72,4 +72,10 @@ export function createTopicFlow(spec: TopicFlowSpec, name: string, mark: string,
       await Promise.all(lanes.map(({ lane }) => lane.close()));
     },
   };
+}
+
+/** A queue that fails has no link; one that delivered and has nothing left to fail with had one. */
+function linkOf(state: LinkState, failing: boolean, delivered: boolean): LinkState {
+  if (failing && (state === 'unknown' || state === 'up')) return 'down';
+  return state === 'unknown' && delivered ? 'up' : state;
 }

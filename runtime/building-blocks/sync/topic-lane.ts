@@ -36,7 +36,8 @@ export interface Lane {
   /** A pub/sub component came or went. */
   componentChanged(name: string): void;
   wake(): void;
-  readonly link: LinkRecord;
+  /** As it stands now. */
+  link(): LinkRecord;
   counts(): Promise<SpoolCounts | undefined>;
   close(): Promise<void>;
 }
@@ -154,8 +155,17 @@ export function createLane(request: LaneRequest, parts: SharedParts): Lane {
     return turn;
   };
 
+  /** What the component itself knows of a subscription over the link. */
+  const look = (): LinkRecord => {
+    const component = way === 'down' ? components.get('pubsub', from.pubsub) : undefined;
+    if (component === undefined) return link;
+    const known = source?.instance.link?.(parts.publish.scopesOf(component).brokerTopic(from.topic));
+    if (known !== undefined) link.told(known, clock.now());
+    return link;
+  };
+
   return {
-    link,
+    link: look,
     start: async () => {
       if (!direct()) {
         spool = await parts.spools.open({

@@ -119,7 +119,7 @@ t.test('faults name their field', (t) => {
   for (const [spec, expected] of cases) {
     const found = faultsOf(spec);
     t.equal(found.length, expected.length, JSON.stringify(found));
-    expected.forEach((text, at) => t.match(found[at], text));
+    for (const [at, text] of expected.entries()) t.match(found[at], text);
   }
   t.same(faultsOf({ direction: 'both', state: [{ ...state, keyPrefixes: ['p-'], journal: 'j' }] }), []);
   t.end();
@@ -157,7 +157,7 @@ const check = (...specs: unknown[]): readonly string[] =>
     syncs: specs.map((spec, at) => syncOf(spec, `s${at}`)),
     components: COMPONENTS,
     httpEndpoints: [],
-  }).map((text) => text.replace('sync.yaml (document 1): Sync ', ''));
+  }).map(({ field, message }) => message.replace(/^Sync (\w+): /, `$1: ${field}: `));
 
 t.test('what is wrong among resources', (t) => {
   t.same(check({ direction: 'up', topics: [topic], state: [state] }), []);
