@@ -5,6 +5,7 @@ import type { LoadedComponent } from '../../contracts/component-source.ts';
 import type { BulkStateRecord, StateOperation, StateRecord } from '../../contracts/state-store.ts';
 import { stateCipher } from '../state/encryption.ts';
 import { keyPrefixer } from '../state/key-prefix.ts';
+import { isOutage } from './failures.ts';
 import { canonicalJson, type Json } from './merge-json.ts';
 
 export interface SideRecord {
@@ -67,6 +68,21 @@ export function openSide(component: LoadedComponent<'state'>, appId: string, nam
     return answers;
   };
 
+  /** As `fetch`; an answer that is too large, perhaps, is asked for in halves. */
+  const fetchAll = async (
+    stored: readonly string[],
+    signal: AbortSignal,
+  ): Promise<readonly BulkStateRecord[]> => {
+    try {
+      return await fetch(stored, signal);
+    } catch (error) {
+      if (stored.length === 1 || isOutage(error) || signal.aborted) throw error;
+      const half = Math.ceil(stored.length / 2);
+      const first = await fetchAll(stored.slice(0, half), signal);
+      return [...first, ...(await fetchAll(stored.slice(half), signal))];
+    }
+  };
+
   return {
     component,
     toStored: (key) => keys.toStored(key),
@@ -75,7 +91,7 @@ export function openSide(component: LoadedComponent<'state'>, appId: string, nam
       const found = new Map<string, SideRecord>();
       for (let from = 0; from < wanted.length; from += CHUNK) {
         const stored = new Map(wanted.slice(from, from + CHUNK).map((key) => [keys.toStored(key), key]));
-        for (const answer of await fetch([...stored.keys()], signal)) {
+        for (const answer of await fetchAll([...stored.keys()], signal)) {
           if (answer.error !== undefined && answer.error !== '') throw new Error(answer.error);
           const key = stored.get(answer.key);
           if (key !== undefined && answer.record !== undefined) found.set(key, record(answer.record));
