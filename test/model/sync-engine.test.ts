@@ -96,7 +96,7 @@ async function story(t: Test, rule: ConflictRule, seed: number): Promise<void> {
     let settled = true;
     for (const one of edges) {
       const [flow] = await one.sync.status();
-      if (flow?.link === 'down' || flow?.link === 'parked') one.sync.retry(undefined);
+      if (flow?.link !== 'up') one.sync.retry(undefined);
       if (flow === undefined || flow.lag.messages > 0 || flow.link !== 'up') settled = false;
     }
     for (const key of KEYS) {
@@ -130,7 +130,7 @@ async function story(t: Test, rule: ConflictRule, seed: number): Promise<void> {
   t.same(lost, [], `seed ${seed} (${rule}): ${placed.size} writes, ${told.length} conflicts told`);
 }
 
-const SEEDS = Number(process.env['SYNC_SEEDS'] ?? 2);
+const SEEDS = Number(process.env['SYNC_SEEDS'] ?? 1);
 const FIRST = Number(process.env['SYNC_FIRST'] ?? 1);
 for (const rule of ['last-write', 'edge-wins', 'cloud-wins', 'merge', 'ask'] as const) {
   t.test(rule, async (t) => {

@@ -58,7 +58,10 @@ export function createStateFlow(
   let open: Open | undefined;
   let stopped = false;
   let pullAt = 0;
+  /** Refused keys go along in the next turn. */
   let again = false;
+  /** Woken by somebody since the last attempt began. */
+  let byHand = false;
   let races = 0;
   let timer: Timer | undefined;
   let rung = false;
@@ -210,9 +213,10 @@ export function createStateFlow(
   const run = async (): Promise<void> => {
     while (!closing.aborted && !stopped) {
       rung = false;
+      byHand = false;
       const ms = await attempt();
       // Only a wake-up by hand shortens the rest of a flow that is refused or cut off.
-      if (patient()) rung = again;
+      if (patient()) rung = byHand;
       await sleep(ms);
       timer?.cancel();
       if (rung && !patient()) await clock.sleep(LINGER_MS, closing).catch(() => undefined);
@@ -238,6 +242,7 @@ export function createStateFlow(
     },
     wake: () => {
       again = true;
+      byHand = true;
       pullAt = 0;
       wake();
     },
