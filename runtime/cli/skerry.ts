@@ -91,8 +91,8 @@ export async function runSkerry(args: readonly string[], setup: ProgramSetup): P
       case 'mesh': {
         const { meshCommand } = await import('./mesh.ts');
         process.exitCode = await meshCommand(rest, setup.env);
-          return;
-        }
+        return;
+      }
       case 'sync': {
         const { syncCommand } = await import('./sync.ts');
         process.exitCode = await syncCommand(rest, setup.env);

@@ -4,8 +4,8 @@ import { parseArgs } from 'node:util';
 import { errorText } from '../contracts/error.ts';
 import type { SyncFlowStatus } from '../contracts/sync-status.ts';
 import { FlagError } from '../flags.ts';
-import { print, printError } from './output.ts';
-import { type Ask, asker, table } from './spool.ts';
+import { print, printError, printTable } from './output.ts';
+import { type Ask, asker } from './spool.ts';
 
 const USAGE = `Usage:
   skerry sync status         every flow: link, lag, conflicts, last contact, bytes of today
@@ -96,7 +96,7 @@ function showFlows(flows: readonly SyncFlowStatus[]): void {
     'TODAY DOWN',
     'REASON',
   ];
-  table(
+  printTable(
     heads,
     flows.map((flow) => [
       flow.name,

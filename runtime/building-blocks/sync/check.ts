@@ -118,7 +118,13 @@ function checkTopic(spec: TopicFlowSpec, look: LookUp, fault: Fault): void {
 
 function checkState(spec: StateFlowSpec, look: LookUp, fault: Fault): void {
   const local = look.component('state', spec.local, `${spec.field}.local`);
-  look.component('state', spec.remote, `${spec.field}.remote`);
+  const remote = look.component('state', spec.remote, `${spec.field}.remote`);
+  const mode = remote === undefined ? undefined : itemOf(remote, 'mode');
+  if (remote?.type.toLowerCase() === 'state.dapr' && mode !== undefined && mode !== 'remote')
+    fault(
+      `${spec.field}.remote`,
+      `expected a state.dapr with mode remote, which shows what is over there; ${remote.name} has mode ${mode}`,
+    );
   if (local !== undefined && !WITH_JOURNAL.test(local.type))
     fault(
       `${spec.field}.local`,

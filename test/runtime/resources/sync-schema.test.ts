@@ -150,6 +150,7 @@ const COMPONENTS = [
   component('near2', 'state.sqlite'),
   component('far', 'state.dapr', { baseUrl: 'http://cloud' }),
   component('mem', 'state.in-memory'),
+  component('copy', 'state.dapr', { baseUrl: 'http://cloud', mode: 'cached' }),
   component('lost', 'state.dapr', { endpointName: 'nowhere' }),
 ];
 const check = (...specs: unknown[]): readonly string[] =>
@@ -173,6 +174,10 @@ t.test('what is wrong among resources', (t) => {
     [
       [{ direction: 'up', state: [{ ...state, local: 'mem' }] }],
       /^s0: spec\.state\.0\.local: expected a state\.sqlite/,
+    ],
+    [
+      [{ direction: 'up', state: [{ ...state, remote: 'copy' }] }],
+      /^s0: spec\.state\.0\.remote: expected a state\.dapr with mode remote/,
     ],
     [
       [{ direction: 'up', state: [{ ...state, remote: 'lost' }] }],
