@@ -28,6 +28,7 @@ const TASKS = {
   crash: ['test/crash/main.ts'],
   damage: ['test/crash/damage-main.ts'],
   kill: ['test/crash/kill-main.ts'],
+  model: ['test/model/main.ts'],
   'bench:spool': ['test/bench/spool-backlog.ts'],
   'bench:disk': ['test/bench/slow-disk.ts'],
   'bench:writes': ['test/bench/written-bytes.ts'],

@@ -11,7 +11,7 @@ export interface SpoolOptions {
   /** Queue name, unique in the node: `<app id>/<component name>`. */
   readonly name: string;
   readonly maxMessages: number;
-  /** Sum of payload and header bytes. */
+  /** Bytes on the disk: payload, headers, rows with their index entries, and the queue's part of the write-ahead log. */
   readonly maxBytes: number;
   readonly whenFull: FullPolicy;
   /** Elapsed (not wall clock) time a message may wait; 0 = for ever. */

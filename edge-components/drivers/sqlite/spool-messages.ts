@@ -196,12 +196,12 @@ export class SpoolMessages {
   }
 
   /** Messages to give up for a new one, oldest of the lowest lane first; `undefined` when there are not enough. */
-  victims(messages: number, bytes: number): readonly Removable[] | undefined {
+  victims(enoughOf: (messages: number, bytes: number) => boolean): readonly Removable[] | undefined {
     if (this.#leaving.size >= MAX_UNCOMMITTED_VICTIMS) return undefined;
     const chosen: Removable[] = [];
     let freed = 0;
     const limit = VICTIMS_PER_READ + this.#leaving.size + this.#inFlight.size;
-    const enough = (): boolean => chosen.length >= messages && freed >= bytes;
+    const enough = (): boolean => enoughOf(chosen.length, freed);
     const choose = (rows: readonly Row[]): void => {
       for (const item of rows.map(removable)) {
         if (enough()) return;

@@ -21,6 +21,7 @@ import { spoolCounts } from './spool-counts.ts';
 import type { Deliver, SpoolDrain } from './spool-drain.ts';
 import type { SpoolLedger } from './spool-ledger.ts';
 import { type Removable, removable, type SpoolMessages } from './spool-messages.ts';
+import { diskBytes } from './spool-room.ts';
 import { SPOOL_SQL } from './spool-schema.ts';
 
 export interface SpoolQueueParts {
@@ -82,9 +83,9 @@ export class SpoolQueue implements Spool {
         throw new RangeError(`priority: expected an integer from 0 to 9, got ${message.priority}`);
       }
       const bytes = sizeOf(message);
-      if (bytes > this.options.maxBytes || this.options.maxMessages < 1) {
+      if (!this.#fits(1, bytes)) {
         throw new SpoolFullError(
-          `a message of ${bytes} bytes can never fit into queue '${this.options.name}'`,
+          `a message of ${bytes} bytes (${diskBytes(1, bytes)} on disk) can never fit into queue '${this.options.name}'`,
         );
       }
       this.#arrive({ message, bytes, resolve, reject });
@@ -174,18 +175,24 @@ export class SpoolQueue implements Spool {
 
   /** True when the arrival found room or room was made. */
   #admit(arrival: Arrival): boolean {
-    const tooMany = this.#messages + 1 - this.options.maxMessages;
-    const tooLarge = this.#bytes + arrival.bytes - this.options.maxBytes;
-    if (tooMany <= 0 && tooLarge <= 0) {
+    const messages = this.#messages + 1;
+    const bytes = this.#bytes + arrival.bytes;
+    if (this.#fits(messages, bytes)) {
       this.#store(arrival, []);
       return true;
     }
     if (this.options.whenFull !== 'drop-oldest') return false;
-    const victims = this.#parts.messages.victims(Math.max(0, tooMany), Math.max(0, tooLarge));
+    const enough = (count: number, freed: number): boolean => this.#fits(messages - count, bytes - freed);
+    const victims = this.#parts.messages.victims(enough);
     // Not enough to give up: the rest is being delivered or not yet on disk, and the arrival waits for it.
     if (victims === undefined) return false;
     this.#store(arrival, victims);
     return true;
+  }
+
+  #fits(messages: number, bytes: number): boolean {
+    const { maxMessages, maxBytes } = this.options;
+    return messages <= maxMessages && diskBytes(messages, bytes) <= maxBytes;
   }
 
   #store(arrival: Arrival, victims: readonly Removable[]): void {

@@ -1,6 +1,7 @@
 /** Store-and-forward queues: order, caps and policies, expiry, backoff, restarts, the ledger. */
 
 import t from 'tap';
+import { diskBytes } from '../../../../edge-components/drivers/sqlite/spool-room.ts';
 import { createSpoolSource } from '../../../../edge-components/drivers/sqlite/spool-source.ts';
 import type { DatabasePool } from '../../../../runtime/contracts/database.ts';
 import type { Metrics } from '../../../../runtime/contracts/metrics.ts';
@@ -186,7 +187,7 @@ t.test('no more than 16 keys at a time, all of a long queue in the end', async (
 t.test('policies of a full queue', async (t) => {
   const { source, databases } = setup(t.testdir());
   const open = (whenFull: SpoolOptions['whenFull']) =>
-    source.open({ ...OPTIONS, name: whenFull, maxMessages: 2, maxBytes: 10, whenFull });
+    source.open({ ...OPTIONS, name: whenFull, maxMessages: 2, maxBytes: diskBytes(2, 10), whenFull });
   const all = async (spool: Spool, delivered = 0) => {
     const { got, deliver } = target();
     spool.drain(deliver);
@@ -198,7 +199,7 @@ t.test('policies of a full queue', async (t) => {
   await Promise.all([reject.append(message('a')), reject.append(message('b'))]);
   await t.rejects(reject.append(message('c')), { name: 'SpoolFullError', message: "queue 'reject' is full" });
   t.match(reject.counts(), { accepted: 2, pending: 2 }, 'what was refused was never accepted');
-  await t.rejects(reject.append(message('longer than ten')), /can never fit/);
+  await t.rejects(reject.append(message('x'.repeat(300))), /can never fit/);
   t.same(await all(reject), ['a', 'b']);
 
   const newest = await open('drop-newest');
