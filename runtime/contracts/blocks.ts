@@ -207,6 +207,8 @@ export interface EncryptOptions {
 }
 
 export interface CryptoBlock {
+  /** Throws when there is no such provider, before anything else is looked at. */
+  check?(provider: string): void;
   encrypt(
     provider: string,
     options: EncryptOptions,

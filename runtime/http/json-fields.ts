@@ -19,7 +19,26 @@ export function jsonType(value: unknown): string {
 export function parseJson(bytes: Uint8Array): unknown {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
   if (text.trim() === '') throw new FieldError('EOF');
-  return JSON.parse(text);
+  return withinRange(text, JSON.parse(text));
+}
+
+/** What a number beyond a double's range looks like, and a few that are in it. */
+const MAYBE_HUGE = /[0-9][eE]\+?[0-9]{3}|[0-9]{309}/;
+
+/** `value`, which `text` says; a number beyond a double's range would be written as `null` later, so it is refused. */
+export function withinRange(text: string, value: unknown): unknown {
+  if (MAYBE_HUGE.test(text)) refuseHuge(value);
+  return value;
+}
+
+function refuseHuge(value: unknown): void {
+  const left: unknown[] = [value];
+  while (left.length > 0) {
+    const one = left.pop();
+    if (typeof one === 'number' && !Number.isFinite(one))
+      throw new FieldError('json: cannot unmarshal a number that is out of range into field of type float64');
+    if (typeof one === 'object' && one !== null) for (const member of Object.values(one)) left.push(member);
+  }
 }
 
 export function mismatch(name: string, expected: string, value: unknown): FieldError {

@@ -6,7 +6,7 @@
 import { isUtf8 } from 'node:buffer';
 import { errorText, runtimeError } from '../contracts/error.ts';
 import type { ApiRequest } from './api-request.ts';
-import { FieldError, type JsonObject, jsonType } from './json-fields.ts';
+import { FieldError, type JsonObject, jsonType, withinRange } from './json-fields.ts';
 
 const camel = (name: string): string =>
   name.includes('_') ? name.replace(/_([a-z0-9])/g, (_, c: string) => c.toUpperCase()) : name;
@@ -71,6 +71,8 @@ export class MessageFields {
     const value = this.#values.get(name) ?? [];
     if (!Array.isArray(value))
       throw new FieldError(`proto: syntax error: unexpected ${jsonType(value)} for list field ${name}`);
+    if (value.includes(null))
+      throw new FieldError(`proto: syntax error: unexpected token null in list field ${name}`);
     return value;
   }
 
@@ -101,7 +103,7 @@ export async function readMessageBytes(request: ApiRequest): Promise<Uint8Array>
 function parseMessage(bytes: Uint8Array): unknown {
   if (!isUtf8(bytes)) throw new FieldError('proto: syntax error: invalid UTF-8');
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
-  const value: unknown = /\\ud/i.test(text) ? parseWhole(text) : JSON.parse(text);
+  const value: unknown = /\\ud/i.test(text) ? parseWhole(text) : withinRange(text, JSON.parse(text));
   // A member may be null for its default; a message may not.
   if (value === null) throw new FieldError('proto: syntax error: unexpected token null');
   return value;
@@ -110,7 +112,7 @@ function parseMessage(bytes: Uint8Array): unknown {
 /** Looking at every member goes as deep as the text does, and the stack does not. */
 function parseWhole(text: string): unknown {
   try {
-    return JSON.parse(text, refuseHalfCharacters);
+    return withinRange(text, JSON.parse(text, refuseHalfCharacters));
   } catch (error) {
     if (error instanceof RangeError)
       throw new FieldError('proto: syntax error: exceeded max recursion depth');

@@ -54,6 +54,7 @@ export function createCryptoBlock(deps: CryptoBlockDeps): CryptoBlock {
       : runtimeError('crypto', { error: errorText(error) }, { cause: error });
 
   return {
+    check: (provider) => void find(provider),
     encrypt: async (provider, options, plain, call) => {
       const component = find(provider);
       const algorithm = options.keyWrapAlgorithm.toUpperCase();

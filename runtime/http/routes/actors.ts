@@ -3,7 +3,7 @@
 import type { ActorsBlock } from '../../contracts/blocks.ts';
 import { errorText, runtimeError } from '../../contracts/error.ts';
 import type { ApiRequest, HttpHandler } from '../api-request.ts';
-import { asList, asObject, parseJson } from '../json-fields.ts';
+import { asList, asObject, asText, parseJson, pickMembers } from '../json-fields.ts';
 import { checkMessage } from '../message-fields.ts';
 import type { HttpHandlers } from '../router.ts';
 
@@ -52,14 +52,27 @@ export function actorHandlers(actors: ActorsBlock): ActorHandlers {
       });
   return {
     actorInvoke: (request) => refuse(request, false),
-    actorStateTransaction: withBody((body) => void asList(body, 'body')),
+    actorStateTransaction: withBody(checkOperations),
     actorStateGet: withoutBody,
-    actorReminderRegister: withBody((body) => void asObject(body, 'body'), true),
+    actorReminderRegister: withBody((body) => checkTexts(body, REMINDER_TEXTS), true),
     actorReminderGet: withoutBody,
     actorReminderUnregister: withMessage,
-    actorTimerRegister: withBody((body) => void asObject(body, 'body'), true),
+    actorTimerRegister: withBody((body) => checkTexts(body, TIMER_TEXTS), true),
     actorTimerUnregister: withMessage,
   };
+}
+
+const REMINDER_TEXTS = ['duetime', 'period', 'ttl'] as const;
+const TIMER_TEXTS = [...REMINDER_TEXTS, 'callback'] as const;
+
+function checkTexts(body: unknown, names: readonly string[]): void {
+  const members = pickMembers(asObject(body, 'body'), 'body', names);
+  for (const name of names) asText(members[name], name);
+}
+
+function checkOperations(body: unknown): void {
+  for (const [index, item] of asList(body, 'body').entries())
+    asText(pickMembers(item, `${index}`, ['operation']).operation, `${index}.operation`);
 }
 
 /** Why a reminder or timer cannot be named so: its name becomes a segment of a path of the app. */

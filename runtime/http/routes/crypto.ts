@@ -40,6 +40,7 @@ export function cryptoHandlers(crypto: CryptoBlock): CryptoHandlers {
         omitDecryptionKeyName: isTruthy(request.header('dapr-omit-decryption-key-name')),
         decryptionKeyName: request.header('dapr-decryption-key-name'),
       };
+      crypto.check?.(request.param(0));
       if (options.keyName === '') throw missingHeader('dapr-key-name');
       if (options.keyWrapAlgorithm === '') throw missingHeader('dapr-key-wrap-algorithm');
       return whole(await crypto.encrypt(request.param(0), options, request.body.stream(), request.call));

@@ -19,7 +19,7 @@ export function jobHandlers(
     jobSchedule: async (request) => {
       const decoded = await readMessage(request, decodeJob);
       if (decoded.nameInBody) throw runtimeError('jobNameInBody', {}, { info: { appID: appId } });
-      await jobs.schedule({ ...decoded.job, name: request.param(0) }, request.call);
+      await jobs.schedule({ ...decoded.job, name: request.param(0).trim() }, request.call);
       return NO_CONTENT;
     },
     jobGet: async (request) => {
