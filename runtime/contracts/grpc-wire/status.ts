@@ -70,11 +70,28 @@ export function decodeGrpcMessage(text: string): string {
   return Buffer.from(bytes).toString('utf8');
 }
 
+/** HTTP/2 stacks refuse a header block beyond 64 KiB, and the whole answer would be lost with it. */
+const MAX_MESSAGE_CHARACTERS = 16 * 1024;
+const MAX_DETAILS_BYTES = 24 * 1024;
+
+/** `grpc-message` of a text; one that is too long ends early. */
+function carriedMessage(message: string): string {
+  let rest = message;
+  let encoded = encodeGrpcMessage(rest);
+  while (encoded.length > MAX_MESSAGE_CHARACTERS) {
+    const share = Math.min(0.9, MAX_MESSAGE_CHARACTERS / encoded.length);
+    rest = `${rest.slice(0, Math.floor(rest.length * share) - 3).toWellFormed()}...`;
+    encoded = encodeGrpcMessage(rest);
+  }
+  return encoded;
+}
+
 /** Trailer fields of a status. */
 export function trailersOfStatus(status: GrpcStatus): Record<string, string | string[]> {
   const trailers: Record<string, string | string[]> = { 'grpc-status': String(status.code) };
-  if (status.message !== '') trailers['grpc-message'] = encodeGrpcMessage(status.message);
-  if (status.details !== undefined && status.details.byteLength > 0) {
+  if (status.message !== '') trailers['grpc-message'] = carriedMessage(status.message);
+  const size = status.details?.byteLength ?? 0;
+  if (status.details !== undefined && size > 0 && size <= MAX_DETAILS_BYTES) {
     trailers['grpc-status-details-bin'] = encodeBinaryValue(status.details);
   }
   return trailers;

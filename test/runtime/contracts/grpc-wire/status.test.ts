@@ -45,3 +45,15 @@ t.test('answers that are not gRPC', async (t) => {
   );
   t.same([0, 1, 2, 7, 8, 11, 12].map(codeOfReset), [13, 13, 13, 14, 1, 8, 7]);
 });
+
+t.test('a text that no header block holds ends early, and details that long stay away', async (t) => {
+  for (const message of ['x'.repeat(200_000), 'é€😀'.repeat(20_000), '%'.repeat(50_000)]) {
+    const sent = String(trailersOfStatus({ code: 3, message })['grpc-message']);
+    t.ok(sent.length <= 16 * 1024 && sent.length > 8 * 1024, `${sent.length} characters`);
+    const read = decodeURIComponent(sent);
+    t.ok(read.endsWith('...'));
+    t.equal(read.slice(0, 1000), message.slice(0, 1000));
+  }
+  const trailers = trailersOfStatus({ code: 3, message: 'short', details: Buffer.alloc(30_000) });
+  t.strictSame(Object.keys(trailers), ['grpc-status', 'grpc-message']);
+});
