@@ -29,6 +29,7 @@ const TASKS = {
   damage: ['test/crash/damage-main.ts'],
   kill: ['test/crash/kill-main.ts'],
   model: ['test/model/main.ts'],
+  'model:sync': ['test/model/sync-main.ts'],
   'bench:spool': ['test/bench/spool-backlog.ts'],
   'bench:disk': ['test/bench/slow-disk.ts'],
   'bench:writes': ['test/bench/written-bytes.ts'],
@@ -37,7 +38,6 @@ const TASKS = {
   fuzz: ['test/fuzz/main.ts'],
   load: ['test/load/main.ts'],
   links: ['test/links/main.ts'],
-  model: ['test/model/sync-main.ts'],
 };
 
 const say = (line) => process.stderr.write(`skerry: ${line}\n`);

@@ -1,4 +1,4 @@
-/** `npm run model -- --histories 1000000 [--seed 1]`: the merge rules of Sync over many random histories. */
+/** `npm run model:sync -- --histories 1000000 [--seed 1]`: the merge rules of Sync over many random histories. */
 
 import { parseArgs } from 'node:util';
 import { seededRandom } from '../support/seeded-random.ts';

@@ -1,35 +1,20 @@
 import { once } from 'node:events';
-import { createServer, type Http2Server, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import { createServer, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
 import { type AddressInfo, createServer as createTcpServer, type Server } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
 import t from 'tap';
 import { runtimeError } from '../../../runtime/contracts/error.ts';
 import { encodeFrame } from '../../../runtime/contracts/grpc-wire/frame.ts';
-import {
-  callUnary,
-  createGrpcClient,
-  createGrpcClientPool,
-  type GrpcClient,
-  type GrpcClientOptions,
-} from '../../../runtime/grpc-client/client.ts';
+import { callUnary, createGrpcClientPool } from '../../../runtime/grpc-client/client.ts';
 import { systemClock } from '../../../runtime/platform/system-clock.ts';
 import { type FakeClock, fakeClock } from '../../support/fake-clock.ts';
+import { clientOf, handmade } from '../../support/grpc-client-rig.ts';
 import { BYTES } from '../../support/grpc-harness.ts';
 
 interface Test {
   teardown(run: () => unknown): void;
 }
 const text = (value: string): Buffer => Buffer.from(value);
-
-/** A client that is closed with the test. */
-function clientOf(t: Test, target: string, options: Partial<GrpcClientOptions> = {}): GrpcClient {
-  const client = createGrpcClient({ target, clock: systemClock(), ...options });
-  t.teardown(() => {
-    client.reset();
-    return client.close();
-  });
-  return client;
-}
 
 const definition = (path: string, requestStream: boolean, responseStream: boolean) => ({
   path,
@@ -85,30 +70,6 @@ async function reference(t: Test): Promise<string> {
   );
   t.teardown(() => server.forceShutdown());
   return `127.0.0.1:${port}`;
-}
-
-/** A hand-made HTTP/2 server. */
-async function handmade(
-  t: Test,
-  onStream: (stream: ServerHttp2Stream) => void,
-): Promise<{ target: string; server: Http2Server; sessions: ServerHttp2Session[] }> {
-  const server = createServer();
-  const sessions: ServerHttp2Session[] = [];
-  server.on('session', (session) => {
-    sessions.push(session);
-    session.on('error', () => {});
-  });
-  server.on('stream', (stream: ServerHttp2Stream) => {
-    stream.on('error', () => {});
-    onStream(stream);
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.teardown(() => {
-    for (const session of sessions) session.destroy();
-    server.close();
-  });
-  return { target: `127.0.0.1:${(server.address() as AddressInfo).port}`, server, sessions };
 }
 
 const ok = (stream: ServerHttp2Stream): void => {
