@@ -81,7 +81,7 @@ function toTransportResponse(response: PipelineResponse): TransportResponse {
 }
 
 function toFields(flat: readonly string[]): Fields {
-  const fields: Record<string, string | string[]> = {};
+  const fields: Record<string, string | string[]> = Object.create(null);
   for (let i = 0; i + 1 < flat.length; i += 2) {
     const name = (flat[i] as string).toLowerCase();
     const value = flat[i + 1] as string;

@@ -83,6 +83,8 @@ export function createH2cTransport(origin: Origin): HttpTransport {
 
 function requestHeaders(request: TransportRequest, address: string): OutgoingHttpHeaders {
   const headers: Record<string, string | string[]> = {
+    // Without a prototype: the app's own header may be called `constructor`.
+    __proto__: null as never,
     ':method': request.verb,
     ':path': request.path,
     ':authority': address,

@@ -99,7 +99,7 @@ async function* chunksOf(body: Reply['body']): AsyncIterable<Uint8Array> {
 }
 
 function plainResponse(reply: Reply): PipelineResponse {
-  const headers: Record<string, string | string[]> = {};
+  const headers: Record<string, string | string[]> = Object.create(null);
   for (let i = 0; i + 1 < reply.headers.length; i += 2) {
     const name = (reply.headers[i] as string).toLowerCase();
     const value = reply.headers[i + 1] as string;

@@ -121,7 +121,7 @@ function invalid(text: string): GrpcStatusError {
 /** Whole when everything is here already: the announced length, or the end of the caller's half of the stream. */
 async function requestBody(head: RequestChunk, stream: CallStream): Promise<Body> {
   const sequence = createSequence();
-  const start = sequence.take(head.payload);
+  const start = taken(sequence, head.payload);
   const length = head.request === undefined ? undefined : announcedLength(head.request);
   if (length !== undefined && length === (start?.byteLength ?? 0)) return bytesBody(start ?? NOTHING);
   const second = stream.receive();
@@ -131,6 +131,21 @@ async function requestBody(head: RequestChunk, stream: CallStream): Promise<Body
   return streamBody(readChunks(start, second, stream, sequence), length);
 }
 
+type Sequence = ReturnType<typeof createSequence>;
+
+/** The caller does not keep to the protocol. */
+function misused(text: string, cause?: unknown): GrpcStatusError {
+  return new GrpcStatusError(GrpcCode.Internal, text, { cause });
+}
+
+function taken(sequence: Sequence, payload: RequestChunk['payload']): Uint8Array | undefined {
+  try {
+    return sequence.take(payload);
+  } catch (cause) {
+    throw misused(errorText(cause), cause);
+  }
+}
+
 /** Stands for a message that has not come yet. */
 const PENDING = Symbol('pending');
 
@@ -138,12 +153,12 @@ async function* readChunks(
   start: Uint8Array | undefined,
   second: Promise<RequestChunk | undefined>,
   stream: CallStream,
-  sequence: ReturnType<typeof createSequence>,
+  sequence: Sequence,
 ): AsyncGenerator<Uint8Array> {
   if (start !== undefined) yield start;
   for (let next = await second; next !== undefined; next = await stream.receive()) {
-    if (next.request !== undefined) throw new Error('request metadata found in non-leading chunk');
-    const data = sequence.take(next.payload);
+    if (next.request !== undefined) throw misused('request metadata found in non-leading chunk');
+    const data = taken(sequence, next.payload);
     if (data !== undefined) yield data;
   }
 }

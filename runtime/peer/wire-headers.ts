@@ -17,7 +17,8 @@ const ASCII = /^[\x00-\x7f]*$/;
  * everything that gRPC apps get behind `dapr-`).
  */
 export function toWireMap(headers: HeaderList, canonical = false): WireMap {
-  const map: WireMap = {};
+  // Names are the caller's: `__proto__` is one like any other.
+  const map: WireMap = Object.create(null);
   const spelling = new Map<string, string>();
   for (const [name, value] of headers) {
     const lower = name.toLowerCase();

@@ -2,11 +2,15 @@
 
 import type { FuzzTarget } from './support/target.ts';
 import { cel } from './targets/cel.ts';
+import { commandLines } from './targets/command-line.ts';
 import { events } from './targets/events.ts';
 import { grpcApi } from './targets/grpc-api.ts';
 import { grpcFrames } from './targets/grpc-frames.ts';
 import { httpApi } from './targets/http-api.ts';
+import { middleware } from './targets/middleware.ts';
 import { mqtt, mqttOverTls, mqttOverWebSocket } from './targets/mqtt.ts';
+import { peer } from './targets/peer.ts';
+import { pluggable } from './targets/pluggable.ts';
 import { yaml } from './targets/yaml.ts';
 
 export const TARGETS: readonly FuzzTarget[] = [
@@ -19,4 +23,8 @@ export const TARGETS: readonly FuzzTarget[] = [
   mqtt,
   mqttOverWebSocket,
   mqttOverTls,
+  peer,
+  pluggable,
+  middleware,
+  commandLines,
 ];

@@ -79,7 +79,9 @@ export function addMetadata(target: Record<string, string | string[]>, metadata:
     const name = given.toLowerCase();
     if (name === '' || isReservedField(name) || BAD_NAME.test(name)) continue;
     const text = BAD_VALUE.test(value) ? value.replace(/[^\x20-\x7e]/gu, '?') : value;
-    const earlier = target[name];
+    const earlier = Object.hasOwn(target, name) ? target[name] : undefined;
+    // HTTP/2 headers are told to Node as an object, in which this one is no member.
+    if (name === '__proto__') continue;
     if (earlier === undefined) target[name] = text;
     else if (Array.isArray(earlier)) earlier.push(text);
     else target[name] = [earlier, text];

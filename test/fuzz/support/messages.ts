@@ -84,6 +84,13 @@ function message(draw: Draw, desc: DescMessage, depth: number): Message {
 const wrap = (field: DescField, value: unknown): unknown =>
   field.message === undefined ? value : reflect(field.message, value as Message, false);
 
+/** The bytes of a message of type `desc`: whole, damaged, or of no type at all. */
+export function messageBytes(draw: Draw, desc: DescMessage): Uint8Array {
+  if (draw.chance(0.05)) return draw.bytes(draw.size(2000));
+  const bytes = toBinary(desc, message(draw, desc, 4));
+  return draw.chance(0.7) ? bytes : draw.mutate(bytes);
+}
+
 /** The bytes of a request of `method`. */
 export function requestBytes(draw: Draw, method: (typeof METHODS)[number]): Uint8Array {
   if (draw.chance(0.05)) return draw.bytes(draw.size(2000));

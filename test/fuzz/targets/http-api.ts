@@ -235,4 +235,4 @@ function exchange(service: ApiService, { method, target, headers, body }: DrawnR
   });
 }
 
-export const httpApi: FuzzTarget = { name: 'http-api', inputs: 30_000, open, concurrency: 1 };
+export const httpApi: FuzzTarget = { name: 'http-api', inputs: 20_000, open, concurrency: 1 };

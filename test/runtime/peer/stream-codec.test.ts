@@ -17,6 +17,7 @@ import {
   wholeRequests,
   wholeResponses,
 } from '../../../runtime/peer/stream-codec.ts';
+import { fromWireMap, toWireMap } from '../../../runtime/peer/wire-headers.ts';
 import { seededRandom } from '../../support/seeded-random.ts';
 
 const bytes = (length: number, fill = 7): Uint8Array => new Uint8Array(length).fill(fill);
@@ -147,5 +148,17 @@ t.test('bytes that are no message are refused and never read past their end', (t
     }
   }
   t.ok(refused > 10_000, `${refused} refused`);
+  t.end();
+});
+
+t.test('headers named as members of every object are headers like any other', (t) => {
+  const headers = [
+    ['constructor', 'a'],
+    ['__proto__', 'b'],
+    ['__proto__', 'c'],
+    ['toString', 'd'],
+  ] as const;
+  const bytes = wholeResponses.encode({ headers: toWireMap(headers), trailers: {} });
+  t.strictSame(fromWireMap(wholeResponses.decode(bytes).headers), headers);
   t.end();
 });
