@@ -44,11 +44,12 @@ export async function openSecurity(
 }
 
 /** What each sidecar of a process was, for its next start: resources are reloaded by restarts, with sentry away as well. */
-const memories = new WeakMap<Node, Map<string, IdentityMemory>>();
+// By what all views of a node share: a sidecar may see it with a log of its own.
+const memories = new WeakMap<Node['shared'], Map<string, IdentityMemory>>();
 
 function memoryOf(node: Node, { sentryId, trustAnchors, workload }: SecuritySettings): IdentityMemory {
-  const ofNode = memories.get(node) ?? new Map<string, IdentityMemory>();
-  memories.set(node, ofNode);
+  const ofNode = memories.get(node.shared) ?? new Map<string, IdentityMemory>();
+  memories.set(node.shared, ofNode);
   const key = JSON.stringify([sentryId, trustAnchors, workload]);
   const memory = ofNode.get(key) ?? { identity: undefined };
   ofNode.set(key, memory);
