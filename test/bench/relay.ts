@@ -51,6 +51,12 @@ function rssMb(child: ChildProcess): number {
   return Number(/VmRSS:\s+(\d+)/.exec(text)?.[1]) / 1024;
 }
 
+/** Processor time so far, in seconds (ticks of 10 ms). */
+function cpuSeconds(child: ChildProcess): number {
+  const fields = readFileSync(`/proc/${child.pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
 function status(port: number, path: string): Promise<number> {
   return new Promise((resolve) => {
     get({ host: '127.0.0.1', port, path, agent: false, timeout: 2000 }, (response) => {
@@ -123,7 +129,10 @@ async function simulate(relay: ChildProcess): Promise<readonly EdgeLink[]> {
   });
   await awaited('all links', async () => links.every((link) => link.up));
   const seconds = (performance.now() - begun) / 1000;
-  await pause(3000);
+  await pause(5000);
+  const busy = cpuSeconds(relay);
+  await pause(10_000);
+  print(`relay: ${((cpuSeconds(relay) - busy) * 10).toFixed(1)} % of a core with all links idle`);
   const after = rssMb(relay);
   print(
     `${NODES} links up ${seconds.toFixed(1)} s after the first dial, all at once, both ends on this machine`,

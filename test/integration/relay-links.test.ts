@@ -160,20 +160,21 @@ t.test('who may be what', async (t) => {
   });
 
   await t.test('a token is good once, and for a while', async (t) => {
-    const token = await relay.token([`once-${tag}`]);
+    const printed = await relay.command('relay', 'token', `--app-ids=once-${tag}`, '--ttl=1m');
+    const token = printed.output.trim();
     const at = (node: string, given: string) =>
       enrol(t, { url: relay.url, token: given, node, dataDir: join(nodesDirectory(t), node) });
     t.equal((await at(`once-${tag}`, token)).code, 0);
     const replayed = await at(`twice-${tag}`, token);
     t.same([replayed.code, /the token was used already/.test(replayed.output)], [1, true]);
-    const short = await relay.token([`late-${tag}`], '--ttl=1s');
+    const short = await relay.token([`late-${tag}`], { ttlMs: 1000 });
     await pause(1100);
     const late = await at(`late-${tag}`, short);
     t.same([late.code, /the token has expired/.test(late.output)], [1, true]);
     const [secret] = token.split('.');
     const stranger = await at(`st-${tag}`, `${secret}.${Buffer.alloc(32).toString('base64url')}`);
     t.match(stranger.output, /not the relay that the token is from/);
-    const taken = await at(`once-${tag}-2`, await relay.token([`once-${tag}`], `--node=once-${tag}`));
+    const taken = await at(`once-${tag}-2`, await relay.token([`once-${tag}`], { node: `once-${tag}` }));
     t.match(taken.output, /the token is for the node once-/);
     t.match(
       (
@@ -203,6 +204,9 @@ t.test('who may be what', async (t) => {
       { state: 'revoked', announced: [], reason: 'the node is revoked' },
     );
     t.equal((await relay.command('relay', 'revoke', name)).code, 1);
+    const listed = await relay.command('mesh', 'ls');
+    t.match(listed.output, /^NODE +LINK +SINCE +LAST CONTACT +APP IDS +NOT ANNOUNCED +REASON\n/);
+    t.match(listed.output, new RegExp(`${name} +revoked .*the node is revoked`));
   });
 });
 

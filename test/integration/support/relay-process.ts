@@ -3,6 +3,7 @@
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Test } from 'tap';
+import { askRelay } from '../../../runtime/relay/admin.ts';
 import { type Ended, nodesDirectory, runToEnd, startProcess } from './node-process.ts';
 import { program } from './package-folder.ts';
 import { freePort } from './ports.ts';
@@ -17,9 +18,13 @@ export interface RelayProcess {
   readonly pid: number;
   output(): string;
   stop(signal?: NodeJS.Signals): Promise<Ended>;
-  /** `skerry relay token`, trimmed. */
-  token(appIds: readonly string[], ...more: readonly string[]): Promise<string>;
+  /** What `skerry relay token` prints, without starting that command. */
+  token(
+    appIds: readonly string[],
+    options?: { readonly ttlMs?: number; readonly node?: string },
+  ): Promise<string>;
   command(...args: readonly string[]): Promise<Ended>;
+  /** What `skerry mesh ls --json` prints. */
   nodes(): Promise<readonly NodeLine[]>;
 }
 
@@ -74,18 +79,12 @@ export async function startRelay(
       child.kill(signal);
       return ended;
     },
-    token: async (appIds, ...more) => {
-      const { code, output: text } = await command(
-        'relay',
-        'token',
-        `--app-ids=${appIds.join(',')}`,
-        ...more,
-      );
-      if (code !== 0) throw new Error(`no token: ${text}`);
-      return text.trim();
+    token: async (appIds, options = {}) => {
+      const answer = await askRelay(dataDir, 'POST', '/token', { appIds, ttlMs: 60_000, ...options });
+      return (answer as { token: string }).token;
     },
     command,
-    nodes: async () => JSON.parse((await command('mesh', 'ls', '--json')).output) as NodeLine[],
+    nodes: async () => ((await askRelay(dataDir, 'GET', '/nodes')) as { nodes: readonly NodeLine[] }).nodes,
   };
 }
 
