@@ -79,15 +79,20 @@ t.test('without a link calls fail at once or wait on the disk, and local ones go
     await until('the relay to notice', isUp(relay, ids.door, false));
     await until('the node to notice', () => node.output().includes('relay link down'));
     for (const id of [ids.billing, `never-heard-of-${tag}`]) {
-      const begun = performance.now();
-      const answer = await invoke(node, id);
-      const ms = performance.now() - begun;
-      t.equal(answer.status, 500);
-      t.match(JSON.parse(answer.text), {
-        errorCode: 'ERR_DIRECT_INVOKE',
-        message: /the link to the relay is down/,
-      });
-      t.ok(ms < 400, `${id} failed after ${ms.toFixed(0)} ms`);
+      const times: number[] = [];
+      for (let turn = 0; turn < 5; turn += 1) {
+        const begun = performance.now();
+        const answer = await invoke(node, id);
+        times.push(performance.now() - begun);
+        t.equal(answer.status, 500);
+        t.match(JSON.parse(answer.text), {
+          errorCode: 'ERR_DIRECT_INVOKE',
+          message: /the link to the relay is down/,
+        });
+      }
+      // The quickest of five: a busy machine must not fail what does not wait.
+      const ms = Math.min(...times);
+      t.ok(ms < 100, `${id} failed after ${ms.toFixed(0)} ms`);
     }
     t.equal((await invoke(node, ids.door)).text, 'door', 'the own app answers');
     const fromCloud = await invoke(cloud, ids.door);
@@ -212,7 +217,7 @@ t.test('who may be what', async (t) => {
 
 t.test('certificates are renewed over the link, and late ones by it', async (t) => {
   const app = await startApp(t, { '/x': () => ({ body: 'app' }) });
-  const relay = await startRelay(t, { args: ['--internal-address=127.0.0.1', '--certificate-ttl=4s'] });
+  const relay = await startRelay(t, { args: ['--internal-address=127.0.0.1', '--certificate-ttl=2s'] });
   const cloud = await startSidecar(t, { appId: `caller-${tag}`, args: [LOOPBACK] });
   const name = `short-${tag}`;
   const { node, wire, dataDir } = await startSite(t, relay, name, { appPort: app.port });
@@ -222,7 +227,7 @@ t.test('certificates are renewed over the link, and late ones by it', async (t) 
   await until('a new certificate', () => certificate() !== first, 6000);
   t.equal((await invoke(cloud, name)).text, 'app', 'the link stands');
   wire.cut();
-  await pause(4500);
+  await pause(2300);
   wire.heal();
   await until('the expired node to be back', async () => (await invoke(cloud, name)).text === 'app', 20_000);
   t.match(node.output(), /relay certificate renewed/);

@@ -4,6 +4,8 @@ import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { askRelay } from '../../../runtime/relay/admin.ts';
+import { enrolNode } from '../../../runtime/relay/enroll-client.ts';
+import { enrolmentFile, writeEnrolment } from '../../../runtime/relay/enrolment.ts';
 import { type Ended, nodesDirectory, runToEnd, startProcess } from './node-process.ts';
 import { program } from './package-folder.ts';
 import { freePort } from './ports.ts';
@@ -88,7 +90,7 @@ export async function startRelay(
   };
 }
 
-/** Enrols a data folder; the command's end. */
+/** `skerry enroll`; the command's end. */
 export function enrol(
   t: Test,
   options: { readonly url: string; readonly token: string; readonly node: string; readonly dataDir: string },
@@ -102,7 +104,7 @@ export function enrol(
   ]);
 }
 
-/** A data folder enrolled at the relay for these app ids. */
+/** A data folder enrolled at the relay for these app ids, as the command does it. */
 export async function enrolledFolder(
   t: Test,
   relay: RelayProcess,
@@ -111,8 +113,8 @@ export async function enrolledFolder(
   url: string = relay.url,
 ): Promise<string> {
   const dataDir = join(nodesDirectory(t), `node-${node}`);
-  const { code, output } = await enrol(t, { url, token: await relay.token(appIds), node, dataDir });
-  if (code !== 0) throw new Error(`${node} is not enrolled: ${output}`);
+  const enrolment = await enrolNode({ relay: url, token: await relay.token(appIds), node });
+  await writeEnrolment(enrolmentFile(dataDir), enrolment);
   return dataDir;
 }
 
