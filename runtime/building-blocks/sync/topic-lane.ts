@@ -4,9 +4,10 @@
  * nothing, once it is in that one.
  */
 
+import type { Timer } from '../../contracts/clock.ts';
 import type { LoadedComponent } from '../../contracts/component-source.ts';
 import { errorText } from '../../contracts/error.ts';
-import type { IncomingMessage } from '../../contracts/pubsub.ts';
+import { type IncomingMessage, SubscriptionClosingError } from '../../contracts/pubsub.ts';
 import type { TopicAddress, TopicFlowSpec } from '../../contracts/resource.ts';
 import type { DeliveryOutcome, Spool, SpoolCounts, StoredMessage } from '../../contracts/spool.ts';
 import { type KeptSubscription, keepSubscription } from '../pubsub/component-subscription.ts';
@@ -16,6 +17,8 @@ import { LinkRecord } from './failures.ts';
 import { createLimiter } from './limits.ts';
 import { FORWARDED_TYPE, forwardedBytes, travellingEvent, wentRound } from './sync-event.ts';
 
+/** What an event in hand gets at the end. */
+const GRACE_MS = 1000;
 const QUEUE_MESSAGES = 1_000_000;
 const QUEUE_BYTES = 256 * 1024 * 1024;
 /** A component whose publishing is confirmed by a durable queue of its own. */
@@ -107,6 +110,20 @@ export function createLane(request: LaneRequest, parts: SharedParts): Lane {
     });
   };
 
+  /** A full queue must not hold up the end: the event is given back, and comes again. */
+  const whileOpen = (work: Promise<void>): Promise<void> =>
+    new Promise((resolve, reject) => {
+      let timer: Timer | undefined;
+      const stop = (): void => {
+        timer = clock.startTimer(GRACE_MS, () => reject(new SubscriptionClosingError()), true);
+      };
+      parts.closing.addEventListener('abort', stop, { once: true });
+      work.then(resolve, reject).finally(() => {
+        parts.closing.removeEventListener('abort', stop);
+        timer?.cancel();
+      });
+    });
+
   const deliver = async (message: StoredMessage, signal: AbortSignal): Promise<DeliveryOutcome> => {
     const rest = limiter.closed();
     if (rest !== undefined) link.resting(rest.reason);
@@ -129,7 +146,9 @@ export function createLane(request: LaneRequest, parts: SharedParts): Lane {
       log,
       open: async () => {
         source ??= await parts.sourceOf(component, mark, parts.closing);
-        return source.instance.subscribe({ topic, metadata: {} }, take);
+        return source.instance.subscribe({ topic, metadata: {} }, (message, signal) =>
+          whileOpen(take(message, signal)),
+        );
       },
       drain: async () => undefined,
     });
