@@ -1,4 +1,4 @@
-/** The merge rules of Sync over random two-sided histories; `npm run model` runs as many as one likes. */
+/** The merge rules of Sync over random two-sided histories; `npm run model:sync` runs as many as one likes. */
 
 import t from 'tap';
 import { seededRandom } from '../support/seeded-random.ts';
