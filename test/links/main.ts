@@ -4,7 +4,7 @@
  * daprd as the cloud (or SKERRY_TEST_DAPRD with `--daprd ''`).
  *
  * `npm run links -- --backlog 100000`: the queue of an outage worked off over a long link (`--keys`, `--delay` in ms one way,
- * `--loss` in percent).
+ * `--loss` in percent). `--idle 120`: what an idle link costs, and when a silent cut is noticed.
  */
 
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { runBacklog } from './backlog.ts';
+import { runIdle } from './idle.ts';
 import { proxyLink } from './proxy-link.ts';
 import { runSchedules } from './run-schedules.ts';
 import { wireLink, wireObstacle } from './wire-link.ts';
@@ -27,6 +28,7 @@ async function main(): Promise<number> {
       daprd: { type: 'string' },
       from: { type: 'string', default: '0' },
       backlog: { type: 'string' },
+      idle: { type: 'string' },
       keys: { type: 'string', default: '2000' },
       delay: { type: 'string', default: '50' },
       loss: { type: 'string', default: '1' },
@@ -39,6 +41,7 @@ async function main(): Promise<number> {
   if (obstacle !== false) say(`a TCP proxy is the link, without packet loss: ${obstacle}`);
   const link = obstacle === false && values.link !== 'proxy' ? await wireLink(folder) : proxyLink();
   try {
+    if (values.idle !== undefined) return await runIdle(folder, link, Number(values.idle), say);
     if (values.backlog !== undefined) {
       return await runBacklog({
         folder,
