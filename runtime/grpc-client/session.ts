@@ -17,12 +17,6 @@ export interface SessionLimits {
   /** Ping when nothing was heard for so long. */
   readonly pingAfterMs: number;
   readonly pingTimeoutMs: number;
-  /**
-   * For links that are paid by the byte. While neither side sends anything the kernel's keep-alive, which costs the fewest
-   * bytes, watches over the link from `tcpKeepAliveMs` on, and pings, which also notice a far process that hangs, are this
-   * far apart.
-   */
-  readonly quietLink?: { readonly tcpKeepAliveMs: number; readonly pingAfterMs: number };
   readonly idleMs: number;
   readonly maxConcurrentCalls: number;
   readonly maxMessageBytes: number;
@@ -67,7 +61,6 @@ export function openSession(options: SessionOptions): Session {
   let calls = 0;
   let heardAt = clock.monotonicMs();
   let idleSince = heardAt;
-  let written = 0;
   let broken: string | undefined;
   let over = false;
   let tick: Timer | undefined;
@@ -82,10 +75,9 @@ export function openSession(options: SessionOptions): Session {
         () => destroy(dialError(options.target, 'i/o timeout')),
         true,
       );
-      http2.once('connect', (_session, socket) => {
+      http2.once('connect', () => {
         limit.cancel();
         connected = true;
-        if (options.quietLink !== undefined) socket.setKeepAlive(true, options.quietLink.tcpKeepAliveMs);
         heard();
         idleSince = heardAt;
         http2.setLocalWindowSize(WINDOW_BYTES);
@@ -163,15 +155,9 @@ export function openSession(options: SessionOptions): Session {
       return;
     }
     const quietMs = now - heardAt;
-    if (quietMs >= pingAfterMs()) ping();
+    if (quietMs >= options.pingAfterMs) ping();
     const waitMs = options.pingAfterMs - quietMs;
     tick = clock.startTimer(waitMs > 0 ? waitMs : options.pingAfterMs, watch, true);
-  };
-  /** Longer when nothing was sent either since the last look: then there is no answer that could be missing. */
-  const pingAfterMs = (): number => {
-    const before = written;
-    written = http2.socket?.bytesWritten ?? 0;
-    return before === written ? (options.quietLink?.pingAfterMs ?? options.pingAfterMs) : options.pingAfterMs;
   };
   const ping = (): void => {
     pingLimit ??= clock.startTimer(
@@ -184,8 +170,6 @@ export function openSession(options: SessionOptions): Session {
       pingLimit?.cancel();
       pingLimit = undefined;
       heard();
-      // The ping itself is nothing that waits for an answer.
-      written = http2.socket?.bytesWritten ?? 0;
     });
   };
 
@@ -201,6 +185,8 @@ export function openSession(options: SessionOptions): Session {
     leave();
   });
   http2.on('remoteSettings', heard);
+  // While the server asks, there is no need to ask it.
+  http2.on('ping', heard);
   return session;
 }
 

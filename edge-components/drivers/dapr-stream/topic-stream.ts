@@ -49,13 +49,8 @@ export interface TopicStream {
 const PATH = '/dapr.proto.runtime.v1.Dapr/SubscribeTopicEventsAlpha1';
 const FIRST_WAIT_MS = 1000;
 const LONGEST_WAIT_MS = 30_000;
-/** The part of the silence limit that is left to the answer of a ping, or to the kernel's ten attempts. */
+/** The part of the silence limit that is left to the answer of a ping. */
 const ANSWER_PART = 1 / 6;
-/** Pings of a link on which nothing happens are so much rarer; the kernel's keep-alive watches over it. */
-const QUIET_FACTOR = 10;
-/** Ten attempts a second apart is what Node sets. */
-const KERNEL_ATTEMPTS_MS = 11_000;
-const MIN_KEEP_ALIVE_MS = 1000;
 const LONGEST_DIAL_MS = 10_000;
 const requests = codec(SubscribeTopicEventsRequestAlpha1Schema);
 const responses = codec(SubscribeTopicEventsResponseAlpha1Schema);
@@ -186,10 +181,6 @@ function clientOf(options: TopicStreamOptions, deps: Pick<ComponentDeps, 'clock'
       pingAfterMs: options.silenceLimitMs * (1 - ANSWER_PART),
       pingTimeoutMs: options.silenceLimitMs * ANSWER_PART,
       connectTimeoutMs: Math.min(options.silenceLimitMs, LONGEST_DIAL_MS),
-      quietLink: {
-        tcpKeepAliveMs: Math.max(MIN_KEEP_ALIVE_MS, options.silenceLimitMs - KERNEL_ATTEMPTS_MS),
-        pingAfterMs: options.silenceLimitMs * QUIET_FACTOR,
-      },
     },
   });
 }

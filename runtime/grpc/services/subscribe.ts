@@ -57,7 +57,8 @@ async function* serve(
     yield* outgoing;
   } finally {
     deps.draining.removeEventListener('abort', drain);
-    outgoing.close();
+    // With an error, so that events which nobody began to read are given back too.
+    outgoing.close(new SubscriptionClosingError());
     flights.fail(new SubscriptionClosingError());
     await subscription.close();
   }

@@ -304,39 +304,6 @@ t.test('silence is pinged, an unanswered ping breaks the connection', async (t) 
   await t.rejects(hung, { code: 14 });
 });
 
-t.test('a quiet link is pinged rarely, one with something unanswered as soon as any', async (t) => {
-  const clock = fakeClock();
-  const entered = Promise.withResolvers<void>();
-  const { target, sessions } = await handmade(t, () => entered.resolve());
-  let pings = 0;
-  const quietLink = { tcpKeepAliveMs: 45_000, pingAfterMs: 60_000 };
-  const client = clientOf(t, target, { clock, limits: { quietLink } });
-  const stream = await client.bidi('/a.B/C');
-  await stream.send(text('one'));
-  await entered.promise;
-  sessions[0]?.on('ping', () => {
-    pings += 1;
-  });
-  const pass = async (ms: number): Promise<void> => {
-    for (let passed = 0; passed < ms; passed += 10_000) {
-      // What was sent leaves in this turn.
-      await new Promise((resolve) => setImmediate(resolve));
-      await clock.advance(10_000);
-      await until(() => clock.pending === 1);
-    }
-  };
-  await pass(10_000);
-  t.equal(pings, 1, 'the message may be on a dead link');
-  await pass(50_000);
-  t.equal(pings, 1, 'nothing is on its way');
-  await pass(20_000);
-  t.equal(pings, 2);
-  await stream.send(text('two'));
-  await pass(20_000);
-  t.equal(pings, 3);
-  stream.cancel();
-});
-
 t.test('three minutes without calls close the connection', async (t) => {
   const clock = fakeClock();
   const { target, sessions } = await handmade(t, ok);
