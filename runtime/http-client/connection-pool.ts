@@ -56,12 +56,18 @@ function restAfterUse(agent: Agent, onFree: (socket: Socket) => void): void {
   const emit = agent.emit.bind(agent) as (event: string | symbol, ...values: unknown[]) => boolean;
   let resting: Freed[] = [];
   const release = (freed: readonly Freed[]): void => {
-    for (const values of freed) emit('free', ...values);
+    for (const values of freed) {
+      emit('free', ...values);
+      values[0].off('error', endBroken);
+    }
   };
   agent.emit = (event: string | symbol, ...values: unknown[]): boolean => {
     if (event !== 'free') return emit(event, ...values);
     const freed = values as unknown as Freed;
-    onFree(freed[0]);
+    const [socket] = freed;
+    onFree(socket);
+    // Nobody else listens while it rests, and it may not even be connected: its request can have been given up before.
+    socket.on('error', endBroken);
     resting.push(freed);
     if (resting.length > 1) return true;
     setImmediate(() => {
@@ -71,4 +77,8 @@ function restAfterUse(agent: Agent, onFree: (socket: Socket) => void): void {
     });
     return true;
   };
+}
+
+function endBroken(this: Socket): void {
+  this.destroy();
 }
