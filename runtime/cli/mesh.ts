@@ -7,8 +7,7 @@ import { errorText } from '../contracts/error.ts';
 import { FlagError } from '../flags.ts';
 import { askRelay } from '../relay/admin.ts';
 import type { NodeView } from '../relay/relay.ts';
-import { print, printError } from './output.ts';
-import { printTable } from './table.ts';
+import { print, printError, printTable } from './output.ts';
 
 const USAGE = `Usage: skerry mesh ls [--data-dir DIR] [--json]
 
