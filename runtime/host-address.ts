@@ -2,7 +2,6 @@
 
 import { createHash } from 'node:crypto';
 import { createSocket } from 'node:dgram';
-import { createServer } from 'node:net';
 import { networkInterfaces, userInfo } from 'node:os';
 
 /** The address announced to other sidecars. Never fails: without a network it is loopback. */
@@ -50,22 +49,8 @@ function bestInterface(): string | undefined {
 const FIRST_STABLE_PORT = 47_300;
 const STABLE_PORTS = 65_535 - FIRST_STABLE_PORT;
 
-/** The same app in the same folder gets the same internal port after a restart. */
+/** The same app in the same folder gets the same internal port after a restart, unless somebody took it meanwhile. */
 export function stablePort(appId: string, directory: string, hostName: string): number {
   const digest = createHash('sha256').update(`${appId}|${directory}|${userInfo().uid}|${hostName}`).digest();
   return FIRST_STABLE_PORT + (((digest[0] ?? 0) + (digest[1] ?? 0) * 256) % STABLE_PORTS);
-}
-
-/** `preferred` when it can be bound on loopback, otherwise a free port. */
-export function bindablePort(preferred: number): Promise<number> {
-  const attempt = (port: number): Promise<number> =>
-    new Promise((resolve, reject) => {
-      const server = createServer();
-      server.once('error', reject);
-      server.listen(port, '127.0.0.1', () => {
-        const address = server.address();
-        server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : port));
-      });
-    });
-  return attempt(preferred).catch(() => attempt(0));
 }

@@ -59,15 +59,19 @@ function graceMs(options: SidecarOptions): number {
   return options.gracefulShutdownMs === 0 ? NO_LIMIT_MS : options.gracefulShutdownMs;
 }
 
-/** Takes the internal port; `undefined` when it cannot be had yet: then opening its server decides. */
+/**
+ * Takes the internal port. One that nobody asked for gives way to any other when it is taken; `undefined` when the one that
+ * was asked for cannot be had yet: then opening its server decides.
+ */
 export async function reserveInternalPort(
-  { internalGrpcAddress: host }: SidecarOptions,
+  { internalGrpcAddress: host, internalGrpcPort: wanted }: SidecarOptions,
   { internalPort: port }: SidecarSetup,
   log: Logger,
 ): Promise<ReservedPort | undefined> {
   try {
     return await reservePort({ host, port }, BACKLOG);
   } catch (error) {
+    if (wanted === 0) return reservePort({ host, port: 0 }, BACKLOG);
     log.warn(`the internal gRPC port ${port} is not free yet: ${errorText(error)}`);
     return undefined;
   }

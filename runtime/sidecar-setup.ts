@@ -5,7 +5,7 @@ import type { Logger } from './contracts/logger.ts';
 import type { ComponentResource, ConfigurationResource } from './contracts/resource.ts';
 import type { Tracer } from './contracts/trace.ts';
 import type { SidecarOptions } from './flags.ts';
-import { bindablePort, hostAddress, stablePort } from './host-address.ts';
+import { hostAddress, stablePort } from './host-address.ts';
 import type { Node } from './node.ts';
 import { createMetricRules } from './platform/metric-rules.ts';
 import { createMetrics, type MetricsRegistry } from './platform/metrics.ts';
@@ -96,7 +96,7 @@ export async function readSetup(
     metrics,
     internalPort:
       options.internalGrpcPort === 0
-        ? await bindablePort(stablePort(options.appId, process.cwd(), node.hostName))
+        ? stablePort(options.appId, process.cwd(), node.hostName)
         : options.internalGrpcPort,
     hostAddress: await hostAddress(node.env, options.internalGrpcAddress).catch((error) => {
       node.log.warn(`the address of this host is not known: ${errorText(error)}`);

@@ -76,10 +76,10 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
   const { clock } = node;
   const namespace = node.env['NAMESPACE'] ?? '';
   const log = node.log.child('dapr.runtime', { app_id: appId });
-  const setup = await readSetup(node, options, request.defaults);
-  const { configuration, resources } = setup;
-  stack.defer(() => setup.flushTraces(traceFlushMs(options)));
-  const security = await openSecurity(node, options, setup, request.defaults, signal);
+  const asRead = await readSetup(node, options, request.defaults);
+  const { configuration, resources } = asRead;
+  stack.defer(() => asRead.flushTraces(traceFlushMs(options)));
+  const security = await openSecurity(node, options, asRead, request.defaults, signal);
   if (security !== undefined) stack.defer(() => security.close());
   log.info(`standalone mode configured`);
   log.info(`app id: ${appId}`);
@@ -87,8 +87,9 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
   log.info('Scheduler disabled: jobs and reminders need a scheduler service');
 
   const health = createHealth(appId, ['runtime', 'api-server', 'http-server', 'internal-grpc-server']);
-  const internalPort = await reserveInternalPort(options, setup, log);
+  const internalPort = await reserveInternalPort(options, asRead, log);
   stack.defer(() => internalPort?.close());
+  const setup = { ...asRead, internalPort: internalPort?.port ?? asRead.internalPort };
   const { store, host, names, endpoints, policies, registry, deps } = await openComponents(
     request,
     setup,
