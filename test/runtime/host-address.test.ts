@@ -1,6 +1,5 @@
-import { createServer } from 'node:net';
 import t from 'tap';
-import { bindablePort, hostAddress, stablePort } from '../../runtime/host-address.ts';
+import { hostAddress, stablePort } from '../../runtime/host-address.ts';
 
 t.test('the environment decides, then a loopback listen address', async (t) => {
   t.equal(await hostAddress({ DAPR_HOST_IP: '10.1.2.3' }, ''), '10.1.2.3');
@@ -14,12 +13,4 @@ t.test('the stable port depends on app, folder and host only', (t) => {
   const port = stablePort('a', '/x', 'h');
   t.ok(port >= 47_300 && port < 65_535);
   t.end();
-});
-
-t.test('a taken port gives way to a free one', async (t) => {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const taken = (server.address() as { port: number }).port;
-  t.not(await bindablePort(taken), taken);
-  server.close();
 });
