@@ -20,6 +20,7 @@ import {
 } from '../../../runtime/contracts/state-store.ts';
 import { createFarLink, type FarLink } from '../../drivers/dapr-api/far-link.ts';
 import { type FarSidecar, isOutage } from '../../drivers/dapr-api/far-sidecar.ts';
+import { cursorKey } from './far-cursor.ts';
 import {
   adoptSteps,
   changeStep,
@@ -247,6 +248,7 @@ export function createLocalState(
         remote,
         link,
         owner,
+        cursor: cursorKey(await deps.nodeKey(), owner),
         database,
         deps,
         refuse: refused.keep,

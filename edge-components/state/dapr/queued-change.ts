@@ -30,6 +30,7 @@ export interface QueuedChange {
 
 export interface Queued extends QueuedChange {
   readonly sequence: number;
+  readonly characters: number;
 }
 
 export const isConditional = ({ operations }: QueuedChange): boolean =>

@@ -4,8 +4,9 @@
  * not known, the value that the app saw must still be there, and its ETag is demanded. A refused change is given to
  * `refuse` and the keys get the value of the far side, unless a later change of them waits.
  *
- * A change may be sent twice (a lost answer): without a condition that changes nothing, and a condition that fails because
- * the change is there already has been met.
+ * A request may arrive twice, or late: every transaction moves this node's cursor over there (`far-cursor.ts`), and one that
+ * does not start where the cursor stands changes nothing. At a far store without transactions changes go one by one and
+ * nothing but their order protects them.
  */
 
 import type { Timer } from '../../../runtime/contracts/clock.ts';
@@ -15,6 +16,7 @@ import { errorText } from '../../../runtime/contracts/error.ts';
 import { EtagError, type StateRecord, type StateStore } from '../../../runtime/contracts/state-store.ts';
 import type { FarLink } from '../../drivers/dapr-api/far-link.ts';
 import { FarSidecarError } from '../../drivers/dapr-api/far-sidecar.ts';
+import { type CursorState, moveCursor, readCursor } from './far-cursor.ts';
 import { adoptSteps, LOCAL_SQL, settleSteps } from './local-tables.ts';
 import {
   isConditional,
@@ -29,6 +31,8 @@ export interface WriteBehindOptions {
   readonly remote: StateStore;
   readonly link: FarLink;
   readonly owner: string;
+  /** Key of this node's cursor over there. */
+  readonly cursor: string;
   readonly database: Database;
   readonly deps: Pick<ComponentDeps, 'clock' | 'random' | 'ids' | 'log' | 'componentName'>;
   /** Keeps a change that the far side refused where people see it; resolves when that is on disk. */
@@ -124,13 +128,21 @@ export class WriteBehind {
 
   /** Brings the next changes over; false when there are none. */
   async #step(): Promise<boolean> {
-    const batch = this.#take();
-    const [first] = batch;
+    const waiting = this.#waiting();
+    const [first] = waiting;
     if (first === undefined || this.#closing.signal.aborted) return false;
+    const from = this.#transactions ? await this.#cursor() : undefined;
+    const there = from === undefined ? -1 : waiting.findIndex(({ id }) => id === from.changeId);
+    if (there >= 0) {
+      // The answer was lost.
+      await this.#settle(waiting.slice(0, there + 1), NO_VALUES);
+      return true;
+    }
+    const batch = this.#batchOf(waiting);
     try {
-      if (isConditional(first)) await this.#sendConditional(first);
+      if (isConditional(first)) await this.#sendConditional(first, from);
       else {
-        await this.#send(lastOf(batch), NO_ETAGS, first.whole && batch.length === 1, first.metadata);
+        await this.#send(lastOf(batch), NO_ETAGS, batch.at(-1) ?? first, from);
         await this.#settle(batch, NO_VALUES);
       }
       this.#single = Math.max(0, this.#single - 1);
@@ -140,42 +152,56 @@ export class WriteBehind {
     return true;
   }
 
-  /** What goes together: as far as nothing has a condition. */
-  #take(): readonly Queued[] {
+  #waiting(): readonly Queued[] {
     const { database, owner } = this.#options;
-    const most = this.#single > 0 || !this.#transactions ? 1 : MAX_CHANGES;
-    const batch: Queued[] = [];
+    return database.read(LOCAL_SQL.next, [owner, MAX_CHANGES]).map((row) => ({
+      ...(JSON.parse(String(row['change'])) as QueuedChange),
+      sequence: Number(row['sequence']),
+      characters: Number(row['bytes']),
+    }));
+  }
+
+  /** What goes together: as far as nothing has a condition. */
+  #batchOf(waiting: readonly Queued[]): readonly Queued[] {
+    if (this.#single > 0 || !this.#transactions) return waiting.slice(0, 1);
     let characters = 0;
-    for (const row of database.read(LOCAL_SQL.next, [owner, most])) {
-      characters += Number(row['bytes']);
-      const change = JSON.parse(String(row['change'])) as QueuedChange;
-      const alone = isConditional(change) || Object.keys(change.metadata).length > 0;
-      if (batch.length > 0 && (alone || characters > MAX_BATCH_CHARACTERS)) break;
-      batch.push({ ...change, sequence: Number(row['sequence']) });
-      if (alone) break;
-    }
-    return batch;
+    const alone = (change: Queued): boolean =>
+      isConditional(change) || Object.keys(change.metadata).length > 0;
+    const end = waiting.findIndex((change, at) => {
+      characters += change.characters;
+      const [first] = waiting;
+      const ends =
+        alone(change) || (first !== undefined && alone(first)) || characters > MAX_BATCH_CHARACTERS;
+      return at > 0 && ends;
+    });
+    return end < 0 ? waiting : waiting.slice(0, end);
   }
 
   /** An answer that no repetition changes; anything else is thrown again. */
   async #refused(batch: readonly Queued[], first: Queued, error: unknown): Promise<void> {
     const why = refusal(error);
     if (why === undefined) throw error;
-    if (why === 'no transactions') this.#transactions = false;
+    if (why === 'no transactions') {
+      this.#transactions = false;
+      // Alone, and without a cursor.
+      if (batch.length > 1 || !first.whole) return;
+    }
     // Which of them is at fault shows one by one.
     if (batch.length > 1) this.#single = batch.length;
     else await this.#refuse(first, errorText(error), false);
   }
 
-  async #sendConditional(change: Queued): Promise<void> {
+  async #sendConditional(change: Queued, from: CursorState | undefined): Promise<void> {
     const etags = await this.#demands(change);
     let reason = 'it was changed over there meanwhile';
     if (etags !== undefined) {
       try {
-        await this.#send(change.operations, etags, change.whole, change.metadata);
+        await this.#send(change.operations, etags, change, from);
         return await this.#settle([change], NO_VALUES);
       } catch (error) {
         if (!(error instanceof EtagError)) throw error;
+        // A request of this node arrived late and moved the cursor: that says nothing of the change.
+        if (from !== undefined && (await this.#cursor()).etag !== from.etag) return;
         reason = error.message;
       }
     }
@@ -216,18 +242,25 @@ export class WriteBehind {
     return this.#ask((signal) => remote.get({ key, consistency: 'strong', metadata: {} }, signal));
   }
 
+  #cursor(): Promise<CursorState> {
+    const { remote, cursor } = this.#options;
+    return this.#ask((signal) => readCursor(remote, cursor, signal));
+  }
+
+  /** `last` is the change at which the cursor stands behind them; `from` is where it stands, undefined where there is none. */
   async #send(
     operations: Operations,
     etags: ReadonlyMap<string, string>,
-    whole: boolean,
-    metadata: QueuedChange['metadata'],
+    last: Queued,
+    from: CursorState | undefined,
   ): Promise<void> {
-    const { remote } = this.#options;
+    const { remote, cursor } = this.#options;
     const { transact } = remote;
     const list = operations.map((operation) => toOperation(operation, etags.get(operation.key)));
     const [only] = list;
-    if ((whole || list.length > 1) && transact !== undefined) {
-      await this.#ask((signal) => transact(list, metadata, signal));
+    if ((from !== undefined || last.whole) && transact !== undefined) {
+      if (from !== undefined) list.push(moveCursor(cursor, from, last.id));
+      await this.#ask((signal) => transact(list, last.metadata, signal));
     } else if (only?.kind === 'upsert') await this.#ask((signal) => remote.set(only, signal));
     else if (only !== undefined) await this.#ask((signal) => remote.delete(only, signal));
   }
@@ -263,7 +296,7 @@ function lastOf(changes: readonly QueuedChange[]): Operations {
 
 /** Why no repetition helps; undefined when one may. */
 function refusal(error: unknown): 'refused' | 'no transactions' | undefined {
-  if (error instanceof EtagError) return 'refused';
+  // Without a condition it can only be the cursor: the next look tells where it stands.
   if (!(error instanceof FarSidecarError)) return undefined;
   if (NO_TRANSACTIONS.test(error.errorCode)) return 'no transactions';
   return REFUSALS.has(error.status) && !NOT_SET_UP.test(error.errorCode) ? 'refused' : undefined;

@@ -22,9 +22,19 @@ interface FarItem {
 
 /** A far sidecar with a state API that checks ETags; `mood` makes it fail. */
 function farStore() {
-  const values = new Map<string, FarItem>();
+  const all = new Map<string, FarItem>();
+  const values = {
+    get size() {
+      return [...all.keys()].filter((key) => !key.startsWith('skerry-cursor-')).length;
+    },
+    has: (key: string) => all.has(key),
+    get: (key: string) => all.get(key),
+    set: (key: string, item: FarItem) => all.set(key, item),
+    delete: (key: string) => all.delete(key),
+  };
   const requests: string[] = [];
-  let mood: 'up' | 'cut' | 'lost answer' = 'up';
+  let mood: 'up' | 'cut' | 'lost answer' | 'late' = 'up';
+  let late: (() => TargetAnswer) | undefined;
   let refused = '';
   let version = 0;
   interface Item {
@@ -69,19 +79,26 @@ function farStore() {
       if (there === undefined) return { status: 204 };
       return { headers: { etag: String(there.version) }, body: JSON.stringify(there.value) };
     }
-    const body = request.body === '' ? undefined : JSON.parse(request.body);
-    const etag = request.headers['if-match'];
-    const given =
-      request.method === 'DELETE'
-        ? write([{ operation: 'delete', request: { key, ...(typeof etag === 'string' ? { etag } : {}) } }])
-        : write(
-            key === 'transaction'
-              ? body.operations
-              : body.map((item: Item) => ({ operation: 'upsert', request: item })),
-          );
+    if (mood === 'late') {
+      mood = 'cut';
+      late = () => change(request, key);
+      return 'cut';
+    }
+    const given = change(request, key);
     if (mood !== 'lost answer') return given;
     mood = 'up';
     return 'cut';
+  };
+  const change = (request: TargetRequest, key: string): TargetAnswer => {
+    const body = request.body === '' ? undefined : JSON.parse(request.body);
+    const etag = request.headers['if-match'];
+    return request.method === 'DELETE'
+      ? write([{ operation: 'delete', request: { key, ...(typeof etag === 'string' ? { etag } : {}) } }])
+      : write(
+          key === 'transaction'
+            ? body.operations
+            : body.map((item: Item) => ({ operation: 'upsert', request: item })),
+        );
   };
   return {
     values,
@@ -92,6 +109,8 @@ function farStore() {
     set: (next: typeof mood): void => {
       mood = next;
     },
+    /** The request that was on its way when the link went arrives now. */
+    arriveLate: (): TargetAnswer | undefined => late?.(),
     refuse: (key: string): void => {
       refused = key;
     },
@@ -201,7 +220,11 @@ t.test('changes are taken without a link, outlive a restart, and arrive in few r
   far.set('up');
   await until('everything to arrive', () => far.values.size === 3);
   t.same([far.value('a'), far.value('b'), far.value('c'), far.value('d')], [{ last: true }, undefined, 1, 1]);
-  t.same(far.requests, ['POST /transaction'], 'one request');
+  t.same(
+    far.requests.filter((request) => request.startsWith('POST')),
+    ['POST /transaction'],
+    'one request',
+  );
 });
 
 t.test('a stale ETag is refused here at once', async (t) => {
@@ -332,4 +355,21 @@ t.test('the queue is bounded', async (t) => {
   far.set('cut');
   for (let n = 0; n < 50; n += 1) await write(operation(`k${n}`, n));
   await t.rejects(write(operation('more', 1)), /queue .* is full/);
+});
+
+t.test('a request that arrives late puts nothing old over something new', async (t) => {
+  const { far, operation, write, until, get, restart, parked } = await open(t);
+  await write(operation('k', 1));
+  await until('the first', () => far.value('k') === 1);
+  far.set('late');
+  await write(operation('k', 2));
+  await write(operation('k', 3));
+  await restart();
+  await write(operation('k', 4));
+  far.set('up');
+  await until('the last', () => far.value('k') === 4);
+  t.match(far.arriveLate(), { status: 409 });
+  t.equal(far.value('k'), 4);
+  t.match(await get('k'), { value: 4 });
+  t.same(await parked(), []);
 });
