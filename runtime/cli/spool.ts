@@ -1,12 +1,10 @@
 /** `skerry spool`: the ledger of a running node at the command line, through its HTTP API. */
 
-import { request } from 'node:http';
-import { parseArgs } from 'node:util';
 import { rfc3339, sqlTimestamp } from '../../edge-components/drivers/sqlite/sql-timestamp.ts';
-import { errorText } from '../contracts/error.ts';
 import type { SpoolCounts, SpoolEntry } from '../contracts/spool.ts';
 import { FlagError } from '../flags.ts';
-import { print, printError, printTable } from './output.ts';
+import { type Ask, answering, type Env, nodeApi, parseNodeArgs } from './node-api.ts';
+import { print, printTable } from './output.ts';
 
 const USAGE = `Usage:
   skerry spool ls [--queue NAME] [--parked]   the queues, or the messages of one
@@ -20,18 +18,6 @@ the API token is taken from DAPR_API_TOKEN.
 `;
 
 const PAGE = 500;
-const LIMIT_MS = 30_000;
-
-interface Answer {
-  readonly status: number;
-  readonly text: string;
-}
-
-export type Ask = (method: string, path: string) => Promise<unknown>;
-
-class Refused extends Error {}
-
-type Env = Readonly<Record<string, string | undefined>>;
 
 /** Runs one command; the exit code. */
 export async function spoolCommand(args: readonly string[], env: Env): Promise<number> {
@@ -41,40 +27,13 @@ export async function spoolCommand(args: readonly string[], env: Env): Promise<n
     print(USAGE);
     return command === undefined && values.help !== true ? 1 : 0;
   }
-  const ask = asker({
-    host: values.host ?? '127.0.0.1',
-    port: Number(values['dapr-http-port'] ?? env['DAPR_HTTP_PORT'] ?? '3500'),
-    token: env['DAPR_API_TOKEN'] ?? '',
-  });
-  try {
-    await run(command, id, values, ask);
-    return 0;
-  } catch (error) {
-    if (error instanceof FlagError) throw error;
-    printError(errorText(error));
-    return 1;
-  }
+  return answering(() => run(command, id, values, nodeApi(values, env, '/v1.0/skerry/spool')));
 }
 
 type Values = ReturnType<typeof parse>['values'];
 
 function parse(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        'dapr-http-port': { type: 'string' },
-        host: { type: 'string' },
-        queue: { type: 'string' },
-        parked: { type: 'boolean' },
-        json: { type: 'boolean' },
-        help: { type: 'boolean' },
-      },
-    });
-  } catch (error) {
-    throw new FlagError(`spool: ${errorText(error)}`);
-  }
+  return parseNodeArgs('spool', args, { queue: { type: 'string' }, parked: { type: 'boolean' } });
 }
 
 async function run(command: string, id: string | undefined, values: Values, ask: Ask): Promise<void> {
@@ -165,50 +124,4 @@ async function* messages(values: Values, ask: Ask): AsyncGenerator<SpoolEntry> {
     if (last === undefined || page.length < PAGE) return;
     query.set('after', last.id);
   }
-}
-
-/** Calls what a running node serves below `base`. */
-export function asker(
-  target: { readonly host: string; readonly port: number; readonly token: string },
-  base = '/v1.0/skerry/spool',
-): Ask {
-  return async (method, path) => {
-    const { status, text } = await call(target, method, `${base}${path === '' ? '' : `/${path}`}`);
-    if (status >= 200 && status < 300) return text === '' ? undefined : JSON.parse(text);
-    throw new Refused(messageIn(text) ?? `the node answered ${status}`);
-  };
-}
-
-function messageIn(text: string): string | undefined {
-  try {
-    return (JSON.parse(text) as { message?: string }).message;
-  } catch {
-    return text === '' ? undefined : text;
-  }
-}
-
-function call(
-  { host, port, token }: { readonly host: string; readonly port: number; readonly token: string },
-  method: string,
-  path: string,
-): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const headers = token === '' ? {} : { 'dapr-api-token': token };
-    const asked = request(
-      { host, port, path, method, headers, agent: false, timeout: LIMIT_MS },
-      (answer) => {
-        const parts: Buffer[] = [];
-        answer.on('data', (part: Buffer) => parts.push(part));
-        answer.once('end', () =>
-          resolve({ status: answer.statusCode ?? 0, text: Buffer.concat(parts).toString() }),
-        );
-        answer.once('error', reject);
-      },
-    );
-    asked.once('timeout', () => asked.destroy(new Error('no answer in time')));
-    asked.once('error', (error) =>
-      reject(new Error(`no node answers at ${host}:${port} (--dapr-http-port): ${errorText(error)}`)),
-    );
-    asked.end();
-  });
 }

@@ -1,11 +1,9 @@
 /** `skerry sync`: the flows of a running node at the command line, through its HTTP API. */
 
-import { parseArgs } from 'node:util';
-import { errorText } from '../contracts/error.ts';
 import type { SyncFlowStatus } from '../contracts/sync-status.ts';
 import { FlagError } from '../flags.ts';
-import { print, printError, printTable } from './output.ts';
-import { type Ask, asker } from './spool.ts';
+import { type Ask, answering, type Env, nodeApi, parseNodeArgs } from './node-api.ts';
+import { print, printTable } from './output.ts';
 
 const USAGE = `Usage:
   skerry sync status         every flow: link, lag, conflicts, last contact, bytes of today
@@ -19,32 +17,14 @@ const KIBI = 1024;
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
 
 /** Runs one command; the exit code. */
-export async function syncCommand(
-  args: readonly string[],
-  env: Readonly<Record<string, string | undefined>>,
-): Promise<number> {
-  const { values, positionals } = parse(args);
+export async function syncCommand(args: readonly string[], env: Env): Promise<number> {
+  const { values, positionals } = parseNodeArgs('sync', args, {});
   const [command, flow] = positionals;
   if (values.help === true || command === undefined) {
     print(USAGE);
     return command === undefined && values.help !== true ? 1 : 0;
   }
-  const ask = asker(
-    {
-      host: values.host ?? '127.0.0.1',
-      port: Number(values['dapr-http-port'] ?? env['DAPR_HTTP_PORT'] ?? '3500'),
-      token: env['DAPR_API_TOKEN'] ?? '',
-    },
-    '/v1.0/skerry/sync',
-  );
-  try {
-    await run(command, flow, values.json === true, ask);
-    return 0;
-  } catch (error) {
-    if (error instanceof FlagError) throw error;
-    printError(errorText(error));
-    return 1;
-  }
+  return answering(() => run(command, flow, values.json === true, nodeApi(values, env, '/v1.0/skerry/sync')));
 }
 
 async function run(command: string, flow: string | undefined, asJson: boolean, ask: Ask): Promise<void> {
@@ -63,23 +43,6 @@ async function run(command: string, flow: string | undefined, asJson: boolean, a
     }
     default:
       throw new FlagError(`unknown command: sync ${command} (expected status or retry)`);
-  }
-}
-
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        'dapr-http-port': { type: 'string' },
-        host: { type: 'string' },
-        json: { type: 'boolean' },
-        help: { type: 'boolean' },
-      },
-    });
-  } catch (error) {
-    throw new FlagError(`sync: ${errorText(error)}`);
   }
 }
 
