@@ -11,14 +11,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { crc32 } from 'node:zlib';
-import Database from 'better-sqlite3';
-import { encodeRecord } from '../../edge-components/drivers/cbor/record.ts';
-import { migrate } from '../../edge-components/drivers/sqlite/migrate.ts';
-import { SPOOL_MIGRATION } from '../../edge-components/drivers/sqlite/spool-schema.ts';
 import { freePorts } from '../integration/support/node-process.ts';
 import { packageFolder } from '../integration/support/package-folder.ts';
 import { component } from '../integration/support/resource-files.ts';
+import { fillQueue } from '../support/fill-queue.ts';
 
 const { values } = parseArgs({
   options: { messages: { type: 'string', default: '1000000' }, keys: { type: 'string', default: '100' } },
@@ -32,34 +28,20 @@ const now = (): number => Number(process.hrtime.bigint() / 1_000_000n);
 const payloadOf = (key: string, n: number): Buffer => Buffer.from(JSON.stringify({ key, n }).padEnd(BYTES));
 
 function fill(path: string): void {
-  const database = new Database(path);
-  database.pragma('auto_vacuum = INCREMENTAL');
-  database.pragma('journal_mode = WAL');
-  database.pragma('synchronous = OFF');
-  migrate(database, [SPOOL_MIGRATION]);
-  const insert = database.prepare(
-    `INSERT INTO skerry_spool_message (sequence, queue, key, priority, bytes, id, accepted_at, record, crc)
-      VALUES (?, 1, ?, 4, ?, ?, ?, ?, ?)`,
-  );
-  database.exec('BEGIN');
-  let total = 0;
-  for (let n = 1; n <= COUNT; n += 1) {
-    const key = `k${n % KEYS}`;
-    const record = encodeRecord({
-      payload: payloadOf(key, Math.ceil(n / KEYS)),
-      headers: { operation: 'create', contentType: 'application/json' },
-    });
-    const id = `00000000-0000-7000-8000-${n.toString(16).padStart(12, '0')}`;
-    insert.run(n, key, BYTES + 50, id, 1_700_000_000_000 + n, record, crc32(record));
-    total += BYTES + 50;
-  }
-  database
-    .prepare(
-      `INSERT INTO skerry_spool_queue (id, name, accepted, pending, pendingBytes, last_sequence) VALUES (1, 'bench/cloud', ?, ?, ?, ?)`,
-    )
-    .run(COUNT, COUNT, total, COUNT);
-  database.exec('COMMIT');
-  database.close();
+  fillQueue({
+    path,
+    queue: 'bench/cloud',
+    messages: COUNT,
+    message: (n) => {
+      const key = `k${n % KEYS}`;
+      return {
+        key,
+        payload: payloadOf(key, Math.ceil(n / KEYS)),
+        headers: { operation: 'create', contentType: 'application/json' },
+        bytes: BYTES + 50,
+      };
+    },
+  });
 }
 
 interface Started {

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { call } from '../integration/support/http-call.ts';
 import { freePort } from '../integration/support/ports.ts';
-import { fillQueue } from './fill-queue.ts';
+import { fillQueue, type QueuedMessage } from '../support/fill-queue.ts';
 import { HEALED, type Link } from './link.ts';
 import { createWorld } from './world.ts';
 
@@ -30,6 +30,7 @@ interface Stats {
   readonly live: number;
 }
 
+const TOPIC = 'up';
 const BYTES = 256;
 /** Messages come in while the node is away too; so long it looks into the dark before the link is up. */
 const DARK_MS = 4000;
@@ -66,10 +67,8 @@ export async function runBacklog(options: BacklogOptions): Promise<number> {
     fillQueue({
       path: join(folder, 'world/data-edge/skerry.db'),
       queue: 'edge/pubsub',
-      topic: 'up',
       messages,
-      keys,
-      bytes: BYTES,
+      message: (n, id) => eventOf(n, id, keys),
     });
     await link.set({ ...HEALED, mode: 'silent' });
     await world.start('edge');
@@ -113,4 +112,27 @@ export async function runBacklog(options: BacklogOptions): Promise<number> {
     stub.kill('SIGKILL');
     await world.close();
   }
+}
+
+/** Number `n` of the queue, a CloudEvent with `BYTES` of data. */
+function eventOf(n: number, id: string, keys: number): QueuedMessage {
+  const key = `k${n % keys}`;
+  const data = { key, n: Math.ceil(n / keys), text: '' };
+  data.text = 'x'.repeat(Math.max(0, BYTES - JSON.stringify(data).length));
+  const event = {
+    specversion: '1.0',
+    id,
+    source: 'edge',
+    type: 'com.dapr.event.sent',
+    datacontenttype: 'application/json',
+    topic: TOPIC,
+    pubsubname: 'pubsub',
+    time: '2026-01-01T00:00:00Z',
+    data,
+  };
+  return {
+    key: `${TOPIC}\n${key}`,
+    payload: Buffer.from(JSON.stringify(event)),
+    headers: { topic: TOPIC, contentType: 'application/cloudevents+json', 'm.partitionKey': key },
+  };
 }

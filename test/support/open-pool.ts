@@ -2,10 +2,17 @@
 
 import { join } from 'node:path';
 import { createDatabasePool } from '../../edge-components/drivers/sqlite/database-pool.ts';
+import {
+  createSpoolSource,
+  type OpenSpoolSource,
+  type SpoolSourceOptions,
+} from '../../edge-components/drivers/sqlite/spool-source.ts';
 import type { Clock } from '../../runtime/contracts/clock.ts';
 import type { DatabasePool } from '../../runtime/contracts/database.ts';
+import { countingIds } from './counting-ids.ts';
 import { fakeClock } from './fake-clock.ts';
 import { recordingLogger } from './recording-logger.ts';
+import { seededRandom } from './seeded-random.ts';
 
 export interface PoolSetup {
   readonly clock?: Clock;
@@ -20,6 +27,23 @@ export function openPool(directory: string, setup: PoolSetup = {}): DatabasePool
     log: recordingLogger(),
     clock: setup.clock ?? fakeClock(),
     onFatal: setup.onFatal ?? (() => undefined),
+  });
+}
+
+/** The queues of a pool, with counted ids and a seed of its own. */
+export function openSpools(
+  databases: DatabasePool,
+  clock: Clock,
+  more: Partial<SpoolSourceOptions> = {},
+): OpenSpoolSource {
+  return createSpoolSource({
+    databases,
+    clock,
+    ids: countingIds(),
+    random: seededRandom(1),
+    log: recordingLogger(),
+    metrics: { count: () => undefined, observe: () => undefined, gauge: () => undefined },
+    ...more,
   });
 }
 

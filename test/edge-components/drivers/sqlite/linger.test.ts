@@ -4,13 +4,9 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import t from 'tap';
-import { createSpoolSource } from '../../../../edge-components/drivers/sqlite/spool-source.ts';
 import type { SpoolOptions } from '../../../../runtime/contracts/spool.ts';
-import { countingIds } from '../../../support/counting-ids.ts';
 import { fakeClock } from '../../../support/fake-clock.ts';
-import { openPool, until } from '../../../support/open-pool.ts';
-import { recordingLogger } from '../../../support/recording-logger.ts';
-import { seededRandom } from '../../../support/seeded-random.ts';
+import { openPool, openSpools, until } from '../../../support/open-pool.ts';
 
 const TABLE = {
   metadataTable: 'meta',
@@ -86,14 +82,7 @@ t.test('departures wait for the next arrival, for their time, or for somebody wh
   const directory = t.testdir();
   const clock = fakeClock();
   const databases = openPool(directory, { clock });
-  const source = createSpoolSource({
-    databases,
-    clock,
-    ids: countingIds(),
-    random: seededRandom(1),
-    log: recordingLogger(),
-    metrics: { count: () => undefined, observe: () => undefined, gauge: () => undefined },
-  });
+  const source = openSpools(databases, clock);
   const spool = await source.open(QUEUE);
   spool.drain(async () => 'delivered');
   const onDisk = new Database(join(directory, 'system.db'), { readonly: true });
@@ -131,14 +120,7 @@ t.test('departures wait for the next arrival, for their time, or for somebody wh
 t.test('a queue with linger answers when its time is over', async (t) => {
   const clock = fakeClock();
   const databases = openPool(t.testdir(), { clock });
-  const source = createSpoolSource({
-    databases,
-    clock,
-    ids: countingIds(),
-    random: seededRandom(1),
-    log: recordingLogger(),
-    metrics: { count: () => undefined, observe: () => undefined, gauge: () => undefined },
-  });
+  const source = openSpools(databases, clock);
   const spool = await source.open({ ...QUEUE, lingerMs: 50 });
   let answered = 0;
   const all = ['a', 'b'].map(async (text) => {

@@ -1,13 +1,9 @@
 /** What comes in while a backlog is worked off goes first, but never all of the way, and never past its own key. */
 
 import t from 'tap';
-import { createSpoolSource } from '../../../../edge-components/drivers/sqlite/spool-source.ts';
 import type { StoredMessage } from '../../../../runtime/contracts/spool.ts';
-import { countingIds } from '../../../support/counting-ids.ts';
 import { fakeClock } from '../../../support/fake-clock.ts';
-import { openPool, until } from '../../../support/open-pool.ts';
-import { recordingLogger } from '../../../support/recording-logger.ts';
-import { seededRandom } from '../../../support/seeded-random.ts';
+import { openPool, openSpools, until } from '../../../support/open-pool.ts';
 
 const BACKLOG = 900;
 const LIVE = 60;
@@ -15,15 +11,7 @@ const LIVE = 60;
 t.test('live messages before the backlog, with a share for the backlog', async (t) => {
   const clock = fakeClock();
   const databases = openPool(t.testdir(), { clock });
-  const source = createSpoolSource({
-    databases,
-    clock,
-    ids: countingIds(),
-    random: seededRandom(1),
-    log: recordingLogger(),
-    metrics: { count: () => undefined, observe: () => undefined, gauge: () => undefined },
-    parallelKeys: 1,
-  });
+  const source = openSpools(databases, clock, { parallelKeys: 1 });
   const spool = await source.open({
     name: 'q',
     maxMessages: 10_000,

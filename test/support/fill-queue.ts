@@ -1,4 +1,4 @@
-/** A node's database with a long queue of CloudEvents in it, as an outage of days leaves it. */
+/** A node's database with a long queue in it, as an outage of days leaves it. */
 
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -12,14 +12,21 @@ export interface Fill {
   readonly path: string;
   /** Queue name: `<app id>/<component>`. */
   readonly queue: string;
-  readonly topic: string;
   readonly messages: number;
-  readonly keys: number;
-  /** Size of the data of each event. */
-  readonly bytes: number;
+  /** Message number `n`, from 1. */
+  message(n: number, id: string): QueuedMessage;
 }
 
-export function fillQueue({ path, queue, topic, messages, keys, bytes }: Fill): void {
+export interface QueuedMessage {
+  /** Order key. */
+  readonly key: string;
+  readonly payload: Buffer;
+  readonly headers: Readonly<Record<string, string>>;
+  /** As the caps count it; absent: the size of its record. */
+  readonly bytes?: number;
+}
+
+export function fillQueue({ path, queue, messages, message }: Fill): void {
   mkdirSync(dirname(path), { recursive: true });
   const database = new Database(path);
   database.pragma('auto_vacuum = INCREMENTAL');
@@ -33,27 +40,12 @@ export function fillQueue({ path, queue, topic, messages, keys, bytes }: Fill): 
   database.exec('BEGIN');
   let total = 0;
   for (let n = 1; n <= messages; n += 1) {
-    const key = `k${n % keys}`;
     const id = `01900000-0000-7000-8000-${n.toString(16).padStart(12, '0')}`;
-    const data = { key, n: Math.ceil(n / keys), text: '' };
-    data.text = 'x'.repeat(Math.max(0, bytes - JSON.stringify(data).length));
-    const event = {
-      specversion: '1.0',
-      id,
-      source: 'edge',
-      type: 'com.dapr.event.sent',
-      datacontenttype: 'application/json',
-      topic,
-      pubsubname: 'pubsub',
-      time: '2026-01-01T00:00:00Z',
-      data,
-    };
-    const record = encodeRecord({
-      payload: Buffer.from(JSON.stringify(event)),
-      headers: { topic, contentType: 'application/cloudevents+json', 'm.partitionKey': key },
-    });
-    insert.run(n, `${topic}\n${key}`, record.length, id, 1_700_000_000_000 + n, record, crc32(record));
-    total += record.length;
+    const { key, payload, headers, bytes } = message(n, id);
+    const record = encodeRecord({ payload, headers });
+    const size = bytes ?? record.length;
+    insert.run(n, key, size, id, 1_700_000_000_000 + n, record, crc32(record));
+    total += size;
   }
   database
     .prepare(
