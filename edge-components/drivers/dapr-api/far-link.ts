@@ -1,16 +1,25 @@
 /**
- * The link to a far sidecar as one that comes and goes: what fails for want of it starts the probe, and when the probe is
- * answered, requests that were sent into the dark are given up at once, since the repeats of their connections may be many
- * seconds apart. What they carried must be safe to send again.
+ * The link to a far sidecar as one that comes and goes: what fails for want of it starts the probe, and when that (or a
+ * later request) is answered, requests that were sent into the dark are given up, since the repeats of their connections may
+ * be many seconds apart. They get a moment first: one that is merely slower than the probe would be sent twice. What they
+ * carried must be safe to send again.
  */
 
+import type { Timer } from '../../../runtime/contracts/clock.ts';
 import type { ComponentDeps } from '../../../runtime/contracts/component.ts';
 import { type FarSidecar, LinkDownError } from './far-sidecar.ts';
 import { createLinkProbe, type LinkOutage } from './link-probe.ts';
 
 export interface FarLink {
-  /** Runs a request; its signal aborts with `signal` and with a link that was away meanwhile. */
-  run<T>(signal: AbortSignal, request: (signal: AbortSignal) => Promise<T>): Promise<T>;
+  /**
+   * Runs a request; its signal aborts with `signal` and with a link that was away meanwhile. `alive` tells an answer of the
+   * far side from one that a gateway in between gave in its place.
+   */
+  run<T>(
+    signal: AbortSignal,
+    request: (signal: AbortSignal) => Promise<T>,
+    alive?: (answer: T) => boolean,
+  ): Promise<T>;
   close(): void;
 }
 
@@ -21,6 +30,9 @@ interface Flight {
 
 /** Two round trips over a link of 2 s. */
 const PROBE_LIMIT_MS = 5000;
+/** What a request that is older than the answered one gets at least, and in how many times that one's own duration. */
+const MOMENT_MS = 250;
+const MOMENT_FACTOR = 2;
 
 export function createFarLink(
   far: FarSidecar,
@@ -28,6 +40,14 @@ export function createFarLink(
   back: (outage: LinkOutage) => void,
 ): FarLink {
   const flights = new Set<Flight>();
+  let moment: Timer | undefined;
+  /** Those that waited for an answer in the dark are given up. */
+  const giveUp = (outage: LinkOutage): void => {
+    const stale = [...flights].filter(({ startedAt }) => startedAt < outage.askedAt);
+    for (const { abort } of stale) abort.abort(new LinkDownError('the link was away meanwhile'));
+    // What was given up is noted as failed first.
+    if (stale.length > 0) setImmediate(() => setImmediate(() => back(outage)));
+  };
   const probe = createLinkProbe({
     clock: deps.clock,
     ask: async (signal) => {
@@ -42,19 +62,21 @@ export function createFarLink(
     },
     back: (outage) => {
       deps.log.info(`${deps.componentName}: ${far.baseUrl} answers again`);
-      for (const { startedAt, abort } of flights) {
-        if (startedAt < outage.askedAt) abort.abort(new LinkDownError('the link was away meanwhile'));
-      }
-      // What was given up is noted as failed first.
       setImmediate(() => setImmediate(() => back(outage)));
+      moment?.cancel();
+      const took = deps.clock.monotonicMs() - outage.askedAt;
+      const wait = Math.max(MOMENT_MS, MOMENT_FACTOR * took);
+      moment = deps.clock.startTimer(wait, () => giveUp(outage), true);
     },
   });
   return {
-    run: async (signal, request) => {
+    run: async (signal, request, alive = () => true) => {
       const flight = { startedAt: deps.clock.monotonicMs(), abort: new AbortController() };
       flights.add(flight);
       try {
-        return await request(AbortSignal.any([signal, flight.abort.signal]));
+        const answer = await request(AbortSignal.any([signal, flight.abort.signal]));
+        if (alive(answer)) probe.answered(flight.startedAt);
+        return answer;
       } catch (error) {
         if (error instanceof LinkDownError && !flight.abort.signal.aborted) probe.lost();
         throw error;
@@ -62,6 +84,9 @@ export function createFarLink(
         flights.delete(flight);
       }
     },
-    close: () => probe.close(),
+    close: () => {
+      moment?.cancel();
+      probe.close();
+    },
   };
 }

@@ -61,7 +61,7 @@ export function createForwarder(
   const single = async (message: StoredMessage, signal: AbortSignal): Promise<DeliveryOutcome> => {
     try {
       const call = request(message);
-      return outcomeOf(await link.run(signal, (signal) => far.ask({ ...call, signal })));
+      return outcomeOf(await link.run(signal, (signal) => far.ask({ ...call, signal }), isAnswer));
     } catch (error) {
       return { retry: errorText(error) };
     }
@@ -77,7 +77,7 @@ export function createForwarder(
           send: (target, body, signal) => {
             // The form of the path that every daprd with bulk publish knows.
             const path = `v1.0-alpha1/publish/bulk/${target}`;
-            return link.run(signal, (signal) => far.ask({ method: 'POST', path, body, signal }));
+            return link.run(signal, (signal) => far.ask({ method: 'POST', path, body, signal }), isAnswer);
           },
         });
 
@@ -106,6 +106,9 @@ export function createForwarder(
     },
   };
 }
+
+/** The far sidecar's own, as opposed to that of a gateway that found nobody. */
+const isAnswer = ({ status }: HttpAnswer): boolean => status < 500;
 
 /** `delivered` for 2xx; parked when the far side says that it can never take this message; else tried again. */
 export function outcomeOf(answer: HttpAnswer): DeliveryOutcome {

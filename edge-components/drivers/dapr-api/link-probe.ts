@@ -9,6 +9,8 @@ import type { Clock, Timer } from '../../../runtime/contracts/clock.ts';
 export interface LinkProbe {
   /** A delivery found nobody there. */
   lost(): void;
+  /** A delivery of that moment was answered: if it began after the loss, the link is back and no question is needed. */
+  answered(startedAt: number): void;
   close(): void;
 }
 
@@ -16,7 +18,7 @@ export interface LinkProbe {
 export interface LinkOutage {
   /** It was noticed. */
   readonly lostAt: number;
-  /** The question that was answered was asked. */
+  /** The question (or delivery) that was answered was asked. */
   readonly askedAt: number;
 }
 
@@ -67,6 +69,9 @@ export function createLinkProbe(options: LinkProbeOptions): LinkProbe {
     lost: () => {
       lostAt ??= clock.monotonicMs();
       if (timer === undefined && !closed) timer = clock.startTimer(PROBE_INTERVAL_MS, probe, true);
+    },
+    answered: (startedAt) => {
+      if (lostAt !== undefined && startedAt > lostAt) found(startedAt);
     },
     close: () => {
       closed = true;
