@@ -4,20 +4,7 @@
  */
 
 import type { HeaderList } from '../../contracts/app-channel.ts';
-
-/** Headers of one connection, never of the message (RFC 9110, 7.6.1). */
-const HOP_BY_HOP = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-connection',
-  'transfer-encoding',
-  'upgrade',
-  'http2-settings',
-  'te',
-  'trailer',
-  'proxy-authorization',
-  'proxy-authenticate',
-]);
+import { HOP_BY_HOP } from '../../contracts/hop-by-hop.ts';
 
 const NOT_DELIVERED = new Set([
   ...HOP_BY_HOP,

@@ -5,6 +5,7 @@ import type { Body, HeaderList, InvokeRequest, InvokeResponse } from '../../cont
 import type { InvokeBlock } from '../../contracts/blocks.ts';
 import { runtimeError } from '../../contracts/error.ts';
 import { httpStatusOfGrpc } from '../../contracts/grpc-code.ts';
+import { HOP_BY_HOP } from '../../contracts/hop-by-hop.ts';
 import { isTruthy } from '../../contracts/metadata.ts';
 import type { ApiRequest } from '../api-request.ts';
 import { BodyTooLargeError, collect, invokeBody } from '../body.ts';
@@ -15,19 +16,6 @@ import { grpcStatusJson } from './grpc-status-json.ts';
 import { calledMethod } from './invoke-target.ts';
 
 const VERBS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'TRACE', 'PATCH']);
-/** Headers of one connection, never of the message (RFC 9110, section 7.6.1). */
-const HOP_BY_HOP = [
-  'connection',
-  'keep-alive',
-  'proxy-connection',
-  'transfer-encoding',
-  'upgrade',
-  'http2-settings',
-  'te',
-  'trailer',
-  'proxy-authorization',
-  'proxy-authenticate',
-];
 const NOT_FORWARDED = new Set([...HOP_BY_HOP, 'host', 'dapr-app-id', 'destination-app-id']);
 const NOT_RETURNED = new Set([...HOP_BY_HOP, 'content-length', 'content-type']);
 const EVENT_STREAM = 'text/event-stream';

@@ -1,44 +1,15 @@
-import t, { type Test } from 'tap';
-import { createHttpChannel, type HttpChannelOptions } from '../../../runtime/app-channel/http-channel.ts';
-import { fakeClock } from '../../support/fake-clock.ts';
-import { type HttpApp, startHttpApp } from '../../support/http-app.ts';
-import { recordingLogger } from '../../support/recording-logger.ts';
+import t from 'tap';
+import { openHttpChannel } from '../../support/http-channel-rig.ts';
 
 const signal = new AbortController().signal;
 const ZERO = '00-00000000000000000000000000000000-0000000000000000-00';
-type Answer = Parameters<typeof startHttpApp>[0];
-
-async function open(
-  t: Test,
-  answer: Answer,
-  given: Partial<HttpChannelOptions> = {},
-  create?: Parameters<typeof startHttpApp>[1],
-) {
-  const app: HttpApp = await startHttpApp(answer, create);
-  const log = recordingLogger();
-  const channel = createHttpChannel({
-    protocol: 'http',
-    address: '127.0.0.1',
-    port: app.port,
-    maxConcurrency: 0,
-    appId: 'me',
-    clock: fakeClock(),
-    log,
-    ...given,
-  });
-  t.teardown(async () => {
-    await channel.close();
-    await app.close();
-  });
-  return { app, channel, log };
-}
 
 t.test('questions at start', async (t) => {
   const answers: Record<string, [number, string]> = {
     '/dapr/config': [200, '{"entities":[]}'],
     '/dapr/subscribe': [200, '[{"pubsubname":"ps","topic":"t","route":"r"}]'],
   };
-  const { app, channel } = await open(t, ({ url }, response) => {
+  const { app, channel } = await openHttpChannel(t, ({ url }, response) => {
     const [status, body] = answers[url] ?? [404, ''];
     response.writeHead(status).end(body);
   });
@@ -68,7 +39,7 @@ t.test('questions at start', async (t) => {
 
 t.test('an event: exact request, and what the answer means', async (t) => {
   let answer: [number, string] = [200, ''];
-  const { app, channel } = await open(t, (_request, response) =>
+  const { app, channel } = await openHttpChannel(t, (_request, response) =>
     response.writeHead(answer[0]).end(answer[1]),
   );
   const delivery = {
@@ -117,7 +88,7 @@ t.test('a batch: exact request, and results by entry', async (t) => {
     200,
     '{"statuses":[{"entryId":"b","status":"DROP"},{"entryId":"a","status":"SUCCESS"}]}',
   ];
-  const { app, channel } = await open(t, (_request, response) =>
+  const { app, channel } = await openHttpChannel(t, (_request, response) =>
     response.writeHead(answer[0]).end(answer[1]),
   );
   const entry = (entryId: string, event: object | Uint8Array) => ({
@@ -175,7 +146,7 @@ t.test('a batch: exact request, and results by entry', async (t) => {
 
 t.test('input bindings: probe, delivery, reply object, failure', async (t) => {
   let answer: [number, string] = [405, ''];
-  const { app, channel } = await open(t, (_request, response) =>
+  const { app, channel } = await openHttpChannel(t, (_request, response) =>
     response.writeHead(answer[0]).end(answer[1]),
   );
   t.equal(await channel.wantsBinding('tick', 'custom/tick', signal), true);
@@ -213,7 +184,7 @@ t.test('input bindings: probe, delivery, reply object, failure', async (t) => {
 
 t.test('configuration updates want exactly 200', async (t) => {
   let status = 200;
-  const { app, channel } = await open(t, (_request, response) => response.writeHead(status).end());
+  const { app, channel } = await openHttpChannel(t, (_request, response) => response.writeHead(status).end());
   const items = { k: { value: 'v', version: '1', metadata: {} } };
   await channel.deliverConfiguration('store', 'a key', 'sub', items, signal);
   t.match(app.requests[0], {

@@ -1,45 +1,16 @@
 import type { createServer } from 'node:http';
 import { createServer as createHttp2Server } from 'node:http2';
 import { gzipSync } from 'node:zlib';
-import t, { type Test } from 'tap';
-import { createHttpChannel, type HttpChannelOptions } from '../../../runtime/app-channel/http-channel.ts';
-import { fakeClock } from '../../support/fake-clock.ts';
-import { type HttpApp, startHttpApp } from '../../support/http-app.ts';
+import t from 'tap';
+import { openHttpChannel } from '../../support/http-channel-rig.ts';
 import { callContext, invokeRequest, partsBody, textOf, wholeBody } from '../../support/invocations.ts';
-import { recordingLogger } from '../../support/recording-logger.ts';
 
 const signal = new AbortController().signal;
 const ZERO = '00-00000000000000000000000000000000-0000000000000000-00';
 const PARENT = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
-type Answer = Parameters<typeof startHttpApp>[0];
-
-async function open(
-  t: Test,
-  answer: Answer,
-  given: Partial<HttpChannelOptions> = {},
-  create?: Parameters<typeof startHttpApp>[1],
-) {
-  const app: HttpApp = await startHttpApp(answer, create);
-  const log = recordingLogger();
-  const channel = createHttpChannel({
-    protocol: 'http',
-    address: '127.0.0.1',
-    port: app.port,
-    maxConcurrency: 0,
-    appId: 'me',
-    clock: fakeClock(),
-    log,
-    ...given,
-  });
-  t.teardown(async () => {
-    await channel.close();
-    await app.close();
-  });
-  return { app, channel, log };
-}
 
 t.test('an invocation arrives as it was: path, query, header case and order, body', async (t) => {
-  const { app, channel } = await open(t, (_request, response) => {
+  const { app, channel } = await openHttpChannel(t, (_request, response) => {
     response.writeHead(201, [
       'X-One',
       '1',
@@ -105,7 +76,7 @@ t.test('an invocation arrives as it was: path, query, header case and order, bod
 
 t.test('bodies stream both ways, and nothing is added to a request without one', async (t) => {
   let finish = (): void => {};
-  const { app, channel } = await open(t, (request, response) => {
+  const { app, channel } = await openHttpChannel(t, (request, response) => {
     if (request.body.length === 0) {
       response.end();
       return;
@@ -126,7 +97,7 @@ t.test('bodies stream both ways, and nothing is added to a request without one',
 });
 
 t.test('a short answer without a length that is here at once is whole', async (t) => {
-  const { channel } = await open(t, (_request, response) => {
+  const { channel } = await openHttpChannel(t, (_request, response) => {
     response.write('part one, ');
     response.end('part two');
   });
@@ -135,7 +106,7 @@ t.test('a short answer without a length that is here at once is whole', async (t
 });
 
 t.test('gzip that the channel itself asked for is undone', async (t) => {
-  const { app, channel } = await open(t, (_request, response) => {
+  const { app, channel } = await openHttpChannel(t, (_request, response) => {
     response.writeHead(200, { 'content-encoding': 'gzip', 'content-type': 'text/plain' });
     response.end(gzipSync('plain'));
   });
@@ -146,7 +117,7 @@ t.test('gzip that the channel itself asked for is undone', async (t) => {
 });
 
 t.test('trace headers: the span wins, all zeros never hide what the caller sent', async (t) => {
-  const { app, channel } = await open(t, (_request, response) => response.end());
+  const { app, channel } = await openHttpChannel(t, (_request, response) => response.end());
   await channel.invoke(
     invokeRequest({ headers: [['traceparent', 'malformed']] }),
     callContext({ traceparent: ZERO }),
@@ -173,7 +144,7 @@ t.test('trace headers: the span wins, all zeros never hide what the caller sent'
 });
 
 t.test('the app token replaces one of the caller and is not sent with probes', async (t) => {
-  const { app, channel } = await open(t, (_request, response) => response.writeHead(299).end(), {
+  const { app, channel } = await openHttpChannel(t, (_request, response) => response.writeHead(299).end(), {
     token: 'secret',
   });
   await channel.invoke(invokeRequest({ headers: [['dapr-api-token', 'other']] }), callContext());
@@ -186,7 +157,7 @@ t.test('the app token replaces one of the caller and is not sent with probes', a
 t.test(
   'a short answer that ends before its length is what has come; one that is reset is an error',
   async (t) => {
-    const { channel } = await open(t, (request, response) => {
+    const { channel } = await openHttpChannel(t, (request, response) => {
       response.writeHead(200, { 'content-length': '999' });
       response.write('"ok"');
       if (request.url === '/closed') response.socket?.end();
@@ -200,7 +171,7 @@ t.test(
 );
 
 t.test('texts of failed connections', async (t) => {
-  const { app, channel } = await open(t, (_request, response) => response.destroy());
+  const { app, channel } = await openHttpChannel(t, (_request, response) => response.destroy());
   const base = `http://127.0.0.1:${app.port}`;
   await t.rejects(channel.invoke(invokeRequest({ method: 'gone' }), callContext()), {
     message: `Get "${base}/gone": EOF`,
@@ -222,15 +193,19 @@ t.test('texts of failed connections', async (t) => {
 
 t.test('an aborted call ends with the reason of its signal', async (t) => {
   const abort = new AbortController();
-  const { channel } = await open(t, () => abort.abort(new Error('gone away')));
+  const { channel } = await openHttpChannel(t, () => abort.abort(new Error('gone away')));
   await t.rejects(channel.invoke(invokeRequest(), callContext({}, abort.signal)), { message: 'gone away' });
 });
 
 t.test('no more calls at a time than allowed; the place is free once the answer is complete', async (t) => {
   const held: (() => void)[] = [];
-  const { app, channel } = await open(t, (_request, response) => held.push(() => response.end('x')), {
-    maxConcurrency: 1,
-  });
+  const { app, channel } = await openHttpChannel(
+    t,
+    (_request, response) => held.push(() => response.end('x')),
+    {
+      maxConcurrency: 1,
+    },
+  );
   const first = channel.invoke(invokeRequest({ method: '1' }), callContext());
   const second = channel.invoke(invokeRequest({ method: '2' }), callContext());
   while (held.length === 0) await new Promise(setImmediate);
@@ -244,25 +219,29 @@ t.test('no more calls at a time than allowed; the place is free once the answer 
 });
 
 t.test('middleware sees every call and may change request and answer', async (t) => {
-  const { app, channel } = await open(t, (request, response) => response.end(`${request.body}-low`), {
-    pipeline: () => [
-      {
-        init: async () => {},
-        close: async () => {},
-        handle: async (request, next) => {
-          const upper = async function* (body: AsyncIterable<Uint8Array>) {
-            for await (const part of body) yield Buffer.from(Buffer.from(part).toString().toUpperCase());
-          };
-          const response = await next({ ...request, query: 'q=1', body: upper(request.body) });
-          return {
-            ...response,
-            headers: { ...response.headers, 'x-step': 'yes' },
-            body: upper(response.body),
-          };
+  const { app, channel } = await openHttpChannel(
+    t,
+    (request, response) => response.end(`${request.body}-low`),
+    {
+      pipeline: () => [
+        {
+          init: async () => {},
+          close: async () => {},
+          handle: async (request, next) => {
+            const upper = async function* (body: AsyncIterable<Uint8Array>) {
+              for await (const part of body) yield Buffer.from(Buffer.from(part).toString().toUpperCase());
+            };
+            const response = await next({ ...request, query: 'q=1', body: upper(request.body) });
+            return {
+              ...response,
+              headers: { ...response.headers, 'x-step': 'yes' },
+              body: upper(response.body),
+            };
+          },
         },
-      },
-    ],
-  });
+      ],
+    },
+  );
   const response = await channel.invoke(
     invokeRequest({ verb: 'POST', body: wholeBody('mixed Case') }),
     callContext(),
@@ -276,7 +255,7 @@ t.test('middleware sees every call and may change request and answer', async (t)
 });
 
 t.test('cleartext HTTP/2 with prior knowledge', async (t) => {
-  const { app, channel } = await open(
+  const { app, channel } = await openHttpChannel(
     t,
     (request, response) => {
       response.setHeader('x-two', ['a', 'b']);

@@ -2,35 +2,9 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import t, { type Test } from 'tap';
-import { faultText } from '../../../runtime/resources/documents.ts';
-import { type LoadedResources, type LoadOptions, loadResources } from '../../../runtime/resources/load.ts';
-
-const component = (name: string, more = '', spec = 'type: state.in-memory, version: v1'): string =>
-  `apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: ${name}}\nspec: {${spec}}\n${more}\n`;
-
-async function load(
-  t: Test,
-  files: Readonly<Record<string, string>>,
-  options: Partial<LoadOptions> = {},
-): Promise<
-  LoadedResources & {
-    readonly dir: string;
-    readonly texts: readonly string[];
-    readonly fatal: number;
-    readonly names: readonly string[];
-  }
-> {
-  const dir = t.testdir(files as Record<string, string>);
-  const loaded = await loadResources({ directories: [dir], appId: 'app', namespace: undefined, ...options });
-  return {
-    ...loaded,
-    dir,
-    texts: loaded.faults.map((fault) => faultText(fault).replace(`${dir}/`, '')),
-    fatal: loaded.faults.filter((fault) => fault.fatal).length,
-    names: loaded.components.map(({ name }) => name),
-  };
-}
+import t from 'tap';
+import { loadResources } from '../../../runtime/resources/load.ts';
+import { component, load } from './load-rig.ts';
 
 t.test('a component with everything', async (t) => {
   const { components, faults, dir } = await load(t, {
@@ -275,94 +249,6 @@ t.test('a name twice is fatal, unless one of the two is for others', async (t) =
     'apiVersion: dapr.io/v1alpha1\nkind: Subscription\nmetadata: {name: a}\nspec: {pubsubname: p, topic: t, route: /r}\n';
   const mixed = await load(t, { 'a.yaml': component('a'), 'b.yaml': subscription });
   t.strictSame([mixed.fatal, mixed.subscriptions.length], [0, 1], 'kinds have names of their own');
-});
-
-t.test('subscriptions of both versions become rules', async (t) => {
-  const { subscriptions, faults } = await load(t, {
-    'a.yaml': `
-apiVersion: dapr.io/v1alpha1
-kind: Subscription
-metadata: {name: one}
-spec: {pubsubname: p, topic: t, route: /r, deadLetterTopic: d, metadata: {max: 1}}
----
-apiVersion: dapr.io/v2alpha1
-kind: Subscription
-metadata: {name: two}
-spec:
-  pubsubname: p
-  topic: t
-  bulkSubscribe: {enabled: true, maxMessagesCount: 10, maxAwaitDurationMs: 20}
-  routes:
-    default: /d
-    rules:
-    - {match: 'event.type == "x"', path: /x}
-scopes: [app]
----
-apiVersion: dapr.io/v2alpha1
-kind: Subscription
-metadata: {name: three}
-spec: {pubsubname: p, topic: t}
-`,
-  });
-  t.strictSame(faults, []);
-  t.match(subscriptions, [
-    {
-      name: 'one',
-      rules: [{ match: '', path: '/r' }],
-      deadLetterTopic: 'd',
-      metadata: { max: '1' },
-      bulk: { enabled: false },
-    },
-    {
-      name: 'two',
-      rules: [
-        { match: 'event.type == "x"', path: '/x' },
-        { match: '', path: '/d' },
-      ],
-      bulk: { enabled: true, maxMessagesCount: 10, maxAwaitDurationMs: 20 },
-      deadLetterTopic: '',
-    },
-    { name: 'three', rules: [] },
-  ]);
-});
-
-t.test('endpoints and resiliencies that are broken are warned about', async (t) => {
-  const { httpEndpoints, resiliencies, texts, fatal } = await load(t, {
-    'a.yaml': `
-apiVersion: dapr.io/v1alpha1
-kind: HTTPEndpoint
-metadata: {name: good}
-spec:
-  baseUrl: https://example.com
-  headers: [{name: X-Token, secretKeyRef: {name: s}}]
-  clientTLS: {rootCA: {value: PEM}, certificate: {secretKeyRef: {name: s, key: k}}}
----
-apiVersion: dapr.io/v1alpha1
-kind: HTTPEndpoint
-metadata: {name: bad}
-spec: {baseUrl: example}
----
-apiVersion: dapr.io/v1alpha1
-kind: Resiliency
-metadata: {name: r}
-spec: {policies: {}}
----
-apiVersion: dapr.io/v1alpha1
-kind: Resiliency
-metadata: {name: r2}
-`,
-  });
-  t.match(httpEndpoints, [
-    {
-      name: 'good',
-      baseUrl: 'https://example.com',
-      headers: [{ name: 'X-Token' }],
-      clientTls: { rootCa: { value: 'PEM' }, certificate: { secretKeyRef: { name: 's', key: 'k' } } },
-    },
-  ]);
-  t.match(resiliencies, [{ name: 'r', spec: { policies: {} } }]);
-  t.equal(fatal, 0);
-  t.match(texts, [/spec\.baseUrl: HTTPEndpoint bad: expected an http or https URL/, /spec: Resiliency r2/]);
 });
 
 t.test('names and topics that are numbers or truth values are texts', async (t) => {
