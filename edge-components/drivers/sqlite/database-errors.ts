@@ -3,6 +3,12 @@
 import { DatabaseError } from '../../../runtime/contracts/database.ts';
 import { errorText } from '../../../runtime/contracts/error.ts';
 
+/** The file is out of reach and nothing was written; it may come back. */
+export const FILE_AWAY = 'SKERRY_FILE_AWAY';
+
+/** The file was deleted or has another in its place: only opening it anew helps. */
+export const FILE_REPLACED = 'SKERRY_FILE_REPLACED';
+
 /** What crosses the thread boundary of a failure. */
 export interface FailureRecord {
   readonly code: string;
@@ -33,5 +39,6 @@ function headline(code: string): string {
   }
   if (code.startsWith('SQLITE_READONLY') || code === 'EROFS') return 'cannot write database file';
   if (code.startsWith('SQLITE_FULL') || code === 'ENOSPC') return 'no space left for database file';
+  if (code === FILE_AWAY || code === FILE_REPLACED) return 'cannot reach database file';
   return 'database file';
 }

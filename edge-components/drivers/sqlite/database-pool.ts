@@ -76,6 +76,24 @@ export function createDatabasePool(options: DatabasePoolOptions): DatabasePool {
         // The next start knows what to do; running on with half a database would not end well.
         if (path === resolve(options.systemPath)) options.onFatal(error);
       },
+      away: (reason) => {
+        if (reason === undefined) options.log.info('The database file is back', { database: path });
+        else
+          options.log.error('The database file is out of reach; writes are refused until it is back', {
+            database: path,
+            error: reason,
+          });
+      },
+      replaced: (error) => {
+        // What the broker and the queues have in memory belongs to the file that is gone; a new start reads this one.
+        const end = path === resolve(options.systemPath);
+        const fields = { database: path, error: error.message };
+        if (end)
+          options.log.fatal('The database file was deleted or replaced; a new start is needed', fields);
+        else options.log.error('The database file was deleted or replaced; it is opened anew', fields);
+        if (end) options.onFatal(error);
+        return !end;
+      },
       forget: () => void files.delete(path),
     });
     files.set(path, file);

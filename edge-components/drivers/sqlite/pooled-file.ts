@@ -10,8 +10,9 @@ import {
   type SqlStepResult,
   type SqlValue,
 } from '../../../runtime/contracts/database.ts';
+import { errorText } from '../../../runtime/contracts/error.ts';
 import { createDatabaseFile } from './create-file.ts';
-import { databaseError, isBusy } from './database-errors.ts';
+import { databaseError, type FailureRecord, FILE_AWAY, FILE_REPLACED, isBusy } from './database-errors.ts';
 import { markSuspect } from './open-checked.ts';
 import { ReadConnection } from './read-connection.ts';
 import type { SalvageReport } from './salvage.ts';
@@ -32,6 +33,10 @@ export interface PooledFileOptions {
   readonly salvaged: (report: SalvageReport) => void;
   /** Called when SQLite met damage while the node runs. */
   readonly damaged: (error: Error) => void;
+  /** The file went out of reach, with the reason, or is back. */
+  readonly away: (reason: string | undefined) => void;
+  /** The file was deleted or another one is in its place; true: it is opened anew. */
+  readonly replaced: (error: Error) => boolean;
   /** Called once when the file is closed or could not be opened. */
   readonly forget: () => void;
 }
@@ -51,6 +56,12 @@ export class PooledFile {
   readonly #opened: Promise<void>;
   #reader: ReadConnection | undefined;
   #shares = 0;
+  #away = false;
+  /** Of all shares, for a file that is opened anew. */
+  readonly #migrations = new Set<Migration>();
+  #reopening: Promise<void> | undefined;
+  /** Opening it anew failed; the next write tries again. */
+  #unopened = false;
 
   constructor(options: PooledFileOptions) {
     this.wal = options.wal;
@@ -68,6 +79,7 @@ export class PooledFile {
       await this.#opened;
       if (migrations.length > 0)
         await this.#patiently({ kind: 'migrate', database: this.#database, migrations }, signal);
+      for (const migration of migrations) this.#migrations.add(migration);
       signal?.throwIfAborted();
     } catch (error) {
       await this.#giveBack();
@@ -95,22 +107,26 @@ export class PooledFile {
   }
 
   async #open(): Promise<void> {
-    const { path, wal, busyTimeoutMs, own, durability, salvaged } = this.#options;
     try {
-      await createDatabaseFile(path);
-      const outcome = await this.#patiently({
-        kind: 'open',
-        database: this.#database,
-        options: { path, wal, busyTimeoutMs, own, durability },
-      });
-      const report = reportIn(outcome);
-      if (report !== undefined) salvaged(report);
-      this.#reader = new ReadConnection(path, busyTimeoutMs);
+      await this.#openFile();
     } catch (error) {
       this.closing = Promise.resolve();
       this.#options.forget();
       throw error;
     }
+  }
+
+  async #openFile(): Promise<void> {
+    const { path, wal, busyTimeoutMs, own, durability, salvaged } = this.#options;
+    await createDatabaseFile(path);
+    const outcome = await this.#patiently({
+      kind: 'open',
+      database: this.#database,
+      options: { path, wal, busyTimeoutMs, own, durability },
+    });
+    const report = reportIn(outcome);
+    if (report !== undefined) salvaged(report);
+    this.#reader = new ReadConnection(path, busyTimeoutMs);
   }
 
   async #patiently(
@@ -135,8 +151,51 @@ export class PooledFile {
       crossing.bytes,
       lingerMs,
     );
-    if ('failure' in outcome) this.#noteDamage(outcome.failure.code);
+    if ('failure' in outcome) this.#noteFailure(outcome.failure);
+    else if (this.#away) this.#setAway(undefined);
     return writeResults(this.#options.path, outcome);
+  }
+
+  #noteFailure(failure: FailureRecord): void {
+    if (failure.code === FILE_AWAY) this.#setAway(failure.message);
+    else if (failure.code === FILE_REPLACED || this.#unopened) this.#reopen(failure);
+    else this.#noteDamage(failure.code);
+  }
+
+  #setAway(reason: string | undefined): void {
+    const away = reason !== undefined;
+    if (away === this.#away) return;
+    this.#away = away;
+    this.#options.away(reason);
+  }
+
+  /** Writes and reads are refused until it is done. */
+  #reopen(failure: FailureRecord): void {
+    const { path, replaced, writer } = this.#options;
+    if (this.#reopening !== undefined || this.closing !== undefined) return;
+    if (!this.#unopened && !replaced(databaseError(path, failure))) return;
+    const reopen = async (): Promise<void> => {
+      this.#reader?.close();
+      this.#reader = undefined;
+      await writer.request({ kind: 'close', database: this.#database });
+      await this.#openFile();
+      if (this.#migrations.size > 0)
+        await this.#patiently({
+          kind: 'migrate',
+          database: this.#database,
+          migrations: [...this.#migrations],
+        });
+      this.#unopened = false;
+      this.#setAway(undefined);
+    };
+    this.#reopening = reopen()
+      .catch((error: unknown) => {
+        this.#unopened = true;
+        this.#setAway(errorText(error));
+      })
+      .finally(() => {
+        this.#reopening = undefined;
+      });
   }
 
   /** The next start checks the file whole and salvages what is left. */
@@ -167,6 +226,7 @@ export class PooledFile {
     } catch {
       return; // It never was open; the opener was told why.
     }
+    await this.#reopening;
     // The reader first: the last connection to close folds the WAL into the file, and a reader cannot.
     this.#reader?.close();
     this.#reader = undefined;

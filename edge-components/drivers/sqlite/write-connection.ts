@@ -3,12 +3,13 @@
  * thread for files and on the calling thread for `:memory:`.
  *
  * Invariants: a write is applied whole or not at all; a refused write takes no other one with it; nothing is answered
- * as done before COMMIT returned.
+ * as done before COMMIT returned and the file was still where its path leads to.
  */
 
 import Database from 'better-sqlite3';
 import type { Durability, Migration, SqlStep, SqlValue } from '../../../runtime/contracts/database.ts';
-import { type FailureRecord, failureRecord } from './database-errors.ts';
+import { type FailureRecord, FILE_REPLACED, failureRecord } from './database-errors.ts';
+import { FilePlace } from './file-place.ts';
 import { migrate } from './migrate.ts';
 import { PAGE_SIZE } from './page-size.ts';
 import { copySchema } from './schema-copy.ts';
@@ -45,6 +46,15 @@ const VACUUM_BYTES = 2 * 1024 * 1024;
  */
 const WAL_BYTES = 4 * 1024 * 1024;
 
+/** The file is no longer where its path leads to. */
+class NotAtItsPlace extends Error {
+  readonly code: string;
+  constructor({ code, message }: FailureRecord) {
+    super(message);
+    this.code = code;
+  }
+}
+
 /** Everything before it in the transaction is gone as well (SQLite rolled back by itself, as on a full disk). */
 class TransactionLost extends Error {}
 
@@ -61,6 +71,7 @@ export class WriteConnection {
   readonly #options: WriteConnectionOptions;
   readonly #connection: Database.Database;
   readonly #statements: StatementCache;
+  #place: FilePlace | undefined;
 
   constructor(options: WriteConnectionOptions) {
     this.#options = options;
@@ -68,6 +79,7 @@ export class WriteConnection {
     this.#statements = new StatementCache(this.#connection);
     try {
       this.#configure(options);
+      if (options.path !== ':memory:') this.#place = new FilePlace([options.path, `${options.path}-wal`]);
     } catch (error) {
       this.#connection.close();
       throw error;
@@ -97,6 +109,7 @@ export class WriteConnection {
 
   migrate(migrations: readonly Migration[]): void {
     const own = this.#options.own === true;
+    this.#mustBeAtItsPlace();
     migrate(this.#connection, migrations, { own });
     if (own) copySchema(this.#options.path, this.#connection);
   }
@@ -137,6 +150,8 @@ export class WriteConnection {
 
   close(): void {
     this.#connection.close();
+    this.#place?.close();
+    this.#place = undefined;
   }
 
   /** Applies all writes in one transaction; the outcome of each, in order. */
@@ -145,17 +160,40 @@ export class WriteConnection {
     try {
       this.#statements.get('BEGIN IMMEDIATE').run();
       for (const steps of writes) outcomes.push(this.#applyWrite(steps));
+      this.#mustBeAtItsPlace();
       this.#statements.get('COMMIT').run();
+      // It may have been taken away while the commit was on its way.
+      this.#mustBeAtItsPlace(true);
       return outcomes;
     } catch (error) {
-      const failure = failureRecord(error instanceof TransactionLost ? error.cause : error);
+      // A file that is away is the reason for whatever else SQLite or the system had to say.
+      const away = this.#place?.fault();
+      const failure = away ?? failureRecord(error instanceof TransactionLost ? error.cause : error);
       this.#abandon();
+      if (failure.code === FILE_REPLACED) this.#foldLog();
       // Refusals stay what they were; everything else of the group is not on disk.
       return writes.map((_, index) => {
         const outcome = outcomes[index];
-        return outcome !== undefined && !Array.isArray(outcome) ? outcome : { failure };
+        const refusal = away === undefined && outcome !== undefined && !Array.isArray(outcome);
+        return refusal ? outcome : { failure };
       });
     }
+  }
+
+  /** When only the log was deleted, the file itself still takes what was in it. */
+  #foldLog(): void {
+    try {
+      this.#connection.pragma('wal_checkpoint(PASSIVE)');
+    } catch {
+      // Nothing more can be done for these files.
+    }
+  }
+
+  #mustBeAtItsPlace(committed = false): void {
+    const failure = this.#place?.fault();
+    if (failure === undefined) return;
+    if (committed) this.#place?.doubt();
+    throw new NotAtItsPlace(failure);
   }
 
   #abandon(): void {
