@@ -1,7 +1,9 @@
 // Options of `npm start`: ports, the fleet, the outage.
 
 import { createServer } from 'node:net';
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { fromRoot } from '../paths.ts';
 
 export interface DemoOptions {
   readonly httpPort: number;
@@ -11,9 +13,12 @@ export interface DemoOptions {
   readonly cloudHttpPort: number;
   readonly cloudGrpcPort: number;
   readonly cloudAppPort: number;
+  readonly relayPort: number;
   readonly devices: number;
   readonly rate: number;
   readonly seed: number;
+  /** Emptied at the start; data and logs of all parts. */
+  readonly folder: string;
   /** Length of the outage; 0: none, run until Ctrl-C. */
   readonly outageMs: number;
 }
@@ -26,20 +31,23 @@ const PORTS = {
   'cloud-http-port': { fallback: '3600', what: "the cloud node's HTTP API" },
   'cloud-grpc-port': { fallback: '50101', what: "the cloud node's gRPC API" },
   'cloud-app-port': { fallback: '6200', what: 'the cloud app' },
+  'relay-port': { fallback: '8443', what: "the cloud's relay, which the gateway dials" },
 } as const;
 
 type PortName = keyof typeof PORTS;
 
 export const USAGE = `npm start -- [options]
 
-Runs a gateway, simulated devices, a sample app and a second node that plays the cloud. Ctrl-C ends it.
+Runs a gateway, simulated devices, a sample app, and a second node with an app and a relay that plays the cloud. Ctrl-C
+ends it.
 
   --cloud-outage TIME   after a few seconds switch the cloud off for TIME (such as 20s), show that nothing is lost, end
   --devices N           simulated devices (default 12)
   --rate N              messages per second of each device (default 1)
   --seed N              seed of the fleet (default 1)
+  --folder PATH         data and logs of all parts, emptied at the start (default build/out/demo)
 ${Object.entries(PORTS)
-  .map(([name, { fallback, what }]) => `  --${`${name} PORT`.padEnd(22)}${what} (default ${fallback})`)
+  .map(([name, { fallback, what }]) => `  --${`${name} PORT`.padEnd(20)}${what} (default ${fallback})`)
   .join('\n')}`;
 
 /** Something the person at the keyboard can change; said in one line. */
@@ -73,6 +81,7 @@ export function readOptions(args: readonly string[]): DemoOptions | undefined {
         devices: text,
         rate: text,
         seed: text,
+        folder: text,
         help: { type: 'boolean', short: 'h' },
         ...Object.fromEntries(Object.keys(PORTS).map((name) => [name, text])),
       },
@@ -90,6 +99,8 @@ export function readOptions(args: readonly string[]): DemoOptions | undefined {
     cloudHttpPort: port('cloud-http-port'),
     cloudGrpcPort: port('cloud-grpc-port'),
     cloudAppPort: port('cloud-app-port'),
+    relayPort: port('relay-port'),
+    folder: resolve(String(values['folder'] ?? fromRoot('build/out/demo'))),
     devices: number('devices', String(values['devices'] ?? '12'), 1000),
     rate: number('rate', String(values['rate'] ?? '1'), 100),
     seed: number('seed', String(values['seed'] ?? '1')),
@@ -115,6 +126,7 @@ export async function requireFreePorts(options: DemoOptions): Promise<void> {
     'cloud-http-port': options.cloudHttpPort,
     'cloud-grpc-port': options.cloudGrpcPort,
     'cloud-app-port': options.cloudAppPort,
+    'relay-port': options.relayPort,
   };
   const taken: string[] = [];
   for (const [name, port] of Object.entries(byName)) {

@@ -1,7 +1,7 @@
 // The processes of the demo: started with their output in files, watched, stopped in order.
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { openSync } from 'node:fs';
+import { openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -16,24 +16,45 @@ export interface PartSpec {
   readonly command: string;
   readonly args: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
-  /** Answers once the part is ready. */
+  /** How the part shows that it is ready: it answers here, or has said this. */
   readonly readyUrl?: string;
+  readonly readyText?: string;
 }
 
 const READY_LIMIT_MS = 20_000;
-const POLL_MS = 100;
+const POLL_MS = 50;
 const STOP_LIMIT_MS = 8000;
+const ASK_LIMIT_MS = 2000;
 
 /** JSON of an answer, `undefined` when nobody answers or it is not a success. */
 export async function ask(url: string): Promise<unknown> {
   try {
-    const answer = await fetch(url, { signal: AbortSignal.timeout(2000) });
+    const answer = await fetch(url, { signal: AbortSignal.timeout(ASK_LIMIT_MS) });
     if (!answer.ok) return undefined;
     const text = await answer.text();
     return text === '' ? {} : JSON.parse(text);
   } catch {
     return undefined;
   }
+}
+
+/** Runs a command to its end and resolves with what it printed; rejects with that when it fails. */
+export function runToEnd(command: string, args: readonly string[]): Promise<string> {
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  let [said, complained] = ['', ''];
+  child.stdout.on('data', (chunk: Buffer) => {
+    said += chunk.toString();
+  });
+  child.stderr.on('data', (chunk: Buffer) => {
+    complained += chunk.toString();
+  });
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code) => {
+      if (code === 0) resolve(said.trim());
+      else reject(new Error(`${command} ${args[0]} failed: ${(complained || said).trim()}`));
+    });
+  });
 }
 
 /** Starts a part; its output goes to `<folder>/<name>.log`. Its own process group: a Ctrl-C reaches us alone. */
@@ -44,6 +65,7 @@ export async function startPart(
 ): Promise<Part> {
   const log = join(folder, `${spec.name}.log`);
   const out = openSync(log, 'a');
+  const before = readFileSync(log, 'utf8').length;
   const child: ChildProcess = spawn(spec.command, spec.args, {
     env: { ...process.env, ...spec.env },
     stdio: ['ignore', out, out],
@@ -71,9 +93,13 @@ export async function startPart(
       clearTimeout(timer);
     },
   };
-  if (spec.readyUrl === undefined) return part;
+  const { readyUrl, readyText } = spec;
+  const isReady = async (): Promise<boolean> => {
+    if (readyUrl !== undefined) return (await ask(readyUrl)) !== undefined;
+    return readyText === undefined || readFileSync(log, 'utf8').slice(before).includes(readyText);
+  };
   for (let waited = 0; waited < READY_LIMIT_MS && !ended; waited += POLL_MS) {
-    if ((await ask(spec.readyUrl)) !== undefined) return part;
+    if (await isReady()) return part;
     await sleep(POLL_MS);
   }
   stopping = true;

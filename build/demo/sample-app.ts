@@ -1,10 +1,10 @@
-// The app beside the gateway: keeps the last reading of every device and forwards each one to the cloud. Plain HTTP, no
-// SDK: it talks to the Dapr API of its sidecar and knows nothing of Skerry.
+// The app beside the gateway: keeps the last reading of every device, forwards each one to the cloud, and raises alarms by
+// a setting that the cloud makes. Plain HTTP, no SDK: it talks to the Dapr API of its sidecar and knows nothing of Skerry.
 
 import { serve } from './http-app.ts';
 
 const sidecar = `http://127.0.0.1:${process.env['DAPR_HTTP_PORT']}/v1.0`;
-const stats = { received: 0, stored: 0, forwarded: 0 };
+const stats = { received: 0, stored: 0, forwarded: 0, alarms: 0 };
 const devices = new Set<string>();
 
 async function post(path: string, body: unknown): Promise<void> {
@@ -14,6 +14,19 @@ async function post(path: string, body: unknown): Promise<void> {
     body: JSON.stringify(body),
   });
   if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`);
+}
+
+/** Made by the cloud app in the cloud's store; a Sync brings it into the store here. */
+let settings: { readonly alarmAbove?: number } = {};
+
+async function readSettings(): Promise<void> {
+  const answer = await fetch(`${sidecar}/state/statestore/settings`);
+  if (answer.status === 200) settings = (await answer.json()) as typeof settings;
+}
+
+function isAlarm(reading: unknown): boolean {
+  const { celsius } = Object(reading) as { readonly celsius?: unknown };
+  return typeof celsius === 'number' && celsius > (settings.alarmAbove ?? Number.POSITIVE_INFINITY);
 }
 
 /** Sequence per device, so that the cloud can tell whether anything is missing or out of order. */
@@ -45,6 +58,8 @@ serve(Number(process.env['APP_PORT']), {
     devices.add(device);
     await post('state/statestore', [{ key: device, value: { measurement, reading } }]);
     stats.stored += 1;
+    await readSettings();
+    if (isAlarm(reading)) stats.alarms += 1;
     const sequence = (sequences.get(device) ?? 0) + 1;
     sequences.set(device, sequence);
     await post('bindings/cloud', {
@@ -54,5 +69,5 @@ serve(Number(process.env['APP_PORT']), {
     });
     stats.forwarded += 1;
   },
-  '/stats': () => ({ ...stats, devices: devices.size }),
+  '/stats': () => ({ ...stats, ...settings, devices: [...devices] }),
 });
