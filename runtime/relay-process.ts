@@ -19,6 +19,7 @@ import { createLinkTable } from './relay/link-table.ts';
 import { createRelayListener } from './relay/listener.ts';
 import { createMeshPlaces } from './relay/mesh-places.ts';
 import { createRelay } from './relay/relay.ts';
+import { type BesideOptions, openDoor } from './relay/sidecar-beside.ts';
 import { createSqliteRegistry, RELAY_MIGRATION } from './relay/sqlite-registry.ts';
 import { createSwitchboard, type Switchboard } from './relay/switchboard.ts';
 import { loadConfiguration } from './resources/configuration.ts';
@@ -45,6 +46,8 @@ export interface RelayProcessOptions {
   readonly certificateTtlMs: number;
   readonly maxLinks: number;
   readonly maxMessageBytes: number;
+  /** A sidecar that nodes may ask. */
+  readonly sidecar?: BesideOptions | undefined;
   /** Whether the sidecars beside the relay are a mesh of Dapr's sentry. */
   readonly mtls: MtlsFlags;
 }
@@ -183,11 +186,23 @@ export async function startRelay(
     internalPort = await cloud.listen();
   }
 
+  const door =
+    options.sidecar === undefined
+      ? undefined
+      : await openDoor({
+          ...options.sidecar,
+          maxMessageBytes: options.maxMessageBytes,
+          clock,
+          log,
+          metrics,
+        });
+  stack.defer(() => door?.close());
   const relay = createRelay({
     registry,
     enrolling,
     links,
     switchboard,
+    door,
     authority: authority.certificates,
     trustDomain,
     maxLinks: options.maxLinks,

@@ -31,6 +31,7 @@ import type { CallContext } from './contracts/call-context.ts';
 import type { MeshSecurity } from './contracts/mesh-security.ts';
 import type { NameResolver } from './contracts/name-resolver.ts';
 import type { Peers } from './contracts/peer.ts';
+import { RELAY_URL } from './contracts/relayed-sidecar.ts';
 import type { Policies } from './contracts/resiliency.ts';
 import type { SubscriptionResource } from './contracts/resource.ts';
 import type { SidecarOptions } from './flags.ts';
@@ -212,9 +213,12 @@ function fallbackEndpoint(
 ): string {
   const name = setup.configuration.nameResolution.configuration['fallbackEndpoint'];
   if (name === undefined) return '';
-  if (typeof name === 'string' && endpoints.has(name)) return name;
+  const url = typeof name === 'string' ? endpoints.get(name)?.baseUrl : undefined;
+  if (typeof name === 'string' && url !== undefined && !RELAY_URL.test(url)) return name;
   log.warn(
-    `nameResolution.configuration.fallbackEndpoint: expected the name of an HTTPEndpoint, got ${JSON.stringify(name)}`,
+    url === undefined
+      ? `nameResolution.configuration.fallbackEndpoint: expected the name of an HTTPEndpoint, got ${JSON.stringify(name)}`
+      : `nameResolution.configuration.fallbackEndpoint: ${JSON.stringify(name)} has the baseUrl relay:, and the relay finds apps by itself`,
   );
   return '';
 }

@@ -282,6 +282,8 @@ async function openComponents(
     spools: node.spools,
     env: node.env,
     nodeKey: node.key,
+    relayedSidecar: async () =>
+      (await node.relay())?.sidecar({ appId, namespace: namespace === '' ? 'default' : namespace }),
     endpoint: async (name) => {
       const resource = resources.httpEndpoints.find((candidate) => candidate.name === name);
       return resource === undefined ? undefined : await resolveEndpoint(resource, store, { ...sources, log });

@@ -47,8 +47,10 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     'runtime/contracts',
     'runtime/grpc',
     'runtime/grpc-client',
+    'runtime/http-client',
     'runtime/peer',
     'runtime/security',
+    'runtime/generated',
   ],
   'runtime/telemetry': ['runtime/contracts', 'runtime/http-client', 'runtime/grpc-client'],
   'runtime/pluggable': [

@@ -10,6 +10,8 @@ import { parseQuantity, splitCommaList } from '../contracts/metadata.ts';
 import { FlagError, nodeOptions, parseFlags } from '../flags.ts';
 import { createNode } from '../node.ts';
 import { askRelay } from '../relay/admin.ts';
+import type { BesideOptions } from '../relay/sidecar-beside.ts';
+import { DEFAULT_ALLOWED, parseAllowList } from '../relay/sidecar-operations.ts';
 import { type RelayProcessOptions, startRelay } from '../relay-process.ts';
 import type { ProgramSetup } from './daprd.ts';
 import { print, printError } from './output.ts';
@@ -33,6 +35,11 @@ Flags of relay:
   --enable-mtls, --sentry-address HOST:PORT   the cloud is a mesh of Dapr's sentry (DAPR_TRUST_ANCHORS as for daprd)
   --certificate-ttl DURATION  lifetime of the certificates of nodes (2160h)
   --max-links N               links taken at once (10000)
+  --sidecar-http URL          a Dapr sidecar beside it that nodes may ask: http://127.0.0.1:3500
+  --sidecar-grpc HOST:PORT    its gRPC address, for streaming subscriptions: 127.0.0.1:50001
+  --sidecar-api-token-file FILE   its API token; read anew when it refuses the one in use
+  --sidecar-allow WHAT,...    what nodes may ask of it, such as state,publish or state:statestore
+                              (state,publish,subscribe,bindings,configuration,lock; also: secrets, invoke)
   --max-body-size SIZE        largest message that passes (4Mi)
   --log-level LEVEL, --log-as-json, --log-file FILE
 Flags of token: --app-ids A,B  --ttl DURATION (15m)  --node NAME (the name the node must take)
@@ -85,6 +92,10 @@ function parse(args: readonly string[]) {
         'control-plane-trust-domain': text,
         'control-plane-namespace': text,
         'max-body-size': text,
+        'sidecar-http': text,
+        'sidecar-grpc': text,
+        'sidecar-api-token-file': text,
+        'sidecar-allow': { type: 'string', multiple: true },
         'log-level': text,
         'log-file': text,
         'log-as-json': { type: 'boolean' },
@@ -178,6 +189,7 @@ function relayOptions(given: Values): RelayProcessOptions {
     certificateTtlMs: duration('certificate-ttl', values['certificate-ttl']),
     maxLinks: whole('max-links', values['max-links'], 1, 1_000_000),
     maxMessageBytes,
+    sidecar: besideOptions(given),
     mtls: {
       enabled: values['enable-mtls'],
       sentryAddress: values['sentry-address'],
@@ -185,6 +197,31 @@ function relayOptions(given: Values): RelayProcessOptions {
       controlPlaneNamespace: values['control-plane-namespace'],
     },
   };
+}
+
+/** The sidecar beside the relay; `undefined` when none is named. */
+function besideOptions(given: Values): BesideOptions | undefined {
+  const http = given['sidecar-http'];
+  const grpc = given['sidecar-grpc'];
+  const tokenFile = given['sidecar-api-token-file'];
+  if (http === undefined && grpc === undefined) {
+    if (tokenFile === undefined && given['sidecar-allow'] === undefined) return undefined;
+    throw new FlagError(
+      'relay: --sidecar-api-token-file and --sidecar-allow need --sidecar-http or --sidecar-grpc',
+    );
+  }
+  if (http !== undefined && !(URL.canParse(http) && /^https?:/i.test(http)))
+    throw new FlagError(
+      `invalid argument "${http}" for --sidecar-http: expected a URL such as http://127.0.0.1:3500`,
+    );
+  if (grpc !== undefined && !/^(?:https?:\/\/)?\S+:\d+$/.test(grpc))
+    throw new FlagError(
+      `invalid argument "${grpc}" for --sidecar-grpc: expected host:port such as 127.0.0.1:50001`,
+    );
+  const entries = (given['sidecar-allow'] ?? []).flatMap((list) => splitCommaList(list));
+  const allowed = parseAllowList(entries.length === 0 ? DEFAULT_ALLOWED : entries);
+  if (typeof allowed === 'string') throw new FlagError(`invalid argument for --sidecar-allow: ${allowed}`);
+  return { http, grpc, tokenFile, allowed };
 }
 
 async function serve(values: Values, dataDir: string, setup: ProgramSetup): Promise<void> {

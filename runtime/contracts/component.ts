@@ -19,6 +19,7 @@ import type { Metrics } from './metrics.ts';
 import type { NameResolver } from './name-resolver.ts';
 import type { PubSub } from './pubsub.ts';
 import type { Random } from './random.ts';
+import type { RelayedSidecar } from './relayed-sidecar.ts';
 import type { RemoteEndpoint } from './remote-endpoint.ts';
 import type { SecretStore } from './secret-store.ts';
 import type { SpoolSource } from './spool.ts';
@@ -66,6 +67,8 @@ export interface ComponentDeps {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The `HTTPEndpoint` resource of this name, its secrets resolved; `undefined` when there is none. */
   endpoint(name: string): Promise<RemoteEndpoint | undefined>;
+  /** The sidecar beside the relay that this node is enrolled at; `undefined` where it is enrolled at none. */
+  relayedSidecar?(): Promise<RelayedSidecar | undefined>;
   /** 32 random bytes that stay the same for the life of the data folder: the root of what is kept encrypted in it. */
   nodeKey(): Promise<Uint8Array>;
 }

@@ -7,6 +7,7 @@ import type { ExternalHttp, ExternalTarget } from '../building-blocks/invoke/ext
 import { responseHeaders } from '../building-blocks/invoke/forward-headers.ts';
 import type { InvokeRequest, InvokeResponse } from '../contracts/app-channel.ts';
 import type { Clock } from '../contracts/clock.ts';
+import { RELAY_URL } from '../contracts/relayed-sidecar.ts';
 import { requestErrorText } from '../http-client/error-text.ts';
 import { flatHeader } from '../http-client/exchange.ts';
 import { gunzipResponse, mayAskForGzip, pairs } from '../http-client/flat-headers.ts';
@@ -60,6 +61,10 @@ export function createExternalHttp(options: ExternalHttpOptions = {}): ExternalH
 
   return {
     async call(target, request, call) {
+      if (RELAY_URL.test(target.baseUrl))
+        throw new Error(
+          'an HTTPEndpoint with the baseUrl relay: is for components: apps of the cloud are called by app id',
+        );
       const headers = externalHeaders(target, request, call.span.context, options.appToken ?? '');
       const gzip = mayAskForGzip(request.verb, headers);
       if (gzip) headers.push('Accept-Encoding', 'gzip');

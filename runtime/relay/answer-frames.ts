@@ -19,9 +19,12 @@ export function encodeData(message: Uint8Array): Uint8Array {
   return withKind(DATA, message);
 }
 
-export function encodeEnd(end: AnswerEnd): Uint8Array {
-  return withKind(END, Buffer.from(JSON.stringify(end)));
+/** Without a word: all went well. */
+export function encodeEnd(end?: AnswerEnd): Uint8Array {
+  return withKind(END, end === undefined ? Buffer.alloc(0) : Buffer.from(JSON.stringify(end)));
 }
+
+const WELL: AnswerEnd = { code: 0, message: '', trailers: [] };
 
 /** Throws on what is no frame. */
 export function decodeAnswer(bytes: Uint8Array): AnswerFrame {
@@ -32,7 +35,10 @@ export function decodeAnswer(bytes: Uint8Array): AnswerFrame {
     case HEAD:
       return { kind: HEAD, head: JSON.parse(Buffer.from(rest).toString()) as AnswerHead };
     case END:
-      return { kind: END, end: JSON.parse(Buffer.from(rest).toString()) as AnswerEnd };
+      return {
+        kind: END,
+        end: rest.byteLength === 0 ? WELL : (JSON.parse(Buffer.from(rest).toString()) as AnswerEnd),
+      };
     default:
       throw new Error(`unknown kind of answer: ${bytes[0]}`);
   }

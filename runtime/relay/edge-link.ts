@@ -12,12 +12,15 @@ import { GrpcStatusError } from '../contracts/grpc-wire/status.ts';
 import type { Logger } from '../contracts/logger.ts';
 import type { Metrics } from '../contracts/metrics.ts';
 import type { Random } from '../contracts/random.ts';
+import type { RelayedSidecar } from '../contracts/relayed-sidecar.ts';
 import type { GrpcCallOptions, GrpcStream } from '../grpc-client/call.ts';
 import { certificateRequest } from '../security/csr.ts';
 import { type EdgeSession, openEdgeSession } from './edge-session.ts';
 import { type NodeEnrolment, readEnrolment, writeEnrolment } from './enrolment.ts';
 import type { LinkedApp } from './linked-app.ts';
-import type { RelayMessage } from './protocol.ts';
+import { createPacker } from './packing.ts';
+import type { RelayMessage, SidecarOffer } from './protocol.ts';
+import { createRelayedSidecar, type SidecarLine } from './relayed-sidecar.ts';
 import { type ReverseCall, startReverseCall } from './reverse-call.ts';
 
 export interface EdgeLinkOptions {
@@ -45,6 +48,8 @@ export interface EdgeLink {
   find(app: { readonly appId: string; readonly namespace: string }): Promise<boolean>;
   /** Opens a call to an app behind the relay; rejects with Unavailable at once while the link is down. */
   open(call: ReverseCall, options: GrpcCallOptions): Promise<GrpcStream>;
+  /** The sidecar beside the relay, asked in the name of an app of this node. */
+  sidecar(app: { readonly appId: string; readonly namespace: string }): RelayedSidecar;
   close(): Promise<void>;
 }
 
@@ -55,6 +60,11 @@ const STEADY_MS = 10_000;
 const FIND_LIMIT_MS = 3000;
 const RENEW_AT = 0.5;
 const MAX_LOOK_MS = 60_000;
+/** Who has something to send waits for the first attempt so long, and then for attempts that are so far apart. */
+const FIRST_LIMIT_MS = 3000;
+const HURRY_MS = 1000;
+/** An attempt that is older was made in the dark. */
+const STUCK_MS = 12_000;
 
 export function createEdgeLink(options: EdgeLinkOptions): EdgeLink {
   const { clock, log, metrics, random } = options;
@@ -73,6 +83,12 @@ export function createEdgeLink(options: EdgeLinkOptions): EdgeLink {
   let accepted: readonly string[] = [];
   let refused: readonly string[] = [];
   let question = 0;
+  let offer: SidecarOffer | undefined;
+  let dialledMs = 0;
+  let dialAtMs = 0;
+  /** How the first attempt went, whichever way. */
+  const first = Promise.withResolvers<void>();
+  const packer = createPacker();
   let dialTimer: Timer | undefined;
   let renewTimer: Timer | undefined;
   let saving: Promise<void> = Promise.resolve();
@@ -82,6 +98,7 @@ export function createEdgeLink(options: EdgeLinkOptions): EdgeLink {
   const welcome = (message: RelayMessage & { type: 'welcome' }): void => {
     accepted = message.accepted;
     refused = message.refused;
+    offer = message.sidecar;
     if (refused.length > 0)
       log.warn(`the relay refuses app ids that this node was not enrolled for: ${refused.join(', ')}`);
     if (welcomed) return;
@@ -89,6 +106,9 @@ export function createEdgeLink(options: EdgeLinkOptions): EdgeLink {
     since = clock.now();
     upSinceMs = clock.monotonicMs();
     metrics.gauge('skerry_relay_link_up', {}, 1);
+    first.resolve();
+    // This link knows nothing of what went over the one before.
+    packer.release();
     renewWhenDue();
     for (const run of listeners) run();
     log.info('relay link up', { relay: enrolment.relay, node: enrolment.node, app_ids: accepted });
@@ -122,6 +142,7 @@ export function createEdgeLink(options: EdgeLinkOptions): EdgeLink {
     session = undefined;
     welcomed = false;
     accepted = [];
+    first.resolve();
     for (const answer of [...questions.values()]) answer(false);
     if (wasUp || why !== reason) log.warn('relay link down', { relay: enrolment.relay, reason: why });
     if (wasUp) {
@@ -134,7 +155,25 @@ export function createEdgeLink(options: EdgeLinkOptions): EdgeLink {
     if (wasUp && clock.monotonicMs() - upSinceMs >= STEADY_MS) attempts = 0;
     const most = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(attempts, 10));
     attempts += 1;
-    dialTimer = clock.startTimer(most * random.float(), () => void dial(), true);
+    dialIn(most * random.float());
+  };
+
+  const dialIn = (ms: number): void => {
+    dialTimer?.cancel();
+    dialAtMs = clock.monotonicMs() + ms;
+    dialTimer = clock.startTimer(ms, () => void dial(), true);
+  };
+
+  /** Somebody has something to send: neither a long pause nor an attempt that was made in the dark is sat out. */
+  const hurry = (): void => {
+    if (welcomed || closed) return;
+    const now = clock.monotonicMs();
+    if (session !== undefined) {
+      if (now - dialledMs > STUCK_MS) session.close('the relay did not answer in time');
+      return;
+    }
+    const soonest = Math.max(now, dialledMs + HURRY_MS * (1 + random.float()));
+    if (dialAtMs > soonest) dialIn(soonest - now);
   };
 
   const dial = async (): Promise<void> => {
@@ -142,6 +181,7 @@ export function createEdgeLink(options: EdgeLinkOptions): EdgeLink {
     const fresh = await readEnrolment(options.file).catch(() => undefined);
     if (closed) return;
     if (fresh !== undefined) enrolment = fresh;
+    dialledMs = clock.monotonicMs();
     session = openEdgeSession({
       ...options,
       enrolment,
@@ -178,7 +218,26 @@ export function createEdgeLink(options: EdgeLinkOptions): EdgeLink {
   void dial();
   lookAtCertificate();
 
-  return {
+  const line: SidecarLine = {
+    packer,
+    maxMessageBytes: options.maxMessageBytes,
+    offer: async (signal) => {
+      if (!welcomed) {
+        hurry();
+        const limit = Promise.withResolvers<void>();
+        const timer = clock.startTimer(FIRST_LIMIT_MS, limit.resolve, true);
+        signal.addEventListener('abort', () => limit.resolve(), { once: true });
+        await Promise.race([first.promise, limit.promise]);
+        timer.cancel();
+        signal.throwIfAborted();
+      }
+      if (!welcomed) throw new Error(`the link to the relay is down: ${reason}`);
+      return offer;
+    },
+    open: (call, callOptions) => link.open(call, callOptions),
+    onUp: (run) => link.onUp(run),
+  };
+  const link: EdgeLink = {
     get up() {
       return welcomed;
     },
@@ -250,5 +309,7 @@ export function createEdgeLink(options: EdgeLinkOptions): EdgeLink {
       session?.close('the node is closing');
       await saving;
     },
+    sidecar: (app) => createRelayedSidecar(line, app),
   };
+  return link;
 }

@@ -4,6 +4,7 @@ import type { ClientHttp2Stream } from 'node:http2';
 import type { HeaderList } from '../contracts/app-channel.ts';
 import type { Clock } from '../contracts/clock.ts';
 import { GrpcCode } from '../contracts/grpc-code.ts';
+import { encodeFrame } from '../contracts/grpc-wire/frame.ts';
 import { metadataFromRawHeaders } from '../contracts/grpc-wire/metadata.ts';
 import { type GrpcStatus, GrpcStatusError } from '../contracts/grpc-wire/status.ts';
 import { deadlineExceeded } from '../grpc-client/abort-status.ts';
@@ -15,16 +16,21 @@ import {
   CALLEE_FIELD,
   CALLER_FIELD,
   NAMESPACE_FIELD,
+  PACKING_FIELD,
   PATH_FIELD,
+  SIDECAR_HTTP_PATH,
   TIMEOUT_FIELD,
   withoutLinkFields,
 } from './protocol.ts';
+import { messageLimit } from './sidecar-message.ts';
 
 export interface NodeCall extends ForwardedCall {
   /** Who calls, as the node says. */
   readonly caller: string;
   readonly callee: string;
   readonly namespace: string;
+  /** How the node packs the messages of a call to the relay's sidecar; empty: not at all. */
+  readonly packing: string;
   /** Ends the call; only the first end counts. */
   finish(status: GrpcStatus): void;
 }
@@ -55,8 +61,9 @@ export function createNodeCall(
   let headSent = false;
   let finished = false;
   const encoding = head.get('grpc-encoding');
+  const bare = path === SIDECAR_HTTP_PATH;
   const messages = createMessageQueue({
-    maxMessageBytes: options.maxMessageBytes,
+    maxMessageBytes: messageLimit(path, options.maxMessageBytes),
     encoding: () => encoding,
     pause: () => void stream.pause(),
     resume: () => void stream.resume(),
@@ -93,6 +100,7 @@ export function createNodeCall(
     caller,
     callee,
     namespace: head.get(NAMESPACE_FIELD) ?? '',
+    packing: head.get(PACKING_FIELD) ?? '',
     contentType: head.get('content-type') ?? 'application/grpc',
     metadata: withoutLinkFields(metadataFromRawHeaders(raw)),
     messages,
@@ -109,15 +117,21 @@ export function createNodeCall(
     },
     send: (message) => {
       if (finished) return undefined;
-      sendHead();
+      // Of an answer of the sidecar all is in its message.
+      if (!bare) sendHead();
       return writeMessage(stream, encodeData(message));
     },
     finish: ({ code, message, details }) => {
       if (finished) return;
-      sendHead();
+      if (!bare) sendHead();
       finished = true;
       timer?.cancel();
       if (stream.destroyed) return;
+      if (bare && code === GrpcCode.OK) {
+        stream.end(encodeFrame(encodeEnd()));
+        stream.resume();
+        return;
+      }
       const end = { code, message, trailers };
       const bytes = details === undefined ? undefined : Buffer.from(details).toString('base64');
       void writeMessage(stream, encodeEnd(bytes === undefined ? end : { ...end, details: bytes }));

@@ -21,6 +21,13 @@ export const NAMESPACE_FIELD = 'skerry-link-namespace';
 export const CALLER_FIELD = 'skerry-link-caller';
 export const PATH_FIELD = 'skerry-link-path';
 export const TIMEOUT_FIELD = 'skerry-link-timeout';
+/** How the messages of a call to the relay's sidecar are packed (`packing.ts`); absent: not at all. */
+export const PACKING_FIELD = 'skerry-link-packing';
+
+/** Calls that end at the sidecar beside the relay: one request of its HTTP API, and a streaming subscription. */
+export const SIDECAR_HTTP_PATH = '/skerry.relay.v1.Sidecar/Http';
+export const SIDECAR_SUBSCRIBE_PATH = '/skerry.relay.v1.Sidecar/Subscribe';
+export const isForSidecar = (path: string): boolean => path.startsWith('/skerry.relay.v1.Sidecar/');
 
 /** First byte of a message of an answer to a waiting stream. */
 export const HEAD = 0;
@@ -62,6 +69,10 @@ export const relayMessage = z.discriminatedUnion('type', [
     node: z.string(),
     accepted: z.array(z.string()),
     refused: z.array(z.string()),
+    /** The sidecar beside the relay that nodes may ask; absent where there is none. */
+    sidecar: z
+      .object({ http: z.boolean(), subscribe: z.boolean(), packings: z.array(z.string().max(64)).max(16) })
+      .optional(),
   }),
   z.object({ type: z.literal('found'), n: z.number(), found: z.boolean() }),
   z.object({ type: z.literal('certificate'), chain: z.string() }),
@@ -69,6 +80,9 @@ export const relayMessage = z.discriminatedUnion('type', [
   z.object({ type: z.literal('bye'), reason: z.string() }),
 ]);
 export type RelayMessage = z.infer<typeof relayMessage>;
+
+/** Of a relay's sidecar as its nodes see it. */
+export type SidecarOffer = NonNullable<(RelayMessage & { type: 'welcome' })['sidecar']>;
 
 /** Head and end of an answer on a waiting stream. */
 export interface AnswerHead {

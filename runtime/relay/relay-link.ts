@@ -14,7 +14,15 @@ import { type Control, openControl } from './control.ts';
 import { NODE_BEATS_EVERY } from './edge-session.ts';
 import { type Liveness, watchLiveness } from './liveness.ts';
 import { createNodeCall, type NodeCall } from './node-call.ts';
-import { ACCEPT_PATH, CONTROL_PATH, type NodeMessage, nodeMessage, type RelayMessage } from './protocol.ts';
+import {
+  ACCEPT_PATH,
+  CONTROL_PATH,
+  type NodeMessage,
+  nodeMessage,
+  type RelayMessage,
+  SIDECAR_HTTP_PATH,
+  SIDECAR_SUBSCRIBE_PATH,
+} from './protocol.ts';
 
 export interface RelayLinkOptions {
   readonly socket: TLSSocket;
@@ -46,6 +54,10 @@ const MIN_WAITING = 1;
 const MAX_WAITING = 32;
 /** Calls of one node in progress. */
 const MAX_CALLS = 1024;
+/** Bytes of requests to the sidecar that are coming in from one node. */
+const MAX_COMING_BYTES = 32 * 1024 * 1024;
+/** HTTP/2's word for it. */
+const ENHANCE_YOUR_CALM = 11;
 /** Control messages of a node per second, over ten seconds. */
 const MAX_MESSAGES = 200;
 const MESSAGES_PER_MS = 10_000;
@@ -61,6 +73,9 @@ export function openRelayLink(options: RelayLinkOptions): RelayLink {
   let waiting = 0;
   let fromNode = 0;
   let toNode = 0;
+  /** Of the node's calls those that last: subscriptions, which need no more streams to wait beside them. */
+  let lasting = 0;
+  let coming = 0;
   let messages = 0;
   let messagesSince = clock.monotonicMs();
   let over = false;
@@ -92,7 +107,8 @@ export function openRelayLink(options: RelayLinkOptions): RelayLink {
   };
 
   const refill = (): void => {
-    const wanted = Math.min(Math.max(MIN_WAITING, Math.min(MAX_WAITING, fromNode)), MAX_CALLS - fromNode);
+    const brief = fromNode - lasting;
+    const wanted = Math.min(Math.max(MIN_WAITING, Math.min(MAX_WAITING, brief)), MAX_CALLS - fromNode);
     while (!over && waiting < wanted) openWaiting();
   };
   const openWaiting = (): void => {
@@ -113,9 +129,29 @@ export function openRelayLink(options: RelayLinkOptions): RelayLink {
       if (!over && !session.destroyed) refill();
     });
   };
+  /** Requests are held whole before they are looked at. */
+  const boundComing = (stream: ClientHttp2Stream): void => {
+    let own = 0;
+    stream.on('data', (chunk: Uint8Array) => {
+      own += chunk.byteLength;
+      coming += chunk.byteLength;
+      if (coming > MAX_COMING_BYTES) stream.close(ENHANCE_YOUR_CALM);
+    });
+    stream.once('close', () => {
+      coming -= own;
+    });
+  };
   const begin = (stream: ClientHttp2Stream, raw: readonly string[]): void => {
     try {
-      options.called(createNodeCall(stream, raw, options), link);
+      const call = createNodeCall(stream, raw, options);
+      if (call.path === SIDECAR_HTTP_PATH) boundComing(stream);
+      else if (call.path === SIDECAR_SUBSCRIBE_PATH) {
+        lasting += 1;
+        stream.once('close', () => {
+          lasting -= 1;
+        });
+      }
+      options.called(call, link);
     } catch (cause) {
       close(`malformed call: ${errorText(cause)}`);
     }

@@ -7,6 +7,7 @@ import type { X509Certificate } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../contracts/clock.ts';
 import { errorText } from '../contracts/error.ts';
+import { GrpcCode } from '../contracts/grpc-code.ts';
 import type { Logger } from '../contracts/logger.ts';
 import type { Metrics } from '../contracts/metrics.ts';
 import { spiffeIdOfCertificate } from '../contracts/spiffe.ts';
@@ -14,9 +15,11 @@ import { keyHash } from '../security/authority.ts';
 import { parseCertificates } from '../security/pem.ts';
 import type { Enrolling } from './enrolling.ts';
 import type { LinkedNode, LinkTable } from './link-table.ts';
-import { type NodeMessage, nodeUri } from './protocol.ts';
+import { isForSidecar, type NodeMessage, nodeUri } from './protocol.ts';
 import type { EnrolledNode, RelayRegistry } from './registry.ts';
 import { LAST_WORD_MS, openRelayLink, type RelayLink } from './relay-link.ts';
+import type { SidecarDoor } from './sidecar-door.ts';
+import type { Visit } from './sidecar-visit.ts';
 import type { Switchboard } from './switchboard.ts';
 
 export interface RelayOptions {
@@ -24,6 +27,8 @@ export interface RelayOptions {
   readonly enrolling: Enrolling;
   readonly links: LinkTable;
   readonly switchboard: Switchboard;
+  /** To the sidecar that nodes may ask. */
+  readonly door?: SidecarDoor | undefined;
   /** The authority of nodes in PEM. */
   readonly authority: string;
   readonly trustDomain: string;
@@ -102,7 +107,14 @@ export function createRelay(options: RelayOptions): Relay {
       metrics.count('skerry_relay_refused_total', { reason: 'app_id' }, refused.length);
     }
     links.set(node.name, link, accepted);
-    link.send({ type: 'welcome', node: node.name, accepted, refused });
+    const sidecar = expired ? undefined : options.door?.offer;
+    link.send({
+      type: 'welcome',
+      node: node.name,
+      accepted,
+      refused,
+      ...(sidecar === undefined ? {} : { sidecar }),
+    });
   };
 
   const received = (admitted: Admitted, message: NodeMessage, link: RelayLink): void => {
@@ -168,13 +180,28 @@ export function createRelay(options: RelayOptions): Relay {
       const admitted = admit(socket);
       const { name } = admitted.node;
       open += 1;
+      let visit: Visit | undefined;
       openRelayLink({
         socket,
         clock,
         maxMessageBytes: options.maxMessageBytes,
         received: (message, link) => received(admitted, message, link),
-        called: (call) => void options.switchboard.fromNode(call, name),
-        closed: (reason, link) => ended(name, reason, link),
+        called: (call) => {
+          if (!isForSidecar(call.path)) return void options.switchboard.fromNode(call, name);
+          const { door } = options;
+          // A node whose certificate has expired may renew it and nothing else.
+          if (door === undefined || admitted.expired)
+            return call.finish({
+              code: GrpcCode.Unimplemented,
+              message: 'the relay has no sidecar for this node',
+            });
+          visit ??= door.enter({ name, appIds: admitted.node.appIds });
+          void visit.serve(call);
+        },
+        closed: (reason, link) => {
+          visit?.leave();
+          ended(name, reason, link);
+        },
       });
     },
 

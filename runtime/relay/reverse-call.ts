@@ -22,16 +22,20 @@ import {
   DATA,
   HEAD,
   NAMESPACE_FIELD,
+  PACKING_FIELD,
   PATH_FIELD,
   TIMEOUT_FIELD,
   withoutLinkFields,
 } from './protocol.ts';
+import { messageLimit } from './sidecar-message.ts';
 
 export interface ReverseCall {
   readonly path: string;
   readonly caller: string;
   readonly callee: string;
   readonly namespace: string;
+  /** Of a call to the sidecar beside the relay: how its messages are packed. */
+  readonly packing?: string | undefined;
 }
 
 export interface ReverseCallOptions extends GrpcCallOptions {
@@ -63,7 +67,7 @@ export function startReverseCall(
   headers.catch(() => {});
   const queue = createMessageQueue({
     // The kind of a message comes on top.
-    maxMessageBytes: options.maxMessageBytes + 1,
+    maxMessageBytes: messageLimit(call.path, options.maxMessageBytes) + 1,
     encoding: () => undefined,
     pause: () => void stream.pause(),
     resume: () => void stream.resume(),
@@ -172,6 +176,7 @@ function headFields(call: ReverseCall, options: GrpcCallOptions): Record<string,
     [CALLER_FIELD]: call.caller,
     [CALLEE_FIELD]: call.callee,
     [NAMESPACE_FIELD]: call.namespace,
+    ...(call.packing === undefined ? {} : { [PACKING_FIELD]: call.packing }),
     ...(options.timeoutMs === undefined ? {} : { [TIMEOUT_FIELD]: String(Math.ceil(options.timeoutMs)) }),
   };
   if (options.metadata !== undefined) addMetadata(fields, withoutLinkFields(options.metadata));

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { parseGoDuration } from '../contracts/duration.ts';
 import { foldMembers } from '../contracts/fold-members.ts';
 import { isTruthy } from '../contracts/metadata.ts';
+import { RELAY_URL } from '../contracts/relayed-sidecar.ts';
 import type {
   BulkSubscribe,
   ComponentResource,
@@ -149,7 +150,10 @@ const endpointDocument = z.object({
   spec: z.object({
     baseUrl: z
       .string({ error: 'expected a URL' })
-      .refine((url) => URL.canParse(url) && /^https?:/i.test(url), 'expected an http or https URL'),
+      .refine(
+        (url) => RELAY_URL.test(url) || (URL.canParse(url) && /^https?:/i.test(url)),
+        'expected an http or https URL, or relay: for the sidecar beside the relay of this node',
+      ),
     headers: z.array(metadataEntry).nullish(),
     clientTLS: z
       .object({

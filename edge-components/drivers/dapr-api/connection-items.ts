@@ -2,13 +2,15 @@
 
 import { z } from 'zod';
 import { duration, optionalText, text } from '../../../runtime/contracts/metadata.ts';
+import { RELAY_URL } from '../../../runtime/contracts/relayed-sidecar.ts';
 
 const url = z
   .string()
   .optional()
   .refine(
-    (value) => value === undefined || (URL.canParse(value) && /^https?:/i.test(value)),
-    'expected an http or https URL such as http://cloud:3500',
+    (value) =>
+      value === undefined || RELAY_URL.test(value) || (URL.canParse(value) && /^https?:/i.test(value)),
+    'expected an http or https URL such as http://cloud:3500, or relay: for the sidecar beside the relay',
   );
 
 /** Spread into a component's own schema; `endpointName` or `baseUrl` must be given (`createFarSidecar` says so). */

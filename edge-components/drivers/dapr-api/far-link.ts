@@ -69,6 +69,7 @@ export function createFarLink(
       moment = deps.clock.startTimer(wait, () => giveUp(outage), true);
     },
   });
+  far.onUp(() => probe.ask());
   return {
     run: async (signal, request, alive = () => true) => {
       const flight = { startedAt: deps.clock.monotonicMs(), abort: new AbortController() };

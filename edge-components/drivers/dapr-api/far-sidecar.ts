@@ -1,10 +1,12 @@
 /**
  * Another sidecar's /v1.0 API as components use it: one place for its address, token, TLS, limits and errors. Works
- * against an unmodified daprd; only outbound connections.
+ * against an unmodified daprd; only outbound connections, or the link of this node to its relay (`baseUrl: relay:`).
  */
 
 import type { ComponentDeps } from '../../../runtime/contracts/component.ts';
 import { errorText } from '../../../runtime/contracts/error.ts';
+import { RELAY_URL, type RelayedSidecar } from '../../../runtime/contracts/relayed-sidecar.ts';
+import type { RemoteEndpoint } from '../../../runtime/contracts/remote-endpoint.ts';
 import {
   type ClientTls,
   createHttpClient,
@@ -63,6 +65,10 @@ export interface FarSidecar {
   readonly baseUrl: string;
   /** What a gRPC connection to the same sidecar needs too; only after `open`. */
   readonly credentials: FarCredentials;
+  /** The sidecar beside the relay, where the address says so; only after `open`. */
+  readonly relayed: RelayedSidecar | undefined;
+  /** Calls `run` whenever the link of this node to its relay is up again; never where the sidecar is reached without one. */
+  onUp(run: () => void): void;
   /** The answer whatever its status; rejects with `LinkDownError` when there is none. */
   ask(call: FarCall): Promise<HttpAnswer>;
   /** Like `ask`; a status of 400 and above rejects with `FarSidecarError`. */
@@ -75,35 +81,49 @@ const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 
 export function createFarSidecar(
   items: ConnectionItems,
-  deps: Pick<ComponentDeps, 'endpoint' | 'componentName'>,
+  deps: Pick<ComponentDeps, 'endpoint' | 'componentName' | 'relayedSidecar'>,
 ): FarSidecar {
+  const onUp = new Set<() => void>();
+  let relayed: RelayedSidecar | undefined;
+  let following: { stop(): void } | undefined;
   let client: HttpClient | undefined;
   let base = '';
   let credentials: FarCredentials = { headers: {}, tls: {} };
 
-  const open = async (): Promise<void> => {
+  const endpointOf = async (): Promise<RemoteEndpoint | undefined> => {
     const endpoint = items.endpointName === '' ? undefined : await deps.endpoint(items.endpointName);
     if (items.endpointName !== '' && endpoint === undefined) {
       throw new Error(
         `metadata item 'endpointName': there is no HTTPEndpoint resource named '${items.endpointName}'`,
       );
     }
+    return endpoint;
+  };
+  const openRelayed = async (where: string): Promise<void> => {
+    relayed = await deps.relayedSidecar?.();
+    if (relayed === undefined) {
+      throw new Error(
+        `${where}: this node has no link to a relay (skerry enroll makes one, --relay=off keeps it down)`,
+      );
+    }
+    following = relayed.onUp(() => {
+      for (const run of onUp) run();
+    });
+    client = overRelay(relayed);
+  };
+
+  const open = async (): Promise<void> => {
+    const endpoint = await endpointOf();
     const url = endpoint?.baseUrl ?? items.baseUrl;
     if (url === undefined) {
       throw new Error("metadata item 'endpointName': the name of an HTTPEndpoint (or 'baseUrl') is required");
     }
     base = url.replace(/\/+$/, '');
-    credentials = {
-      headers: {
-        ...Object.fromEntries(endpoint?.headers ?? []),
-        ...(items.apiToken === undefined ? {} : { 'dapr-api-token': items.apiToken }),
-      },
-      tls: {
-        ...given('ca', items.caCert ?? endpoint?.tls?.rootCa),
-        ...given('cert', items.clientCert ?? endpoint?.tls?.certificate),
-        ...given('key', items.clientKey ?? endpoint?.tls?.privateKey),
-      },
-    };
+    if (RELAY_URL.test(url)) {
+      const where = endpoint === undefined ? 'metadata item' : `HTTPEndpoint '${endpoint.name}':`;
+      return await openRelayed(`${where} baseUrl '${url}'`);
+    }
+    credentials = credentialsOf(items, endpoint);
     client = createHttpClient(credentials.tls);
   };
 
@@ -138,6 +158,10 @@ export function createFarSidecar(
     get credentials() {
       return credentials;
     },
+    get relayed() {
+      return relayed;
+    },
+    onUp: (run) => void onUp.add(run),
     ask,
     call: async (call) => {
       const answer = await ask(call);
@@ -145,9 +169,43 @@ export function createFarSidecar(
       return answer;
     },
     close: () => {
+      following?.stop();
       client?.close();
       client = undefined;
     },
+  };
+}
+
+function credentialsOf(items: ConnectionItems, endpoint: RemoteEndpoint | undefined): FarCredentials {
+  return {
+    headers: {
+      ...Object.fromEntries(endpoint?.headers ?? []),
+      ...(items.apiToken === undefined ? {} : { 'dapr-api-token': items.apiToken }),
+    },
+    tls: {
+      ...given('ca', items.caCert ?? endpoint?.tls?.rootCa),
+      ...given('cert', items.clientCert ?? endpoint?.tls?.certificate),
+      ...given('key', items.clientKey ?? endpoint?.tls?.privateKey),
+    },
+  };
+}
+
+/** Requests over the link of this node. */
+function overRelay(relayed: RelayedSidecar): HttpClient {
+  return {
+    call: async ({ method, url, headers, body, signal, maxAnswerBytes }) => {
+      const texts = Object.entries(headers).map(([name, value]) => [name, String(value)]);
+      const answer = await relayed.request({
+        method,
+        path: url.slice(url.indexOf('/')),
+        headers: Object.fromEntries(texts) as Readonly<Record<string, string>>,
+        body,
+        signal,
+        maxAnswerBytes,
+      });
+      return { ...answer, statusText: '', truncated: false };
+    },
+    close: () => {},
   };
 }
 

@@ -11,6 +11,8 @@ export interface LinkProbe {
   lost(): void;
   /** A delivery of that moment was answered: if it began after the loss, the link is back and no question is needed. */
   answered(startedAt: number): void;
+  /** The link may be back: asks at once, when it was lost. */
+  ask(): void;
   close(): void;
 }
 
@@ -52,6 +54,7 @@ export function createLinkProbe(options: LinkProbeOptions): LinkProbe {
     options.back(outage);
   };
   const probe = (): void => {
+    timer?.cancel();
     timer = clock.startTimer(PROBE_INTERVAL_MS, probe, true);
     if (underWay >= MAX_UNDER_WAY) return;
     const askedAt = clock.monotonicMs();
@@ -72,6 +75,9 @@ export function createLinkProbe(options: LinkProbeOptions): LinkProbe {
     },
     answered: (startedAt) => {
       if (lostAt !== undefined && startedAt > lostAt) found(startedAt);
+    },
+    ask: () => {
+      if (lostAt !== undefined && !closed) probe();
     },
     close: () => {
       closed = true;

@@ -7,9 +7,11 @@
 
 import type { ConnectionOptions } from 'node:tls';
 import { create } from '@bufbuild/protobuf';
+import type { HeaderList } from '../../../runtime/contracts/app-channel.ts';
 import type { Timer } from '../../../runtime/contracts/clock.ts';
 import type { ComponentDeps } from '../../../runtime/contracts/component.ts';
 import { errorText } from '../../../runtime/contracts/error.ts';
+import type { RelayedSidecar, RelayedStream } from '../../../runtime/contracts/relayed-sidecar.ts';
 import {
   TopicEventResponse_TopicEventResponseStatus as EventStatus,
   type TopicEventRequest,
@@ -18,14 +20,23 @@ import {
   SubscribeTopicEventsRequestAlpha1Schema,
   SubscribeTopicEventsResponseAlpha1Schema,
 } from '../../../runtime/generated/dapr/proto/runtime/v1/pubsub_pb.ts';
-import { createGrpcClient, type GrpcClient } from '../../../runtime/grpc-client/client.ts';
+import { createGrpcClient } from '../../../runtime/grpc-client/client.ts';
 import { codec } from '../../../runtime/grpc-client/codec.ts';
 import type { FarCredentials } from '../dapr-api/far-sidecar.ts';
 
 /** An event as the far sidecar sends it. */
 export type TopicEvent = TopicEventRequest;
 
+/** Where streams come from. */
+interface Dialled {
+  open(signal: AbortSignal): Promise<RelayedStream>;
+  reset(): void;
+  close(): Promise<void>;
+}
+
 export interface TopicStreamOptions {
+  /** Where the sidecar stands beside the relay: streams go over the link of this node, and the next two say nothing. */
+  readonly relayed?: RelayedSidecar | undefined;
   /** `host:port`, or `https://host:port` for TLS. */
   readonly grpcAddress: string;
   readonly credentials: FarCredentials;
@@ -60,7 +71,8 @@ export function openTopicStream(
   deps: Pick<ComponentDeps, 'clock' | 'random' | 'log' | 'componentName'>,
 ): TopicStream {
   const closing = new AbortController();
-  const client = clientOf(options, deps);
+  const client = options.relayed === undefined ? dialled(options, deps) : overRelay(options.relayed);
+  const where = options.relayed === undefined ? options.grpcAddress : 'the relay';
   let up = false;
   let reason: string | undefined;
   let wait: { readonly timer: Timer; readonly wake: () => void } | undefined;
@@ -69,13 +81,7 @@ export function openTopicStream(
 
   const session = async (): Promise<void> => {
     const ended = new AbortController();
-    const stream = await client.bidi(PATH, {
-      metadata: Object.entries(options.credentials.headers).map(([name, value]) => [
-        name.toLowerCase(),
-        value,
-      ]),
-      signal: ended.signal,
-    });
+    const stream = await client.open(ended.signal);
     const stop = (): void => stream.end();
     closing.signal.addEventListener('abort', stop, { once: true });
     try {
@@ -142,7 +148,7 @@ export function openTopicStream(
       if (deps.clock.monotonicMs() - started > LONGEST_WAIT_MS) longest = FIRST_WAIT_MS;
       const ms = Math.round(longest * (0.1 + 0.9 * deps.random.float()));
       deps.log.warn(
-        `${deps.componentName}: the subscription to topic ${options.topic} at ${options.grpcAddress} stopped: ${why}; next attempt in ${ms} ms`,
+        `${deps.componentName}: the subscription to topic ${options.topic} at ${where} stopped: ${why}; next attempt in ${ms} ms`,
       );
       longest = Math.min(longest * 2, LONGEST_WAIT_MS);
       await pause(ms);
@@ -169,11 +175,19 @@ export function openTopicStream(
   };
 }
 
-function clientOf(options: TopicStreamOptions, deps: Pick<ComponentDeps, 'clock'>): GrpcClient {
+function overRelay(relayed: RelayedSidecar): Dialled {
+  return { open: (signal) => relayed.subscribe(signal), reset: () => {}, close: async () => {} };
+}
+
+function dialled(options: TopicStreamOptions, deps: Pick<ComponentDeps, 'clock'>): Dialled {
   const secure = /^https:\/\//i.test(options.grpcAddress);
   const target = options.grpcAddress.replace(/^(?:https?:\/\/|dns:(?:\/\/\/)?)/i, '').replace(/\/+$/, '');
   const tls: ConnectionOptions = { ...options.credentials.tls, minVersion: 'TLSv1.2' };
-  return createGrpcClient({
+  const metadata: HeaderList = Object.entries(options.credentials.headers).map(([name, value]) => [
+    name.toLowerCase(),
+    value,
+  ]);
+  const client = createGrpcClient({
     target,
     clock: deps.clock,
     ...(secure ? { tls } : {}),
@@ -183,4 +197,9 @@ function clientOf(options: TopicStreamOptions, deps: Pick<ComponentDeps, 'clock'
       connectTimeoutMs: Math.min(options.silenceLimitMs, LONGEST_DIAL_MS),
     },
   });
+  return {
+    open: (signal) => client.bidi(PATH, { metadata, signal }),
+    reset: () => client.reset(),
+    close: () => client.close(),
+  };
 }

@@ -63,10 +63,20 @@ export function createRemotePubSub(items: RemotePubSubItems, deps: ComponentDeps
     for (const stream of open.keys()) stream.linkBack(lostAt);
   });
 
+  // What waits for its next attempt makes it now.
+  far.onUp(() => {
+    for (const stream of open.keys()) stream.linkBack(Number.NEGATIVE_INFINITY);
+  });
+
   return {
     features: [],
     init: async () => {
       await far.open();
+      if (far.relayed !== undefined && items.grpcAddress !== '') {
+        throw new Error(
+          "metadata item 'grpcAddress': expected none where baseUrl is relay:, since subscriptions go over the link too",
+        );
+      }
       await forwarder.open();
     },
     close: async () => {
@@ -78,7 +88,7 @@ export function createRemotePubSub(items: RemotePubSubItems, deps: ComponentDeps
       await forwarder.append(toStored(message, items.keyFrom));
     },
     subscribe: async ({ topic, metadata }, handler) => {
-      if (items.grpcAddress === '') {
+      if (far.relayed === undefined && items.grpcAddress === '') {
         throw new Error(
           "metadata item 'grpcAddress': the gRPC address of the far sidecar (host:50001) is required to subscribe",
         );
@@ -107,6 +117,7 @@ export function createRemotePubSub(items: RemotePubSubItems, deps: ComponentDeps
     const { openTopicStream } = await import('../../drivers/dapr-stream/topic-stream.ts');
     return openTopicStream(
       {
+        relayed: far.relayed,
         grpcAddress: items.grpcAddress,
         credentials: far.credentials,
         pubsubName: far.remoteName,

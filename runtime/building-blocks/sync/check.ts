@@ -4,6 +4,7 @@
  */
 
 import { errorText } from '../../contracts/error.ts';
+import { RELAY_URL } from '../../contracts/relayed-sidecar.ts';
 import type {
   ComponentResource,
   HttpEndpointResource,
@@ -61,6 +62,8 @@ export function syncFaults(resources: CheckedResources): readonly SyncFault[] {
 interface LookUp {
   component(category: 'state' | 'pubsub', name: string, field: string): ComponentResource | undefined;
   topic(address: TopicAddress, field: string): ComponentResource | undefined;
+  /** Whether its far side stands beside the relay of this node. */
+  relayed(component: ComponentResource): boolean;
 }
 
 function lookUp({ components, httpEndpoints }: CheckedResources, fault: Fault): LookUp {
@@ -80,7 +83,12 @@ function lookUp({ components, httpEndpoints }: CheckedResources, fault: Fault): 
       fault(field, `${name} names the HTTPEndpoint ${endpoint}, and there is none for this app`);
     return found;
   };
-  return { component, topic: ({ pubsub }, field) => component('pubsub', pubsub, `${field}.pubsub`) };
+  const relayed: LookUp['relayed'] = (found) => {
+    const name = itemOf(found, 'endpointName');
+    const url = httpEndpoints.find((candidate) => candidate.name === name)?.baseUrl;
+    return RELAY_URL.test(url ?? itemOf(found, 'baseUrl') ?? itemOf(found, 'url') ?? '');
+  };
+  return { relayed, component, topic: ({ pubsub }, field) => component('pubsub', pubsub, `${field}.pubsub`) };
 }
 
 function itemOf(component: ComponentResource, name: string): string | undefined {
@@ -104,7 +112,7 @@ function checkTopic(spec: TopicFlowSpec, look: LookUp, fault: Fault): void {
   if (spec.local.pubsub === spec.remote.pubsub && spec.local.topic === spec.remote.topic)
     fault(`${spec.field}.remote`, 'must be another topic than local');
   const byStream = remote !== undefined && remote.type.toLowerCase() === 'pubsub.dapr';
-  if (spec.direction === 'up' || !byStream) return;
+  if (spec.direction === 'up' || !byStream || look.relayed(remote)) return;
   const entry = remote.metadata.find(({ name }) => name.toLowerCase() === 'grpcaddress');
   if (
     entry === undefined ||

@@ -12,8 +12,12 @@ const OK = { status: 204, statusText: '', headers: {}, body: new Uint8Array(), t
 function rig() {
   const clock = fakeClock();
   const state = { probes: 0, healthy: false, back: 0 };
+  let up = (): void => undefined;
   const far = {
     baseUrl: 'http://cloud',
+    onUp: (run: () => void) => {
+      up = run;
+    },
     ask: async () => {
       state.probes += 1;
       if (!state.healthy) throw new LinkDownError('nobody');
@@ -43,7 +47,7 @@ function rig() {
     one.end(new LinkDownError('refused'));
     await one.outcome;
   };
-  return { clock, state, link, request, lose };
+  return { clock, state, link, request, lose, up: () => up() };
 }
 
 t.test('a request of the dark is given up a moment after the probe was answered', async (t) => {
@@ -106,5 +110,17 @@ t.test('what a gateway answers in the place of the far side does not end the out
   await clock.advance(PROBE_INTERVAL_MS);
   t.equal(state.probes, 1);
   t.equal(state.back, 0);
+  link.close();
+});
+
+t.test('where the way there is said to be up again, the probe does not wait for its turn', async (t) => {
+  const { state, link, lose, up } = rig();
+  up();
+  t.equal(state.probes, 0, 'nothing was lost');
+  await lose();
+  state.healthy = true;
+  up();
+  await until('what waits to be told', () => state.back === 1);
+  t.equal(state.probes, 1);
   link.close();
 });
