@@ -6,9 +6,9 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createBroker } from '../../edge-components/broker/broker.ts';
-import { decodeRecord } from '../../edge-components/drivers/cbor/record.ts';
 import { createDatabasePool } from '../../edge-components/drivers/sqlite/database-pool.ts';
 import { lockFolder } from '../../edge-components/drivers/sqlite/folder-lock.ts';
+import { recordOf } from '../../edge-components/drivers/sqlite/spool-record.ts';
 import { createSpoolSource } from '../../edge-components/drivers/sqlite/spool-source.ts';
 import { definition as stateSqlite } from '../../edge-components/state/sqlite/component.ts';
 import type { Clock } from '../../runtime/contracts/clock.ts';
@@ -200,7 +200,7 @@ function numberOf(text: string): number {
 function readQueue(system: Database, spool: Spool, pending: Map<string, number[]>, verdict: Verdict): void {
   const { name } = spool.options;
   const rows = system.read(
-    `SELECT record, bytes FROM skerry_spool_message
+    `SELECT id, record, crc, bytes FROM skerry_spool_message
      WHERE queue = (SELECT id FROM skerry_spool_queue WHERE name = ?) ORDER BY sequence`,
     [name],
   );
@@ -213,7 +213,7 @@ function readQueue(system: Database, spool: Spool, pending: Map<string, number[]
     verdict.invented.push(`${name}: ${bytes} bytes, ledger ${counts.pendingBytes}`);
   for (const row of rows) {
     try {
-      const { payload } = decodeRecord(row['record'] as Uint8Array);
+      const { payload } = recordOf(row);
       const { key, n } = JSON.parse(Buffer.from(payload).toString()) as { key: string; n: number };
       pending.set(key, [...(pending.get(key) ?? []), n]);
     } catch {

@@ -5,6 +5,7 @@
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { idOf } from '../../edge-components/drivers/sqlite/spool-record.ts';
 import { diskBytes } from '../../edge-components/drivers/sqlite/spool-room.ts';
 import { createSpoolSource } from '../../edge-components/drivers/sqlite/spool-source.ts';
 import type { DatabasePool } from '../../runtime/contracts/database.ts';
@@ -118,9 +119,9 @@ export async function runSpool(directory: string, seed: number, steps: number): 
   /** Deliveries whose note was not on disk come again; what was accepted and not delivered must be there. */
   const recall = async (): Promise<void> => {
     const system = await databases.system();
-    const rows = system.read('SELECT id, parked FROM skerry_spool_message');
+    const rows = system.read('SELECT id, record, parked FROM skerry_spool_message');
     await system.close();
-    const there = new Map(rows.map((row) => [String(row['id']), row['parked'] === 1]));
+    const there = new Map(rows.map((row) => [idOf(row), row['parked'] === 1]));
     for (const item of model) {
       const parked = there.get(item.id);
       if (parked !== undefined) item.state = parked ? 'parked' : 'pending';

@@ -146,6 +146,7 @@ export class PooledFile {
 
   async #write(steps: readonly SqlStep[], lingerMs?: number): Promise<readonly SqlStepResult[]> {
     const crossing = crossingSteps(steps);
+    if (this.#reopening !== undefined) await this.#reopening;
     const outcome = await this.#options.writer.request(
       { kind: 'write', database: this.#database, steps: crossing.steps },
       crossing.bytes,
@@ -169,7 +170,7 @@ export class PooledFile {
     this.#options.away(reason);
   }
 
-  /** Writes and reads are refused until it is done. */
+  /** Writes wait until it is done, reads are refused. */
   #reopen(failure: FailureRecord): void {
     const { path, replaced, writer } = this.#options;
     if (this.#reopening !== undefined || this.closing !== undefined) return;

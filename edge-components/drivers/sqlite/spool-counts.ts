@@ -2,6 +2,7 @@
 
 import type { Database } from '../../../runtime/contracts/database.ts';
 import type { SpoolCounts } from '../../../runtime/contracts/spool.ts';
+import { acceptedAtOf } from './spool-record.ts';
 import { SPOOL_SQL, type SpoolCounters } from './spool-schema.ts';
 
 const LANES = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
@@ -37,5 +38,5 @@ function oldest(database: Database, queueId: number): number | undefined {
   const sequences = firsts.filter((row) => row !== undefined).map((row) => Number(row['sequence']));
   if (sequences.length === 0) return undefined;
   const row = database.read(SPOOL_SQL.acceptedAt, [Math.min(...sequences)])[0];
-  return row === undefined ? undefined : Number(row['accepted_at']);
+  return row === undefined ? undefined : acceptedAtOf(row);
 }

@@ -2,9 +2,9 @@
 
 import type { Database, SqlValue } from '../../../runtime/contracts/database.ts';
 import type { SpoolDesk, SpoolEntry } from '../../../runtime/contracts/spool.ts';
-import { decodeRecord } from '../cbor/record.ts';
 import { holdsId, idBytes } from './spool-gone.ts';
 import type { SpoolQueue } from './spool-queue.ts';
+import { acceptedAtOf, contentOf, idOf } from './spool-record.ts';
 import { messageById } from './spool-search.ts';
 
 type Row = Readonly<Record<string, SqlValue>>;
@@ -79,7 +79,7 @@ export function createSpoolDesk({ database, withQueue }: SpoolDeskParts): SpoolD
     },
     async content(id) {
       const row = await rowOf(id);
-      return row === undefined ? undefined : decodeRecord(row['record'] as Uint8Array);
+      return row === undefined ? undefined : contentOf(row);
     },
     async retry(which) {
       const rows = 'id' in which ? await parkedById(which.id) : await parkedOf(which.queue);
@@ -101,13 +101,13 @@ export function createSpoolDesk({ database, withQueue }: SpoolDeskParts): SpoolD
 function entryOf(row: Row, queue: string): SpoolEntry {
   const error = row['error'];
   return {
-    id: String(row['id']),
+    id: idOf(row),
     queue,
     state: row['parked'] === 1 ? 'parked' : 'pending',
     key: String(row['key']),
     priority: Number(row['priority']),
     bytes: Number(row['bytes']),
-    acceptedAt: Number(row['accepted_at']),
+    acceptedAt: acceptedAtOf(row),
     attempts: Number(row['attempts']),
     ...(typeof error === 'string' ? { error } : {}),
   };

@@ -47,11 +47,14 @@ export interface LedgerOptions {
 const MAX_ENTRIES = 500;
 const MAX_BYTES = 8 * 1024 * 1024;
 const RETRY_MS = 1000;
-/** So many changes are worth a commit of their own. */
-const FULL_GROUP = 128;
+/** So many changes are worth a commit of their own: the dozen pages that every commit writes are then few to each. */
+const FULL_GROUP = 480;
 /** While arrivals come in groups, a group waits this long for as many as the last one had. */
 const GATHER_MS = 8;
 const LEAST_GATHERED = 4;
+/** So many callers take their time to come back, and wait for one another anyway. */
+const CROWD = 64;
+const CROWD_GATHER_MS = 24;
 /** How long a departure may wait. */
 export const DEPARTURE_WAIT_MS = 2000;
 
@@ -138,7 +141,8 @@ export class SpoolLedger {
    */
   #gatherMs(entry: LedgerEntry): number {
     if (!isArrival(entry) || this.#lastArrivals < LEAST_GATHERED) return 0;
-    return this.#arrivals < this.#lastArrivals ? GATHER_MS : 0;
+    if (this.#arrivals >= this.#lastArrivals) return 0;
+    return this.#lastArrivals < CROWD ? GATHER_MS : CROWD_GATHER_MS;
   }
 
   #wait(waitMs: number): void {

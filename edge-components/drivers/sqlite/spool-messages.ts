@@ -3,12 +3,12 @@
  * next message to deliver, keeping order per key, and takes messages out of the queue.
  */
 
-import { crc32 } from 'node:zlib';
 import type { Database, SqlValue } from '../../../runtime/contracts/database.ts';
 import { errorText } from '../../../runtime/contracts/error.ts';
 import type { StoredMessage } from '../../../runtime/contracts/spool.ts';
-import { type CborRecord, decodeRecord } from '../cbor/record.ts';
+import type { CborRecord } from '../cbor/record.ts';
 import { DEPARTURE_WAIT_MS, type SpoolLedger } from './spool-ledger.ts';
+import { acceptedAtOf, idOf, recordOf } from './spool-record.ts';
 import { SPOOL_SQL } from './spool-schema.ts';
 import { SpoolWindow, type WindowEntry } from './spool-window.ts';
 
@@ -273,19 +273,17 @@ export class SpoolMessages {
     const attempts = this.#attempts.get(item.sequence) ?? Number(row['attempts']);
     let record: CborRecord;
     try {
-      const stored = row['record'] as Uint8Array;
-      if (row['crc'] !== null && row['crc'] !== crc32(stored)) throw new Error('its checksum does not match');
-      record = decodeRecord(stored);
+      record = recordOf(row);
     } catch (error) {
       this.#setAside(item.sequence, key, attempts, `the stored record is damaged: ${errorText(error)}`);
       return undefined;
     }
     const message: StoredMessage = {
-      id: String(row['id']),
+      id: item.id,
       sequence: item.sequence,
       key,
       priority: Number(row['priority']),
-      acceptedAt: Number(row['accepted_at']),
+      acceptedAt: acceptedAtOf(row),
       attempts,
       headers: record.headers,
       payload: record.payload,
@@ -318,7 +316,7 @@ export class SpoolMessages {
 
 export function removable(row: Row): Removable {
   return {
-    id: String(row['id']),
+    id: idOf(row),
     sequence: Number(row['sequence']),
     bytes: Number(row['bytes']),
     parked: Number(row['parked']) === 1,

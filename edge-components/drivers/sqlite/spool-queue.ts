@@ -5,7 +5,6 @@
  * it, it expired, or the full policy gave it up; every change of messages changes the counters in the same transaction.
  */
 
-import { crc32 } from 'node:zlib';
 import type { Clock, Timer } from '../../../runtime/contracts/clock.ts';
 import type { Database, SqlValue } from '../../../runtime/contracts/database.ts';
 import type { Ids } from '../../../runtime/contracts/ids.ts';
@@ -16,11 +15,11 @@ import {
   type SpoolMessage,
   type SpoolOptions,
 } from '../../../runtime/contracts/spool.ts';
-import { encodeRecord } from '../cbor/record.ts';
 import { spoolCounts } from './spool-counts.ts';
 import type { Deliver, SpoolDrain } from './spool-drain.ts';
 import type { SpoolLedger } from './spool-ledger.ts';
 import { type Removable, removable, type SpoolMessages } from './spool-messages.ts';
+import { storedRecord } from './spool-record.ts';
 import { diskBytes } from './spool-room.ts';
 import { SPOOL_SQL } from './spool-schema.ts';
 
@@ -202,8 +201,7 @@ export class SpoolQueue implements Spool {
     const id = ids.uuidv7();
     const sequence = nextSequence();
     const deadline = this.options.ttlMs > 0 ? elapsed() + this.options.ttlMs : null;
-    const record = encodeRecord(message);
-    const acceptedAt = Math.floor(clock.now());
+    const stored = storedRecord(id, Math.floor(clock.now()), message);
     for (const victim of victims) messages.depart(victim, 'full');
     this.#messages += 1;
     this.#bytes += bytes;
@@ -211,11 +209,22 @@ export class SpoolQueue implements Spool {
       steps: [
         {
           sql: SPOOL_SQL.insert,
-          params: [sequence, queueId, key, priority, bytes, id, acceptedAt, deadline, record, crc32(record)],
+          params: [
+            sequence,
+            queueId,
+            key,
+            priority,
+            bytes,
+            stored.id,
+            stored.acceptedAt,
+            deadline,
+            stored.record,
+            stored.crc,
+          ],
         },
       ],
       delta: { accepted: 1, pending: 1, pendingBytes: bytes },
-      bytes: record.byteLength,
+      bytes: stored.record.byteLength,
       waitMs: this.options.lingerMs ?? 0,
       done: () => {
         arrival.resolve(id);

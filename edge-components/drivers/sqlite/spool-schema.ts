@@ -6,7 +6,8 @@
  * (`elapsed_ms`, see `elapsed-clock.ts`) and the highest sequence given out.
  *
  * `skerry_spool_message` holds what is pending. `sequence` grows over all queues of the node and is never reused;
- * `deadline` is a moment of the elapsed clock; `record` is the CBOR of headers and payload. Lanes are the priorities; a
+ * `deadline` is a moment of the elapsed clock; `record` is the message (see `spool-record.ts`, also for `id` and
+ * `accepted_at`). Lanes are the priorities; a
  * share for backlog needs no column, because backlog is what lies below the sequence at which the link came back.
  */
 
@@ -87,6 +88,9 @@ export const COUNTER_NAMES = [
 const MESSAGES = 'skerry_spool_message';
 const PENDING = `FROM ${MESSAGES} WHERE queue = ? AND parked = 0`;
 
+/** What it takes to take a message out. */
+const REMOVABLE = 'sequence, bytes, parked, id, substr(record, 1, 16) AS head';
+
 export const SPOOL_SQL = {
   insertQueue: 'INSERT INTO skerry_spool_queue (name, elapsed_ms) VALUES (?, ?)',
   queue: 'SELECT * FROM skerry_spool_queue WHERE name = ?',
@@ -102,16 +106,16 @@ export const SPOOL_SQL = {
   attempted: `UPDATE ${MESSAGES} SET attempts = ? WHERE sequence = ?`,
   window: `SELECT sequence, key, priority ${PENDING} ORDER BY priority DESC, sequence LIMIT ?`,
   head: `SELECT * ${PENDING} AND key = ? AND sequence > ? ORDER BY sequence LIMIT 1`,
-  oldestOfLane: `SELECT sequence, bytes, parked, id ${PENDING} AND priority = ? ORDER BY sequence LIMIT ?`,
-  oldestParked: `SELECT sequence, bytes, parked, id FROM ${MESSAGES} WHERE queue = ? AND parked = 1 ORDER BY sequence LIMIT ?`,
-  overdue: `SELECT sequence, bytes, parked, id FROM ${MESSAGES} WHERE queue = ? AND deadline <= ? ORDER BY deadline LIMIT ?`,
+  oldestOfLane: `SELECT ${REMOVABLE} ${PENDING} AND priority = ? ORDER BY sequence LIMIT ?`,
+  oldestParked: `SELECT ${REMOVABLE} FROM ${MESSAGES} WHERE queue = ? AND parked = 1 ORDER BY sequence LIMIT ?`,
+  overdue: `SELECT ${REMOVABLE} FROM ${MESSAGES} WHERE queue = ? AND deadline <= ? ORDER BY deadline LIMIT ?`,
   nextDeadline: `SELECT min(deadline) AS deadline FROM ${MESSAGES} WHERE queue = ? AND deadline IS NOT NULL`,
   gone: 'INSERT INTO skerry_spool_gone (batch, queue, why, ended_at, ids) VALUES (?, ?, ?, ?, ?)',
   forgetGone: 'DELETE FROM skerry_spool_gone WHERE batch <= ?',
   goneBatches: 'SELECT batch, length(ids) / 16 AS count FROM skerry_spool_gone ORDER BY batch',
   bySequence: `SELECT * FROM ${MESSAGES} WHERE sequence = ?`,
-  from: `SELECT sequence, id FROM ${MESSAGES} WHERE sequence >= ? ORDER BY sequence LIMIT ?`,
+  from: `SELECT sequence, id, substr(record, 1, 16) AS head FROM ${MESSAGES} WHERE sequence >= ? ORDER BY sequence LIMIT ?`,
   ends: `SELECT (SELECT min(sequence) FROM ${MESSAGES}) AS first, (SELECT max(sequence) FROM ${MESSAGES}) AS last`,
   release: `UPDATE ${MESSAGES} SET parked = 0, attempts = 0, error = NULL WHERE sequence = ?`,
-  acceptedAt: `SELECT accepted_at FROM ${MESSAGES} WHERE sequence = ?`,
+  acceptedAt: `SELECT accepted_at, id, substr(record, 1, 16) AS head FROM ${MESSAGES} WHERE sequence = ?`,
 };

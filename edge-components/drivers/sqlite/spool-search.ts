@@ -5,6 +5,7 @@
  */
 
 import type { Database, SqlValue } from '../../../runtime/contracts/database.ts';
+import { idOf } from './spool-record.ts';
 import { SPOOL_SQL } from './spool-schema.ts';
 
 type Row = Readonly<Record<string, SqlValue>>;
@@ -26,19 +27,19 @@ function byHalving(database: Database, id: string): number | undefined {
     const middle = Math.floor((low + high) / 2);
     const row = database.read(SPOOL_SQL.from, [middle, 1])[0];
     if (row === undefined) return undefined;
-    const there = String(row['id']);
+    const there = idOf(row);
     if (there === id) return Number(row['sequence']);
     if (there < id) low = Number(row['sequence']);
     else high = middle;
   }
-  const near = database.read(SPOOL_SQL.from, [low, NEAR * 2]).find((row) => row['id'] === id);
+  const near = database.read(SPOOL_SQL.from, [low, NEAR * 2]).find((row) => idOf(row) === id);
   return near === undefined ? undefined : Number(near['sequence']);
 }
 
 async function byLooking(database: Database, id: string): Promise<number | undefined> {
   for (let from = 0; ; ) {
     const rows = database.read(SPOOL_SQL.from, [from, ROWS_PER_TURN]);
-    const found = rows.find((row) => row['id'] === id);
+    const found = rows.find((row) => idOf(row) === id);
     if (found !== undefined) return Number(found['sequence']);
     const last = rows.at(-1);
     if (last === undefined || rows.length < ROWS_PER_TURN) return undefined;

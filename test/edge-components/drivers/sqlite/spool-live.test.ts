@@ -32,7 +32,7 @@ t.test('live messages before the backlog, with a share for the backlog', async (
         append('k800', 'after its backlog'),
       ]);
       // They are fewer than the group before them, which they wait a moment to become.
-      await clock.advance(10);
+      await clock.advance(30);
       await arriving;
     }
     return 'delivered';
