@@ -1,5 +1,5 @@
 // `npm test`: everything that must hold before a commit: rules, types, the bundle, all tests (the integration tests use the
-// bundle), the official SDKs of JavaScript and Python, the recorded contract. The last line is `N passed, N failed`.
+// bundle), the official SDKs of JavaScript and Python (also one at an edge and one in its cloud), the recorded contract. The last line is `N passed, N failed`.
 //
 // Arguments are given to tap, whose output is then always shown, and leave out the rest: `npm test -- test/runtime/flags.test.ts`.
 
@@ -12,7 +12,7 @@ import { cacheDir, fromRoot, nodeModules, outDir } from './paths.ts';
 import { biome, runNode, type StepResult, step, tsc } from './steps.ts';
 import { tapReport } from './tap-report.ts';
 import { hostTarget } from './targets.ts';
-import { testSdk } from './test-sdks.ts';
+import { testMesh, testSdk } from './test-sdks.ts';
 
 /** tap redraws this block for a terminal; in a file only the last one is of use. */
 const PROGRESS = /^Asserts: .*\nSuites: .*\n\n?(?=[\s\S]*^Asserts: )/gm;
@@ -62,8 +62,10 @@ await add('bundle', assembleHost);
 if (args.length > 0 || globSync('test/**/*.test.ts', { cwd: fromRoot('.') }).length > 0) {
   await add('tap', () => tap(args));
 }
-if (args.length === 0)
+if (args.length === 0) {
   await Promise.all(['javascript', 'python'].map((name) => add(`${name} sdk`, () => testSdk(name))));
+  await add('sdks on both sides', () => testMesh(undefined, true));
+}
 if (args.length === 0 && contractExists()) await add('contract', () => contract({ only: listedOnly() }));
 
 const sum = (key: 'passed' | 'failed'): number => results.reduce((total, result) => total + result[key], 0);

@@ -106,6 +106,8 @@ export interface Language {
   readonly prepare: Prepare;
   /** Whether the SDK sends the API token with every call. Python's leaves it out of streams that only the server fills. */
   readonly token: boolean;
+  /** The program that plays one side of an edge and its cloud, in place of the last argument of the command. */
+  readonly meshProgram?: string;
 }
 
 /** The languages by name. */
@@ -113,8 +115,9 @@ export const languages: Readonly<Record<string, Language>> = {
   javascript: {
     prepare: async () => [process.execPath, join(programs, 'javascript/main.ts')],
     token: true,
+    meshProgram: join(programs, 'javascript/mesh.ts'),
   },
-  python: { prepare: python, token: false },
+  python: { prepare: python, token: false, meshProgram: join(programs, 'python/mesh.py') },
   go: { prepare: go, token: true },
   java: { prepare: java, token: true },
 };

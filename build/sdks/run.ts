@@ -17,7 +17,8 @@ export interface ProgramResult {
   readonly output: string;
 }
 
-function verdicts(output: string): Omit<ProgramResult, 'output'> {
+/** What a program said of its checks. */
+export function verdicts(output: string): Omit<ProgramResult, 'output'> {
   const lines = output.split('\n');
   const failures = lines.filter((line) => line.startsWith('not ok ')).map((line) => line.slice(7));
   if (!lines.includes('done')) failures.push('the program did not come to its end');

@@ -8,10 +8,10 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 
 export const APP_ID = 'sdk-app';
-const TOKEN = 'let-me-in';
-const TICKER_MS = 300;
+export const TOKEN = 'let-me-in';
+export const TICKER_MS = 300;
 /** An interpreter that reads its packages for the first time on a busy machine needs long. */
-const READY_MS = 90_000;
+export const READY_MS = 90_000;
 
 export interface SdkSidecar {
   /** What the program needs to find its sidecar and to know what to do. */
@@ -46,7 +46,7 @@ async function freePort(): Promise<number> {
 }
 
 /** Resources are written as JSON, which is YAML too. */
-function component(name: string, type: string, items: Readonly<Record<string, string>>): object {
+export function component(name: string, type: string, items: Readonly<Record<string, string>>): object {
   const metadata = Object.entries(items).map(([item, value]) => ({ name: item, value }));
   return {
     apiVersion: 'dapr.io/v1alpha1',
@@ -104,9 +104,8 @@ function writeFolder(folder: string, foreign: boolean): void {
   writeFileSync(join(folder, 'keys/aes.key'), JSON.stringify(aes));
 }
 
-/** Keeps an item of the configuration store changing, so that a subscriber has something to see. */
-function startTicker(folder: string): { stop(): void } {
-  const file = join(folder, 'config.db');
+/** Keeps an item of a configuration store changing, so that a subscriber has something to see. */
+export function startTicker(file: string): { stop(): void } {
   const database = new DatabaseSync(file);
   const put = database.prepare(
     `INSERT OR REPLACE INTO configuration (key, value, version, metadata) VALUES (?, ?, ?, '{}')`,
@@ -125,7 +124,7 @@ function startTicker(folder: string): { stop(): void } {
   };
 }
 
-async function isHealthy(port: number): Promise<boolean> {
+export async function isHealthy(port: number): Promise<boolean> {
   const answer = await fetch(`http://127.0.0.1:${port}/v1.0/healthz`).catch(() => undefined);
   return answer?.status === 204;
 }
@@ -193,7 +192,7 @@ export async function startSdkSidecar(
         if (over || limit.aborted) throw new Error(`the sidecar ${over ? 'ended' : 'is not healthy'}`);
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
-      if (existsSync(join(folder, 'config.db'))) ticker = startTicker(folder);
+      if (existsSync(join(folder, 'config.db'))) ticker = startTicker(join(folder, 'config.db'));
     },
     stop: async () => {
       ticker?.stop();
