@@ -123,6 +123,7 @@ class Mesh {
 
   edgeResources(http: number, grpc: number): string {
     const onCloud = { endpointName: 'cloud' };
+    const grpcAddress = `127.0.0.1:${grpc}`;
     return this.#resources('edge', [
       {
         apiVersion: 'dapr.io/v1alpha1',
@@ -133,8 +134,8 @@ class Mesh {
           headers: [{ name: 'dapr-api-token', value: TOKEN }],
         },
       },
-      component('statestore', 'state.dapr', onCloud),
-      component('pubsub', 'pubsub.dapr', { ...onCloud, grpcAddress: `127.0.0.1:${grpc}` }),
+      component('statestore', 'state.dapr', { ...onCloud, grpcAddress }),
+      component('pubsub', 'pubsub.dapr', { ...onCloud, grpcAddress }),
       component('files', 'bindings.dapr', onCloud),
       component('vault', 'secretstores.dapr', onCloud),
       component('settings', 'configuration.dapr', { ...onCloud, pollInterval: '300ms' }),

@@ -5,9 +5,7 @@
  * full jitter.
  */
 
-import type { ConnectionOptions } from 'node:tls';
 import { create } from '@bufbuild/protobuf';
-import type { HeaderList } from '../../../runtime/contracts/app-channel.ts';
 import type { Timer } from '../../../runtime/contracts/clock.ts';
 import type { ComponentDeps } from '../../../runtime/contracts/component.ts';
 import { errorText } from '../../../runtime/contracts/error.ts';
@@ -20,9 +18,8 @@ import {
   SubscribeTopicEventsRequestAlpha1Schema,
   SubscribeTopicEventsResponseAlpha1Schema,
 } from '../../../runtime/generated/dapr/proto/runtime/v1/pubsub_pb.ts';
-import { createGrpcClient } from '../../../runtime/grpc-client/client.ts';
 import { codec } from '../../../runtime/grpc-client/codec.ts';
-import type { FarCredentials } from '../dapr-api/far-sidecar.ts';
+import { createFarGrpcClient, type FarGrpcAddress, farMetadata } from './far-grpc.ts';
 
 /** An event as the far sidecar sends it. */
 export type TopicEvent = TopicEventRequest;
@@ -34,12 +31,9 @@ interface Dialled {
   close(): Promise<void>;
 }
 
-export interface TopicStreamOptions {
-  /** Where the sidecar stands beside the relay: streams go over the link of this node, and the next two say nothing. */
+export interface TopicStreamOptions extends FarGrpcAddress {
+  /** Where the sidecar stands beside the relay: streams go over the link of this node, and address and token say nothing. */
   readonly relayed?: RelayedSidecar | undefined;
-  /** `host:port`, or `https://host:port` for TLS. */
-  readonly grpcAddress: string;
-  readonly credentials: FarCredentials;
   readonly pubsubName: string;
   readonly topic: string;
   readonly metadata: Readonly<Record<string, string>>;
@@ -180,22 +174,11 @@ function overRelay(relayed: RelayedSidecar): Dialled {
 }
 
 function dialled(options: TopicStreamOptions, deps: Pick<ComponentDeps, 'clock'>): Dialled {
-  const secure = /^https:\/\//i.test(options.grpcAddress);
-  const target = options.grpcAddress.replace(/^(?:https?:\/\/|dns:(?:\/\/\/)?)/i, '').replace(/\/+$/, '');
-  const tls: ConnectionOptions = { ...options.credentials.tls, minVersion: 'TLSv1.2' };
-  const metadata: HeaderList = Object.entries(options.credentials.headers).map(([name, value]) => [
-    name.toLowerCase(),
-    value,
-  ]);
-  const client = createGrpcClient({
-    target,
-    clock: deps.clock,
-    ...(secure ? { tls } : {}),
-    limits: {
-      pingAfterMs: options.silenceLimitMs * (1 - ANSWER_PART),
-      pingTimeoutMs: options.silenceLimitMs * ANSWER_PART,
-      connectTimeoutMs: Math.min(options.silenceLimitMs, LONGEST_DIAL_MS),
-    },
+  const metadata = farMetadata(options.credentials);
+  const client = createFarGrpcClient(options, deps.clock, {
+    pingAfterMs: options.silenceLimitMs * (1 - ANSWER_PART),
+    pingTimeoutMs: options.silenceLimitMs * ANSWER_PART,
+    connectTimeoutMs: Math.min(options.silenceLimitMs, LONGEST_DIAL_MS),
   });
   return {
     open: (signal) => client.bidi(PATH, { metadata, signal }),

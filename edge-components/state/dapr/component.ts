@@ -16,6 +16,7 @@ export const definition = defineComponent({
     {
       ...connectionItems,
       remoteKeyPrefix: text(''),
+      grpcAddress: text(''),
       mode: z
         .enum(['remote', 'cached', 'local-first'], { error: 'expected remote, cached or local-first' })
         .default('remote'),

@@ -2,6 +2,9 @@
  * State that another sidecar keeps (Dapr state API). ETags, first-write, TTL and transactions are decided over there, so
  * they are as honest as the far store's. The own key prefix (`<app id>||`) stays here, since Dapr refuses `||` in keys
  * and puts a prefix of its own before them; `remoteKeyPrefix` takes its place.
+ *
+ * Calls go over HTTP. Bytes of gRPC callers, which need not be JSON, go over gRPC where an address for it is given, and so
+ * does what reads many values at once.
  */
 
 import type { ComponentDeps } from '../../../runtime/contracts/component.ts';
@@ -21,10 +24,13 @@ import {
   farJson,
   metadataQuery,
 } from '../../drivers/dapr-api/far-sidecar.ts';
+import type { StateCalls } from '../../drivers/dapr-stream/state-calls.ts';
 import { jsonOf, recordOf, transactionItem, writeItem } from './wire.ts';
 
 export interface RemoteStateItems extends ConnectionItems {
   readonly remoteKeyPrefix: string;
+  /** For values that are not JSON; absent or empty: they are refused. */
+  readonly grpcAddress?: string;
 }
 
 export const FEATURES: readonly string[] = ['ETAG', 'TRANSACTIONAL', 'TTL'];
@@ -40,11 +46,19 @@ export function createRemoteState(
     return items.remoteKeyPrefix + (cut < 0 ? key : key.slice(cut + 2));
   };
 
+  let calls: StateCalls | undefined;
+  /** The way of these operations: gRPC where it is there and needed. */
+  const grpcFor = (operations: readonly StateOperation[]): StateCalls | undefined =>
+    operations.some((one) => one.kind === 'upsert' && !one.value.json) ? calls : undefined;
+  const atFar = <O extends StateOperation>(operation: O): O => ({ ...operation, key: farKey(operation.key) });
+
   const post = async (where: readonly string[], body: string, signal: AbortSignal): Promise<unknown> =>
     farJson(await far.call({ method: 'POST', path: where, body, signal }).catch(rethrowEtag));
 
   const set: StateStore['set'] = async (request, signal) => {
     checkStateOptions(request.options);
+    const way = grpcFor([request]);
+    if (way !== undefined) return await way.save(atFar(request), signal).catch(rethrowEtag);
     await post(path(), `[${writeItem(request, farKey(request.key))}]`, signal);
   };
 
@@ -62,8 +76,19 @@ export function createRemoteState(
 
   return {
     features: FEATURES,
-    init: () => far.open(),
-    close: async () => far.close(),
+    init: async () => {
+      await far.open();
+      const { grpcAddress = '', timeout } = items;
+      if (grpcAddress === '') return;
+      const { createStateCalls } = await import('../../drivers/dapr-stream/state-calls.ts');
+      const { credentials, remoteName } = far;
+      const options = { grpcAddress, credentials, storeName: remoteName, timeoutMs: timeout };
+      calls = createStateCalls(options, deps.clock);
+    },
+    close: async () => {
+      far.close();
+      await calls?.close();
+    },
     get: async ({ key, consistency, metadata }, signal): Promise<StateRecord | undefined> => {
       const query = metadataQuery(metadata);
       if (consistency !== '') query.set('consistency', consistency);
@@ -72,6 +97,10 @@ export function createRemoteState(
     },
     bulkGet: async (keys, metadata, signal): Promise<readonly BulkStateRecord[]> => {
       const own = new Map(keys.map((key) => [farKey(key), key]));
+      if (calls !== undefined) {
+        const found = await calls.bulkGet([...own.keys()], metadata, signal);
+        return found.map((item) => ({ ...item, key: own.get(item.key) ?? item.key }));
+      }
       const body = JSON.stringify({ keys: [...own.keys()], metadata });
       const found = await post(path('bulk'), body, signal);
       if (!Array.isArray(found)) return keys.map((key) => ({ key }));
@@ -87,6 +116,9 @@ export function createRemoteState(
     delete: remove,
     transact: async (operations, metadata, signal) => {
       for (const operation of operations) checkStateOptions(operation.options);
+      const way = grpcFor(operations);
+      if (way !== undefined)
+        return await way.transact(operations.map(atFar), metadata, signal).catch(rethrowEtag);
       const list = operations.map((operation: StateOperation) =>
         transactionItem(operation, farKey(operation.key)),
       );

@@ -45,6 +45,8 @@ function valueText(bytes: Uint8Array): string {
     JSON.parse(text);
     return text;
   } catch {
-    throw new Error('expected a value that is JSON: the far sidecar is reached over HTTP');
+    throw new Error(
+      "expected a value that is JSON: the far sidecar is reached over HTTP (other values need metadata item 'grpcAddress')",
+    );
   }
 }

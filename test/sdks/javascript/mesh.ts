@@ -72,7 +72,14 @@ await check(isEdge ? 'events down' : 'events up', async () => {
 
 if (isEdge) {
   await check('state of the cloud: save, get, transaction', async () => {
-    await state.save(STORE, [{ key: 'gone', value: { n: 1 } }]);
+    // Over gRPC a text is saved as its bare bytes.
+    await state.save(STORE, [
+      { key: 'gone', value: 'x' },
+      { key: 'text', value: 'plain words' },
+    ]);
+    equal(await state.get(STORE, 'text'), 'plain words');
+    const found = await state.getBulk(STORE, ['text', 'never']);
+    equal(found.find(({ key }) => key === 'text')?.['data'], 'plain words');
     await state.transaction(STORE, [
       { operation: 'upsert', request: { key: 'shared', value: '"edge"' } },
       { operation: 'delete', request: { key: 'gone' } },
@@ -86,6 +93,7 @@ if (isEdge) {
 } else {
   await check('state that the edge wrote', async () => {
     match(await until(async () => (await state.get(STORE, 'shared')) || undefined), 'edge');
+    match(await state.get(STORE, 'text'), 'plain words');
   });
   await check('a binding that the edge used', async () => {
     const read = await patiently(() => binding.send('files', 'get', '', { fileName: 'edge.json' }));

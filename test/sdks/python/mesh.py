@@ -82,7 +82,11 @@ if IS_EDGE:
 
     @check('state of the cloud: save, get, transaction')
     def _():
-        client.save_state(STORE, 'gone', json.dumps({'n': 1}))
+        client.save_state(STORE, 'gone', 'x')
+        client.save_state(STORE, 'text', 'plain words')
+        equal(client.get_state(STORE, 'text').text(), 'plain words')
+        found = client.get_bulk_state(STORE, ['text', 'never']).items
+        equal({item.key: item.text() for item in found if item.data}, {'text': 'plain words'})
         client.execute_state_transaction(
             STORE,
             [
@@ -103,6 +107,7 @@ else:
     def _():
         found = until('the state', lambda: client.get_state(STORE, 'shared').text())
         equal(found.replace('"', '').replace('\\', ''), 'edge')
+        equal(client.get_state(STORE, 'text').text().replace('"', ''), 'plain words')
 
     @check('a binding that the edge used')
     def _():

@@ -1,13 +1,28 @@
 /** `state.dapr`: what is asked of the far sidecar, and what its answers mean here. */
 
+import { create } from '@bufbuild/protobuf';
+import { EmptySchema } from '@bufbuild/protobuf/wkt';
 import t, { type Test } from 'tap';
 import { createRemoteState } from '../../../../edge-components/state/dapr/remote-state.ts';
+import { GrpcCode } from '../../../../runtime/contracts/grpc-code.ts';
+import { unaryMethod } from '../../../../runtime/contracts/grpc-wire/service.ts';
+import { GrpcStatusError } from '../../../../runtime/contracts/grpc-wire/status.ts';
 import {
   EtagError,
   type StateOperation,
   type StateStore,
 } from '../../../../runtime/contracts/state-store.ts';
+import {
+  type ExecuteStateTransactionRequest,
+  ExecuteStateTransactionRequestSchema,
+  GetBulkStateRequestSchema,
+  GetBulkStateResponseSchema,
+  type SaveStateRequest,
+  SaveStateRequestSchema,
+} from '../../../../runtime/generated/dapr/proto/runtime/v1/state_pb.ts';
+import { codec } from '../../../../runtime/grpc-client/codec.ts';
 import { componentDeps } from '../../../support/component-deps.ts';
+import { startServer } from '../../../support/grpc-harness.ts';
 import {
   type HttpTarget,
   httpTarget,
@@ -127,4 +142,93 @@ t.test('a component without an address is refused with the item named', async (t
     createRemoteState({ ...bare, endpointName: 'nowhere' }, componentDeps()).init(signal),
     /no HTTPEndpoint resource named 'nowhere'/,
   );
+});
+
+t.test('bytes that are not JSON go over gRPC where there is an address, JSON over HTTP', async (t) => {
+  const target = await httpTarget(() => ({ status: 204 }));
+  t.teardown(() => target.close());
+  const saved: SaveStateRequest[] = [];
+  const changed: ExecuteStateTransactionRequest[] = [];
+  const conflict =
+    'failed saving state in state store far: possible etag mismatch. error from state store: it moved';
+  const { port } = await startServer(t, [
+    {
+      name: 'dapr.proto.runtime.v1.Dapr',
+      methods: {
+        SaveState: unaryMethod(codec(SaveStateRequestSchema), codec(EmptySchema), async (request) => {
+          if (request.states[0]?.etag?.value === 'old') throw new GrpcStatusError(GrpcCode.Aborted, conflict);
+          saved.push(request);
+          return create(EmptySchema);
+        }),
+        ExecuteStateTransaction: unaryMethod(
+          codec(ExecuteStateTransactionRequestSchema),
+          codec(EmptySchema),
+          async (request) => {
+            changed.push(request);
+            return create(EmptySchema);
+          },
+        ),
+        GetBulkState: unaryMethod(
+          codec(GetBulkStateRequestSchema),
+          codec(GetBulkStateResponseSchema),
+          async () =>
+            create(GetBulkStateResponseSchema, {
+              items: [
+                { key: 'k', data: Buffer.from('plain words'), etag: '3' },
+                { key: 'none' },
+                { key: 'bad', error: 'no' },
+              ],
+            }),
+        ),
+      },
+    },
+  ]);
+  const items = {
+    endpointName: '',
+    baseUrl: target.url,
+    remoteName: 'far',
+    timeout: 2000,
+    remoteKeyPrefix: '',
+  };
+  const store = createRemoteState({ ...items, grpcAddress: `127.0.0.1:${port}` }, componentDeps());
+  await store.init(signal);
+  t.teardown(() => store.close());
+  const plain = { value: { bytes: Buffer.from('plain words'), json: false } } as Partial<StateOperation>;
+
+  await store.set(upsert('app||k', '1'), signal);
+  t.equal(target.requests.length, 1, 'JSON goes the usual way');
+  const options = { concurrency: 'first-write', consistency: 'strong' };
+  await store.set(upsert('app||k', '', { ...plain, etag: '2', options, metadata: { a: 'b' } }), signal);
+  t.equal(target.requests.length, 1);
+  t.match(saved[0], {
+    storeName: 'far',
+    states: [
+      {
+        key: 'k',
+        value: Buffer.from('plain words'),
+        etag: { value: '2' },
+        options: { concurrency: 1, consistency: 2 },
+        metadata: { a: 'b' },
+      },
+    ],
+  });
+  await t.rejects(store.set(upsert('k', '', { ...plain, etag: 'old' }), signal), {
+    kind: 'mismatch',
+    message: 'possible etag mismatch. error from state store: it moved',
+  });
+  const gone: StateOperation = { kind: 'delete', key: 'app||g', options: NO_OPTIONS, metadata: {} };
+  await store.transact?.([upsert('app||k', '', plain), gone], { x: 'y' }, signal);
+  t.match(changed[0], {
+    operations: [
+      { operationType: 'upsert', request: { key: 'k' } },
+      { operationType: 'delete', request: { key: 'g' } },
+    ],
+    metadata: { x: 'y' },
+  });
+  const found = await store.bulkGet?.(['app||k', 'app||none', 'app||bad'], {}, signal);
+  t.match(found, [
+    { key: 'app||k', record: { value: Buffer.from('plain words'), etag: '3' } },
+    { key: 'app||none', record: undefined },
+    { key: 'app||bad', error: 'no' },
+  ]);
 });
