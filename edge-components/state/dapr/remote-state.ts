@@ -79,7 +79,7 @@ export function createRemoteState(
     init: async () => {
       await far.open();
       const { grpcAddress = '', timeout } = items;
-      if (grpcAddress === '') return;
+      if (grpcAddress === '' || far.relayed !== undefined) return;
       const { createStateCalls } = await import('../../drivers/dapr-stream/state-calls.ts');
       const { credentials, remoteName } = far;
       const options = { grpcAddress, credentials, storeName: remoteName, timeoutMs: timeout };
