@@ -35,6 +35,7 @@ const TASKS = {
   'bench:writes': ['test/bench/written-bytes.ts'],
   soak: ['test/load/soak.ts'],
   'bench:relay': ['test/bench/relay.ts'],
+  'bench:link-bytes': ['test/bench/link-bytes.ts'],
   fuzz: ['test/fuzz/main.ts'],
   load: ['test/load/main.ts'],
   links: ['test/links/main.ts'],
