@@ -61,7 +61,9 @@ export function createNodeCall(
   let headSent = false;
   let finished = false;
   const encoding = head.get('grpc-encoding');
+  /** Of an answer of the sidecar all is in its message, which leaves together with the end. */
   const bare = path === SIDECAR_HTTP_PATH;
+  let answer: Uint8Array = new Uint8Array(0);
   const messages = createMessageQueue({
     maxMessageBytes: messageLimit(path, options.maxMessageBytes),
     encoding: () => encoding,
@@ -117,8 +119,11 @@ export function createNodeCall(
     },
     send: (message) => {
       if (finished) return undefined;
-      // Of an answer of the sidecar all is in its message.
-      if (!bare) sendHead();
+      if (bare) {
+        answer = encodeFrame(encodeData(message));
+        return undefined;
+      }
+      sendHead();
       return writeMessage(stream, encodeData(message));
     },
     finish: ({ code, message, details }) => {
@@ -128,7 +133,7 @@ export function createNodeCall(
       timer?.cancel();
       if (stream.destroyed) return;
       if (bare && code === GrpcCode.OK) {
-        stream.end(encodeFrame(encodeEnd()));
+        stream.end(Buffer.concat([answer, encodeFrame(encodeEnd())]));
         stream.resume();
         return;
       }

@@ -4,11 +4,26 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import t, { type Test } from 'tap';
+import { GrpcCode } from '../../runtime/contracts/grpc-code.ts';
+import { systemClock } from '../../runtime/platform/system-clock.ts';
+import { type EdgeSession, openEdgeSession } from '../../runtime/relay/edge-session.ts';
+import { enrolNode } from '../../runtime/relay/enroll-client.ts';
+import { createUnpacker, PACKING, packAlone } from '../../runtime/relay/packing.ts';
+import { SIDECAR_HTTP_PATH, SIDECAR_SUBSCRIBE_PATH } from '../../runtime/relay/protocol.ts';
+import { startReverseCall } from '../../runtime/relay/reverse-call.ts';
+import { decodeAnswerMessage, encodeRequest } from '../../runtime/relay/sidecar-message.ts';
+import { recordingLogger } from '../support/recording-logger.ts';
 import { call } from './support/http-call.ts';
 import { freePorts, nodesDirectory, runToEnd, startSidecar } from './support/node-process.ts';
 import { program } from './support/package-folder.ts';
 import { realProgram } from './support/real-dapr.ts';
-import { aloneConfiguration, enrolledFolder, startRelay, startWire } from './support/relay-process.ts';
+import {
+  aloneConfiguration,
+  enrolledFolder,
+  type RelayProcess,
+  startRelay,
+  startWire,
+} from './support/relay-process.ts';
 import { component, subscription, writeFiles } from './support/resource-files.ts';
 import { startApp } from './support/scripted-app.ts';
 import { until } from './support/until.ts';
@@ -49,6 +64,94 @@ const SYNC = JSON.stringify({
     ],
   },
 });
+
+/** An enrolled node with a program of its own. */
+async function hostile(t: Test, relay: RelayProcess, victim: string): Promise<void> {
+  const liar = `liar-${process.pid}`;
+  const enrolment = await enrolNode({ relay: relay.url, token: await relay.token([liar]), node: liar });
+  const session = await new Promise<EdgeSession>((resolve) => {
+    const opened = openEdgeSession({
+      enrolment,
+      clock: systemClock(),
+      log: recordingLogger(),
+      probeMs: 10_000,
+      probeTimeoutMs: 5000,
+      app: () => undefined,
+      opened: (session) =>
+        session.send({ type: 'hello', apps: [liar], namespace: 'default', probeMs: 10_000, version: 't' }),
+      received: (message) => {
+        if (message.type !== 'welcome') return;
+        t.same(message.sidecar, { http: true, subscribe: true, packings: [PACKING] });
+        resolve(opened);
+      },
+      closed: () => {},
+    });
+  });
+  t.teardown(() => session.close('the test is over'));
+  const send = async (bytes: Uint8Array, caller = liar, path = SIDECAR_HTTP_PATH, packing = PACKING) => {
+    const stream = startReverseCall(
+      await session.take(undefined),
+      { path, caller, callee: '-', namespace: 'default', packing },
+      { clock: systemClock(), maxMessageBytes: 4 * 1024 * 1024 },
+    );
+    stream.end(bytes);
+    return await stream.next().then(
+      async (answer) =>
+        decodeAnswerMessage(await createUnpacker().unpack(answer ?? Buffer.from([0]), 1_000_000)),
+      (error: { code: number; message: string }) => ({
+        status: -error.code,
+        headers: {},
+        body: Buffer.from(error.message),
+      }),
+    );
+  };
+  const ask = async (method: string, path: string, caller?: string, headers = {}) => {
+    const message = encodeRequest({ method, path, headers }, Buffer.from('[{"key":"x","value":1}]'));
+    const { status, body } = await send(await packAlone(message), caller);
+    return `${status} ${String(body).slice(0, 100)}`;
+  };
+  t.match(await ask('POST', '/v1.0/state/cloudstore'), /^204/, 'what is allowed');
+  for (const [method, path] of [
+    ['POST', '/v1.0/shutdown'],
+    ['GET', '/v1.0/metadata'],
+    ['GET', '/v1.0/state/other/a'],
+    ['GET', '/v1.0/secrets/vault/DOOR_CODE'],
+    ['GET', '/v1.0/state/cloudstore/%2e%2e%2f%2e%2e%2fmetadata'],
+    ['POST', `/v1.0/invoke/${victim}/method/x`],
+  ] as const)
+    t.match(await ask(method, path), /^403 .*ERR_RELAY_REFUSED.*does not allow/, `${method} ${path}`);
+  t.match(
+    await ask('GET', '/v1.0/state/cloudstore/a', victim),
+    /^403 .*may not ask in the name of/,
+    'as another',
+  );
+  t.match(
+    await ask('POST', '/v1.0/state/cloudstore', liar, { 'dapr-api-token': 'x', 'skerry-node': victim }),
+    /^204/,
+  );
+
+  const invalid = `-${GrpcCode.InvalidArgument}`;
+  const outcome = async (bytes: Uint8Array, path?: string, packing?: string) =>
+    String((await send(bytes, liar, path, packing)).status);
+  t.equal(await outcome(await packAlone(Buffer.alloc(64 * 1024 * 1024))), invalid, 'a bomb');
+  t.equal(await outcome(Buffer.from([7, 7, 7])), invalid, 'noise');
+  t.equal(
+    await outcome(await packAlone(Buffer.from('GET /v1.0/healthz HTTP/1.1\r\n\r\n'.repeat(4)))),
+    invalid,
+  );
+  t.equal(await outcome(Buffer.from([1, 0, 0, 0, 9, 0, 0, 0, 1, 2])), `-${GrpcCode.FailedPrecondition}`);
+  t.equal(await outcome(Buffer.from([0]), SIDECAR_HTTP_PATH, 'zstd-9'), invalid, 'another packing');
+  t.equal(await outcome(Buffer.from([0, 255]), SIDECAR_SUBSCRIBE_PATH), invalid, 'no subscription');
+  t.equal(await outcome(Buffer.from([0]), '/skerry.relay.v1.Sidecar/Other'), `-${GrpcCode.Unimplemented}`);
+  const crowd = await Promise.all(
+    Array.from({ length: 600 }, async () => (await ask('GET', '/v1.0/state/cloudstore/a')).slice(0, 3)),
+  );
+  t.ok(
+    crowd.every((status) => /^(?:204|200|429|-\d)/.test(status)),
+    [...new Set(crowd)].join(),
+  );
+  t.match(await ask('POST', '/v1.0/state/cloudstore'), /^204/, 'and then as before');
+}
 
 async function story(t: Test, executable: string | undefined): Promise<void> {
   const tag = `${process.pid}${executable === undefined ? 's' : 'd'}`;
@@ -205,6 +308,8 @@ async function story(t: Test, executable: string | undefined): Promise<void> {
     t.match(edgeApp.jsonTo('/news').at(-1), { data: { hello: 'again' } });
     t.same(await at(edge.base, 'cloudstore', 'a'), { n: 1 });
   });
+
+  if (executable === undefined) await t.test('a node that lies', (t) => hostile(t, relay, edgeId));
 
   await cloud.stop();
   const gone = await call(`${edge.base}/v1.0/state/cloudstore/a`);
