@@ -9,6 +9,7 @@ import { errorText } from '../contracts/error.ts';
 import { parseQuantity, splitCommaList } from '../contracts/metadata.ts';
 import { FlagError, nodeOptions, parseFlags } from '../flags.ts';
 import { createNode } from '../node.ts';
+import { trimHeapWhenQuiet, trimHeapWhileStreaming } from '../platform/trim-heap.ts';
 import { askRelay } from '../relay/admin.ts';
 import type { BesideOptions } from '../relay/sidecar-beside.ts';
 import { DEFAULT_ALLOWED, parseAllowList } from '../relay/sidecar-operations.ts';
@@ -252,6 +253,8 @@ async function serve(values: Values, dataDir: string, setup: ProgramSetup): Prom
   });
   try {
     const relay = await startRelay(node, options, stopping.signal);
+    trimHeapWhenQuiet(node.clock);
+    trimHeapWhileStreaming();
     print(
       `Skerry relay is up: nodes dial in on port ${relay.port}, sidecars call on port ${relay.internalPort}.`,
     );

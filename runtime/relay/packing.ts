@@ -7,6 +7,7 @@
 
 import { promisify } from 'node:util';
 import { constants, zstdCompress, zstdCompressSync, zstdDecompress, zstdDecompressSync } from 'node:zlib';
+import { countPassing } from '../contracts/passing-bytes.ts';
 import { WORDS } from './packing-words.ts';
 
 /** Zstandard (RFC 8878), raw dictionaries, the words of `packing-words.ts`. */
@@ -51,6 +52,8 @@ const MAX_KEPT = MAX_ROUTES + 1;
 const MIN_BYTES = 48;
 /** Larger ones go to a thread. */
 const SYNC_BYTES = 64 * 1024;
+const MIN_CHUNK = 512;
+const MAX_CHUNK = 64 * 1024;
 const LEVEL = 3;
 /** 4 MiB: nobody can have more than that set aside for one message. */
 const MAX_WINDOW_LOG = 22;
@@ -65,12 +68,14 @@ interface Kept {
   readonly tail: Buffer;
 }
 
-/** The end of what went before and this. */
+/** The end of what went before and this, in memory of its own: a piece of the pool would hold all of it. */
 function tailOf(before: Buffer | undefined, message: Uint8Array): Buffer {
-  if (before === undefined || message.byteLength >= KEPT_BYTES)
-    return Buffer.from(message.subarray(Math.max(0, message.byteLength - KEPT_BYTES)));
-  const kept = before.subarray(Math.max(0, before.length + message.byteLength - KEPT_BYTES));
-  return Buffer.concat([kept, message]);
+  const fromMessage = Math.min(message.byteLength, KEPT_BYTES);
+  const fromBefore = Math.min(before?.length ?? 0, KEPT_BYTES - fromMessage);
+  const tail = Buffer.allocUnsafeSlow(fromBefore + fromMessage);
+  before?.copy(tail, 0, before.length - fromBefore);
+  tail.set(message.subarray(message.byteLength - fromMessage), fromBefore);
+  return tail;
 }
 
 /** A message by itself: nothing is kept of it on either side. */
@@ -80,8 +85,21 @@ export async function packAlone(message: Uint8Array): Promise<Uint8Array> {
   return packed.length + HEAD_BYTES > message.byteLength + 1 ? plain(message).bytes : framed(packed, 0, 0);
 }
 
+/** Room for the outcome; it is dead soon, and as large as it was made until it is collected. */
+function chunkFor(bytes: number): number {
+  const size = Math.min(MAX_CHUNK, Math.max(MIN_CHUNK, Math.ceil(bytes)));
+  countPassing(size);
+  return size;
+}
+
 async function compressed(message: Uint8Array, dictionary: Buffer): Promise<Buffer> {
-  const options = { dictionary, params: PACK };
+  const { byteLength } = message;
+  const options = {
+    dictionary,
+    params: PACK,
+    pledgedSrcSize: byteLength,
+    chunkSize: chunkFor(byteLength / 2),
+  };
   return message.byteLength <= SYNC_BYTES
     ? zstdCompressSync(message, options)
     : await compress(message, options);
@@ -156,7 +174,12 @@ function partsOf(
 }
 
 async function decompressed(packed: Buffer, dictionary: Buffer, most: number): Promise<Buffer> {
-  const options = { dictionary, params: UNPACK, maxOutputLength: Math.max(1, most) };
+  const options = {
+    dictionary,
+    params: UNPACK,
+    maxOutputLength: Math.max(1, most),
+    chunkSize: chunkFor(packed.length * 4),
+  };
   return packed.length <= SYNC_BYTES / 8
     ? zstdDecompressSync(packed, options)
     : await decompress(packed, options);
