@@ -31,7 +31,7 @@ import { statusDetails } from '../grpc-client/status-details.ts';
 import { EMPTY_BODY } from '../http-client/body.ts';
 import { AppStatusError } from './app-status-error.ts';
 import { createConcurrencyLimit } from './concurrency-limit.ts';
-import { DROP, retry } from './event-reply.ts';
+import { DROP_FOR_GOOD, retry } from './event-reply.ts';
 import { createGrpcClientMetrics } from './grpc-client-metrics.ts';
 import { eventFields } from './grpc-event.ts';
 import {
@@ -142,16 +142,18 @@ export function createGrpcChannel(options: GrpcChannelOptions): GrpcChannel {
   ): Promise<TopicEventBulkResponse> => {
     const message = bulkMessage(delivery);
     const metadata = eventMetadata(delivery.metadata, delivery.trace, token);
-    if (!alphaBulk) {
-      try {
-        return (await call(ON_BULK, message, metadata, signal)).message;
-      } catch (cause) {
-        if (!isUnknownMethod(cause)) throw cause;
-      }
+    const send = async (target: typeof ON_BULK): Promise<TopicEventBulkResponse> =>
+      (await call(target, message, metadata, signal)).message;
+    const [first, second] = alphaBulk ? [ON_BULK_ALPHA, ON_BULK] : [ON_BULK, ON_BULK_ALPHA];
+    try {
+      return await send(first);
+    } catch (cause) {
+      if (!isUnknownMethod(cause)) throw cause;
     }
-    const answer = (await call(ON_BULK_ALPHA, message, metadata, signal)).message;
-    if (!alphaBulk) log.info('the app knows bulk events in their alpha form only');
-    alphaBulk = true;
+    const answer = await send(second);
+    // The app behind the port may be another version by now: what it knows is remembered until it does not.
+    alphaBulk = !alphaBulk;
+    log.info(`the app knows bulk events in their ${alphaBulk ? 'alpha' : 'stable'} form only`);
     return answer;
   };
 
@@ -307,7 +309,8 @@ function failedDelivery(cause: unknown, event: string, signal: AbortSignal, log:
     log.warn(
       `non-retriable error returned from app while processing pub/sub event ${event}: ${cause.message}`,
     );
-    return DROP;
+    // An app without the method has no use for dead letters either, as Dapr sees it.
+    return DROP_FOR_GOOD;
   }
   return retry(`error returned from app while processing pub/sub event ${event}: ${cause.message}`, {
     grpcCode: cause.code,

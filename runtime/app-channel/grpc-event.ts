@@ -2,20 +2,11 @@
 
 import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
 import type { CloudEvent } from '../contracts/cloud-event.ts';
-import { mediaType } from '../contracts/cloud-event.ts';
+import { CLOUD_EVENTS_JSON, mediaType } from '../contracts/cloud-event.ts';
+import { goJson } from '../contracts/go-json.ts';
 
-/** Attributes that have a field of their own; everything else travels in `extensions`. */
-const NAMED = new Set([
-  'id',
-  'source',
-  'type',
-  'specversion',
-  'datacontenttype',
-  'data',
-  'data_base64',
-  'topic',
-  'pubsubname',
-]);
+/** Attributes that have a field of their own; all others travel in `extensions`, `topic` and `pubsubname` included. */
+const NAMED = new Set(['id', 'source', 'type', 'specversion', 'datacontenttype', 'data', 'data_base64']);
 
 /** Fields common to single and bulk events. */
 export function eventFields(envelope: CloudEvent): {
@@ -25,10 +16,9 @@ export function eventFields(envelope: CloudEvent): {
   specVersion: string;
   dataContentType: string;
   data: Uint8Array;
-  extensions?: JsonObject;
+  extensions: JsonObject;
 } {
   const dataContentType = text(envelope['datacontenttype']);
-  const extensions = extensionsOf(envelope);
   return {
     id: text(envelope['id']),
     source: text(envelope['source']),
@@ -36,13 +26,14 @@ export function eventFields(envelope: CloudEvent): {
     specVersion: text(envelope['specversion']),
     dataContentType,
     data: dataOf(envelope, mediaType(dataContentType)),
-    ...(extensions === undefined ? {} : { extensions }),
+    extensions: extensionsOf(envelope),
   };
 }
 
 /**
  * Payload bytes: decoded `data_base64`, text as it is, JSON (which is also what an event without content type holds) as
- * JSON. Of any other content type Dapr sends no data to gRPC apps, and its own tests insist on that.
+ * Dapr's encoder writes it. A publisher's `+json` data is a text in the envelope and is not quoted again. Of any other
+ * content type Dapr sends no data to gRPC apps, and its own tests insist on that.
  */
 function dataOf(envelope: CloudEvent, type: string): Uint8Array {
   const base64 = envelope['data_base64'];
@@ -51,17 +42,18 @@ function dataOf(envelope: CloudEvent, type: string): Uint8Array {
   if (data === undefined || data === null) return NOTHING;
   if (type.startsWith('text/') || type === 'application/xml')
     return Buffer.from(typeof data === 'string' ? data : JSON.stringify(data), 'utf8');
-  const json = type === '' || type === 'application/json' || type.endsWith('+json');
-  return json ? Buffer.from(JSON.stringify(data), 'utf8') : NOTHING;
+  if (type === '' || type === 'application/json' || type === CLOUD_EVENTS_JSON)
+    return Buffer.from(goJson(data), 'utf8');
+  if (!type.endsWith('+json')) return NOTHING;
+  return Buffer.from(typeof data === 'string' ? data : goJson(data), 'utf8');
 }
 
 const NOTHING = new Uint8Array(0);
 
-function extensionsOf(envelope: CloudEvent): JsonObject | undefined {
-  let extensions: JsonObject | undefined;
+function extensionsOf(envelope: CloudEvent): JsonObject {
+  const extensions: JsonObject = {};
   for (const [name, value] of Object.entries(envelope)) {
     if (NAMED.has(name) || value === undefined) continue;
-    extensions ??= {};
     extensions[name] = value as JsonValue;
   }
   return extensions;

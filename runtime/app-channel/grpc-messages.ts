@@ -11,7 +11,7 @@ import type {
   InvokeRequest,
   InvokeResponse,
 } from '../contracts/app-channel.ts';
-import { CLOUD_EVENTS_JSON, DEFAULT_BULK_EVENT_TYPE } from '../contracts/cloud-event.ts';
+import { DEFAULT_BULK_EVENT_TYPE } from '../contracts/cloud-event.ts';
 import { GrpcCode } from '../contracts/grpc-code.ts';
 import type { ProgrammaticSubscription } from '../contracts/resource.ts';
 import {
@@ -131,12 +131,10 @@ export function bulkMessage(delivery: BulkTopicDelivery) {
 }
 
 function bulkEntry(entry: BulkDeliveryEntry) {
-  const raw = entry.event instanceof Uint8Array;
   return {
     entryId: entry.entryId,
     metadata: { ...entry.metadata },
-    contentType:
-      entry.contentType === '' ? (raw ? 'application/octet-stream' : CLOUD_EVENTS_JSON) : entry.contentType,
+    contentType: entry.contentType,
     event:
       entry.event instanceof Uint8Array
         ? ({ case: 'bytes', value: entry.event } as const)

@@ -6,7 +6,6 @@
 import type { HeaderList } from '../contracts/app-channel.ts';
 import { isPermanentHeader } from '../contracts/grpc-wire/header-names.ts';
 import type { TraceContext } from '../contracts/trace.ts';
-import { ZERO_TRACEPARENT } from '../contracts/trace.ts';
 import { metadataOfTrace } from '../grpc-client/trace-metadata.ts';
 
 const REPLACED = new Set([
@@ -45,10 +44,7 @@ export function eventMetadata(
   trace: TraceContext,
   token: string | undefined,
 ): HeaderList {
-  const untraced = trace.traceparent === undefined || trace.traceparent === '';
-  // An event without a span still tells with zeros that it has none, as daprd does.
-  const zero: HeaderList = untraced ? [['traceparent', ZERO_TRACEPARENT]] : [];
-  return withTraceAndToken([...Object.entries(entries), ...zero], untraced ? {} : trace, token);
+  return withTraceAndToken(Object.entries(entries), trace, token);
 }
 
 /** A call without a trace tells so with zeros; with tracing turned off it tells nothing. */

@@ -258,6 +258,8 @@ function eventResult(delivery: TopicDelivery, status: number, body: Uint8Array, 
   );
 }
 
+const OCTET_STREAM = 'application/octet-stream';
+
 function bulkBody(delivery: BulkTopicDelivery, metadata: Readonly<Record<string, string>>): Uint8Array {
   const entries = delivery.entries.map(({ entryId, event, contentType, metadata: own }) => ({
     entryId,
@@ -266,7 +268,8 @@ function bulkBody(delivery: BulkTopicDelivery, metadata: Readonly<Record<string,
         ? Buffer.from(event.buffer, event.byteOffset, event.byteLength).toString('base64')
         : event,
     metadata: own,
-    contentType,
+    // HTTP apps are told what an entry is even when the broker does not say.
+    contentType: contentType || (event instanceof Uint8Array ? OCTET_STREAM : CLOUD_EVENTS_JSON),
   }));
   const envelope = {
     id: delivery.id,

@@ -66,7 +66,8 @@ export interface TopicDelivery {
 /** `retry` carries the status of the answer for `matching` lists. */
 export type DeliveryResult =
   | { readonly kind: 'success' }
-  | { readonly kind: 'drop' }
+  /** `final`: not even the dead letter topic gets it. */
+  | { readonly kind: 'drop'; readonly final?: boolean }
   | {
       readonly kind: 'retry';
       readonly error: Error;

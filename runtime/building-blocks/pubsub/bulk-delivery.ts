@@ -4,7 +4,6 @@
  */
 
 import type { BulkDeliveryEntry, BulkTopicDelivery, DeliveryResult } from '../../contracts/app-channel.ts';
-import { CLOUD_EVENTS_JSON } from '../../contracts/cloud-event.ts';
 import { errorText } from '../../contracts/error.ts';
 import type { BulkMessageHandler, IncomingMessage } from '../../contracts/pubsub.ts';
 import type { StatusCarrier } from '../../contracts/resiliency.ts';
@@ -59,11 +58,10 @@ export function createBulkDelivery(
     if (admission.kind === 'dropped') return { kind: 'done' };
     if (admission.kind === 'failed') return { kind: 'retry', error: admission.error };
     const { event, path } = admission;
-    const fallback = subscription.raw ? 'application/octet-stream' : CLOUD_EVENTS_JSON;
     const delivery: BulkDeliveryEntry = {
       entryId: deps.newId(),
       event: subscription.raw ? message.data : event.envelope,
-      contentType: message.contentType || fallback,
+      contentType: message.contentType ?? '',
       metadata: message.metadata,
     };
     return [path, { index, message, event, delivery }];
@@ -114,6 +112,7 @@ export function createBulkDelivery(
   /** What the component is told about one message, after dead letters. */
   const conclude = async (message: IncomingMessage, outcome: Outcome): Promise<Error | undefined> => {
     if (outcome.kind === 'done' || outcome.kind === 'success') return undefined;
+    if (outcome.kind === 'drop' && outcome.final === true) return undefined;
     const error = outcome.kind === 'retry' ? outcome.error : new Error('pubsub message dropped');
     if (outcome.kind === 'retry')
       log.warn(`could not deliver an event of topic ${topic}: ${errorText(error)}`);

@@ -103,7 +103,12 @@ export function createDelivery(
       return giveUp(topic, message, result.error);
     }
     log.warn(`event ${id} of topic ${topic} was dropped by the subscriber`);
-    if (deadLetterTopic === '' || (await deadLetters.send(pubsubName, deadLetterTopic, message))) return;
+    if (
+      deadLetterTopic === '' ||
+      result.final === true ||
+      (await deadLetters.send(pubsubName, deadLetterTopic, message))
+    )
+      return;
     // Dropped, but meant to be kept: the component may deliver it again.
     throw new Error('pubsub message dropped');
   };

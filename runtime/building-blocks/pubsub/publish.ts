@@ -101,8 +101,7 @@ export function createPublishBlock(options: PublishOptions): Publishing {
   const rawMetadata = (metadata: StringMap, call: CallContext): StringMap => {
     if (call.protocol !== 'grpc') return metadata;
     const { traceparent, tracestate } = traceFields(options.tracer, call.span);
-    if (traceparent === '') return metadata;
-    return { ...metadata, traceid: traceparent, ...(tracestate === '' ? {} : { tracestate }) };
+    return { ...metadata, traceid: traceparent, tracestate };
   };
 
   return {

@@ -45,6 +45,8 @@ const event = {
     datacontenttype: 'application/json',
     data: { a: 1 },
     mine: 'x',
+    topic: 'elsewhere',
+    pubsubname: 'ps',
   },
   data: new Uint8Array(0),
   pubsubName: 'ps',
@@ -204,7 +206,7 @@ t.test('OnTopicEvent: fields, metadata and verdicts', async (t) => {
       topic: 't',
       pubsubName: 'ps',
       path: '/r',
-      extensions: { mine: 'x' },
+      extensions: { mine: 'x', topic: 'elsewhere', pubsubname: 'ps' },
     },
     metadata: { k: 'v', 'dapr-api-token': 'secret' },
   });
@@ -216,14 +218,16 @@ t.test('OnTopicEvent: fields, metadata and verdicts', async (t) => {
   t.equal(await dataOf('text/plain', 'words'), 'words');
   t.equal(await dataOf('application/xml; charset=utf-8', '<a/>'), '<a/>');
   t.equal(await dataOf('application/json', 'words'), '"words"');
+  t.equal(await dataOf('application/json', { b: '<', a: 1 }), '{"a":1,"b":"\\u003c"}', 'as Go spells it');
   t.equal(await dataOf('', { a: 1 }), '{"a":1}');
+  t.equal(await dataOf('application/vnd.x+json', '{"a":1}'), '{"a":1}', 'a text that is JSON already');
   t.equal(await dataOf('foo/bar', 'words'), '', 'a content type of which nothing is known');
   status = 1;
   t.match(await channel.deliverEvent(event, signal), { kind: 'retry' });
   status = 2;
   t.match(await channel.deliverEvent(event, signal), { kind: 'drop' });
   status = new GrpcStatusError(12, 'no');
-  t.match(await channel.deliverEvent(event, signal), { kind: 'drop' });
+  t.match(await channel.deliverEvent(event, signal), { kind: 'drop', final: true });
   status = new GrpcStatusError(14, 'later');
   t.match(await channel.deliverEvent(event, signal), { kind: 'retry', grpcCode: 14 });
 });

@@ -43,7 +43,7 @@ t.test('raw entries are bytes', async (t) => {
   await send('t', 'x', { rawPayload: 'true' });
   await clock.advance(200);
   t.same(dataOf(app.batches[0]), ['x']);
-  t.match(app.batches[0]?.entries[0], { contentType: 'application/octet-stream' });
+  t.match(app.batches[0]?.entries[0], { contentType: '' });
   t.same(app.batches[0]?.trace, {});
 });
 

@@ -80,6 +80,7 @@ t.test('replies of the app, without and with dead-letter topic', async (t) => {
   };
   t.match(await run({ kind: 'success' }, ''), { calls: 1, dead: [], nacked: 0 });
   t.match(await run({ kind: 'drop' }, ''), { calls: 1, dead: [], nacked: 0 });
+  t.match(await run({ kind: 'drop', final: true }, 'dead'), { calls: 1, dead: [], nacked: 0 });
   t.match(await run(retry, ''), { calls: 1, dead: [], nacked: 1 });
   t.match(await run(new Error('socket hang up'), ''), { calls: 1, dead: [], nacked: 1 });
   for (const answer of [retry, { kind: 'drop' } as const, new Error('socket hang up')]) {

@@ -209,7 +209,7 @@ t.test('raw payload', async (t) => {
     { pubsubName: 'ps', topic: 't', data: new Uint8Array(), contentType: '', metadata: { rawPayload: '1' } },
     grpc,
   );
-  t.same(broker.published[2]?.metadata, { rawPayload: '1', traceid: TRACE });
+  t.same(broker.published[2]?.metadata, { rawPayload: '1', traceid: TRACE, tracestate: '' });
 });
 
 t.test('time to live', async (t) => {
