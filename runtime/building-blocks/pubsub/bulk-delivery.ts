@@ -109,18 +109,23 @@ export function createBulkDelivery(
     for (const span of spans) span.end();
   };
 
+  /** What is to be told of a message that was not taken; undefined: nothing. */
+  const failureOf = (outcome: Outcome): Error | undefined => {
+    if (outcome.kind === 'retry') return outcome.error;
+    const unwanted = outcome.kind === 'drop' && outcome.final !== true && deadLetterTopic !== '';
+    return unwanted ? new Error('pubsub message dropped') : undefined;
+  };
+
   /** What the component is told about one message, after dead letters. */
   const conclude = async (message: IncomingMessage, outcome: Outcome): Promise<Error | undefined> => {
-    if (outcome.kind === 'done' || outcome.kind === 'success') return undefined;
-    if (outcome.kind === 'drop' && outcome.final === true) return undefined;
-    const error = outcome.kind === 'retry' ? outcome.error : new Error('pubsub message dropped');
-    if (outcome.kind === 'retry')
+    const error = failureOf(outcome);
+    if (error === undefined) return undefined;
+    if (outcome.kind === 'retry') {
       log.warn(`could not deliver an event of topic ${topic}: ${errorText(error)}`);
-    else if (deadLetterTopic === '') return undefined;
-    if (outcome.kind === 'retry' && inFlight.closing) return error;
-    return (await deadLetters.send(pubsubName, deadLetterTopic, withPubsubName(message, pubsubName)))
-      ? undefined
-      : error;
+      if (inFlight.closing) return error;
+    }
+    const letter = withPubsubName(message, pubsubName);
+    return (await deadLetters.send(pubsubName, deadLetterTopic, letter)) ? undefined : error;
   };
 
   const process = async (
