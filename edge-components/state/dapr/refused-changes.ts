@@ -47,11 +47,7 @@ export function createRefusedChanges(
           changeId: id,
           changedAt: String(at),
         },
-        payload: Buffer.from(
-          JSON.stringify(
-            operations.map(({ key, value }) => ({ key, value: value === null ? null : JSON.parse(value) })),
-          ),
-        ),
+        payload: Buffer.from(listOf(operations)),
       });
       deps.metrics.count('state_refused_changes', {
         component: deps.componentName,
@@ -67,4 +63,12 @@ export function createRefusedChanges(
       spool = undefined;
     },
   };
+}
+
+/** Keys with the values that they were to get, as they came. */
+function listOf(operations: QueuedChange['operations']): string {
+  const items = operations.map(
+    ({ key, value }) => `{"key":${JSON.stringify(key)},"value":${value ?? 'null'}}`,
+  );
+  return `[${items.join(',')}]`;
 }

@@ -232,3 +232,13 @@ t.test('bytes that are not JSON go over gRPC where there is an address, JSON ove
     { key: 'app||bad', error: 'no' },
   ]);
 });
+
+t.test('a bulk get keeps every digit of a number', async (t) => {
+  const { store } = await open(t, () => ({
+    status: 200,
+    body: '[{"key":"a","data":{"serial":12345678901234567890},"etag":"1"}]',
+  }));
+  const [item] = (await store.bulkGet?.(['app||a'], {}, signal)) ?? [];
+  t.match(item, { key: 'app||a', record: { etag: '1' } });
+  t.equal(String(Buffer.from(item?.record?.value ?? [])), '{"serial":12345678901234567890}');
+});
