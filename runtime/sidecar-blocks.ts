@@ -163,7 +163,7 @@ export function buildBlocks(parts: BlockParts): BuiltBlocks {
     lock: createLockBlock(shared),
     crypto: createCryptoBlock(shared),
     conversation: createConversationBlock(shared),
-    invoke: { ...invoke, queue: invokeQueue.append },
+    invoke: { ...invoke, invoke: invokeQueue.invoke },
     jobs: createJobsBlock({ appId, namespace }),
     actors: createActorsBlock(),
     workflow: createWorkflowBlock(),

@@ -255,8 +255,6 @@ export interface InvokeTarget {
 
 export interface InvokeBlock {
   invoke(target: InvokeTarget, request: InvokeRequest, call: CallContext): Promise<InvokeResponse>;
-  /** Accepts the call onto the disk, to be made when its target can be reached; resolves with the message id. */
-  queue?(target: InvokeTarget, request: InvokeRequest): Promise<string>;
   /** Another sidecar asks for an app of this node (`CallLocal`): access control, then the app channel. */
   invokeLocal(
     request: InvokeRequest,

@@ -4,7 +4,16 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as pause } from 'node:timers/promises';
+import { create } from '@bufbuild/protobuf';
 import t, { type Test } from 'tap';
+import {
+  HTTPExtension_Verb,
+  InvokeResponseSchema,
+} from '../../runtime/generated/dapr/proto/common/v1/common_pb.ts';
+import { InvokeServiceRequestSchema } from '../../runtime/generated/dapr/proto/runtime/v1/invoke_pb.ts';
+import { callUnary } from '../../runtime/grpc-client/client.ts';
+import { codec } from '../../runtime/grpc-client/codec.ts';
+import { clientOf } from '../support/grpc-client-rig.ts';
 import { call } from './support/http-call.ts';
 import { nodesDirectory, type RunningNode, startSidecar } from './support/node-process.ts';
 import {
@@ -21,6 +30,11 @@ import { until } from './support/until.ts';
 
 const LOOPBACK = '--dapr-internal-grpc-listen-address=127.0.0.1';
 const tag = String(process.pid);
+const INVOKE_SERVICE = {
+  path: '/dapr.proto.runtime.v1.Dapr/InvokeService',
+  request: codec(InvokeServiceRequestSchema),
+  response: codec(InvokeResponseSchema),
+};
 
 interface Site {
   readonly node: RunningNode;
@@ -109,6 +123,27 @@ t.test('without a link calls fail at once or wait on the disk, and local ones go
       queued.map(({ status }) => status),
       [202, 202, 202, 202, 202],
     );
+    const queuedByGrpc = await callUnary(
+      clientOf(t, `127.0.0.1:${node.ports.grpc}`),
+      INVOKE_SERVICE,
+      create(InvokeServiceRequestSchema, {
+        id: ids.billing,
+        message: {
+          method: 'pay',
+          data: { value: Buffer.from('5') },
+          contentType: 'text/plain',
+          httpExtension: { verb: HTTPExtension_Verb.POST, querystring: 'n=5' },
+        },
+      }),
+      { metadata: [['skerry-queue', 'true']], signal: AbortSignal.timeout(5000) },
+    );
+    const named = Object.fromEntries(queuedByGrpc.headers);
+    t.equal(named['dapr-http-status'], '202');
+    t.same(
+      JSON.parse(String(Buffer.from(queuedByGrpc.message.data?.value ?? []))),
+      { id: named['skerry-message-id'] },
+      'over gRPC the same answer as over HTTP',
+    );
     await node.kill();
     const again = await startSidecar(t, {
       appId: ids.door,
@@ -123,17 +158,17 @@ t.test('without a link calls fail at once or wait on the disk, and local ones go
       ],
     });
     wire.heal();
-    const paid = await billing.received('/pay', 5);
+    const paid = await billing.received('/pay', 6);
     t.same(
       paid.map(({ url, body }) => `${url} ${body}`),
-      [0, 1, 2, 3, 4].map((n) => `/pay?n=${n} ${n}`),
+      [0, 1, 2, 3, 4, 5].map((n) => `/pay?n=${n} ${n}`),
     );
     t.same(
       paid.map(({ headers }) => headers['skerry-message-id']),
-      queued.map(({ text }) => (JSON.parse(text) as { id: string }).id),
+      [...queued.map(({ text }) => (JSON.parse(text) as { id: string }).id), named['skerry-message-id']],
       'the id of the 202 goes along',
     );
-    t.equal(paid[0]?.headers['skerry-queue'], undefined);
+    for (const { headers } of paid) t.equal(headers['skerry-queue'], undefined);
 
     await t.test('a silent link is noticed by both ends', async (t) => {
       await until('the link', isUp(relay, ids.door));

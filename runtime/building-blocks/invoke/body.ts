@@ -2,7 +2,8 @@
 
 import type { Body, InvokeRequest, InvokeResponse } from '../../contracts/app-channel.ts';
 
-function whole(bytes: Uint8Array): Body {
+/** A body that is there already. */
+export function wholeBytes(bytes: Uint8Array): Body {
   return {
     bytes,
     length: bytes.byteLength,
@@ -15,7 +16,7 @@ function whole(bytes: Uint8Array): Body {
 async function read(body: Body): Promise<Body> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of body.stream()) chunks.push(chunk);
-  return whole(Buffer.concat(chunks));
+  return wholeBytes(Buffer.concat(chunks));
 }
 
 /** The response with its body complete in memory. */

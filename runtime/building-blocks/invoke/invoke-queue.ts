@@ -1,5 +1,5 @@
 /**
- * Calls that may wait (header `skerry-queue: true`): accepted onto the disk, made when their target can be reached, in order per
+ * Calls that may wait (header or gRPC metadata `skerry-queue: true`): accepted onto the disk, made when their target can be reached, in order per
  * target. What an app refuses for good is parked, where people see it; everything else is tried again. The message id goes along
  * as `skerry-message-id`, so that a receiver can drop the repeat that follows a lost answer.
  */
@@ -10,10 +10,11 @@ import type { CallContext } from '../../contracts/call-context.ts';
 import { errorText } from '../../contracts/error.ts';
 import { GrpcCode } from '../../contracts/grpc-code.ts';
 import type { Logger } from '../../contracts/logger.ts';
+import { isTruthy } from '../../contracts/metadata.ts';
 import type { DeliveryOutcome, Spool, SpoolSource, StoredMessage } from '../../contracts/spool.ts';
-import { dropBody, wholeRequest } from './body.ts';
+import { dropBody, wholeBytes, wholeRequest } from './body.ts';
 
-export const QUEUE_HEADER = 'skerry-queue';
+const QUEUE_HEADER = 'skerry-queue';
 const ID_HEADER = 'skerry-message-id';
 
 export interface InvokeQueueOptions {
@@ -31,8 +32,8 @@ export interface InvokeQueueOptions {
 }
 
 export interface InvokeQueue {
-  /** Resolves with the message id once the call is on disk. */
-  append(target: InvokeTarget, request: InvokeRequest): Promise<string>;
+  /** Makes the call, or answers 202 with `{"id": <message id>}` once one that may wait is on disk. */
+  invoke(target: InvokeTarget, request: InvokeRequest, call: CallContext): Promise<InvokeResponse>;
   /** Goes on with what an earlier run of the node left. */
   resume(): Promise<void>;
   /** The targets may be back. */
@@ -88,8 +89,14 @@ export function createInvokeQueue(options: InvokeQueueOptions): InvokeQueue {
     }
   };
 
+  const append = async (target: InvokeTarget, request: InvokeRequest): Promise<string> =>
+    (await open()).append(toMessage(target, await wholeRequest(request)));
+
   return {
-    append: async (target, request) => (await open()).append(toMessage(target, await wholeRequest(request))),
+    invoke: async (target, request, call) =>
+      mayWait(request.headers)
+        ? accepted(await append(target, request))
+        : options.invoke(target, request, call),
     resume: async () => {
       try {
         if ((await spools.list()).some((queue) => queue.name === name)) await open();
@@ -101,6 +108,22 @@ export function createInvokeQueue(options: InvokeQueueOptions): InvokeQueue {
     close: async () => {
       await (await opening?.catch(() => undefined))?.close();
     },
+  };
+}
+
+function mayWait(headers: HeaderList): boolean {
+  for (const [name, value] of headers)
+    if (name.length === QUEUE_HEADER.length && name.toLowerCase() === QUEUE_HEADER) return isTruthy(value);
+  return false;
+}
+
+function accepted(id: string): InvokeResponse {
+  return {
+    status: 202,
+    grpc: false,
+    headers: [[ID_HEADER, id]],
+    contentType: 'application/json',
+    body: wholeBytes(Buffer.from(`${JSON.stringify({ id })}\n`)),
   };
 }
 
@@ -136,13 +159,7 @@ function fromMessage({ id, headers, payload }: StoredMessage): {
       verb: headers['verb'] ?? '',
       query: headers['query'] ?? '',
       headers: [...own, [ID_HEADER, id]],
-      body: {
-        bytes: payload,
-        length: payload.byteLength,
-        async *stream() {
-          if (payload.byteLength > 0) yield payload;
-        },
-      },
+      body: wholeBytes(payload),
       ...(contentType === undefined ? {} : { contentType }),
       ...(dataTypeUrl === undefined ? {} : { dataTypeUrl }),
     },

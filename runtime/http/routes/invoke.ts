@@ -1,16 +1,14 @@
 /** Service invocation over HTTP (Dapr HTTP reference, section 10): also whatever no other route takes. */
 
-import { QUEUE_HEADER } from '../../building-blocks/invoke/invoke-queue.ts';
 import type { Body, HeaderList, InvokeRequest, InvokeResponse } from '../../contracts/app-channel.ts';
 import type { InvokeBlock } from '../../contracts/blocks.ts';
 import { runtimeError } from '../../contracts/error.ts';
 import { httpStatusOfGrpc } from '../../contracts/grpc-code.ts';
 import { HOP_BY_HOP } from '../../contracts/hop-by-hop.ts';
-import { isTruthy } from '../../contracts/metadata.ts';
 import type { ApiRequest } from '../api-request.ts';
 import { BodyTooLargeError, collect, invokeBody } from '../body.ts';
 import { sniffContentType } from '../content-type.ts';
-import { headerBytes, JSON_TYPE, jsonReply, type Reply } from '../respond.ts';
+import { headerBytes, JSON_TYPE, type Reply } from '../respond.ts';
 import type { HttpHandlers } from '../router.ts';
 import { grpcStatusJson } from './grpc-status-json.ts';
 import { calledMethod } from './invoke-target.ts';
@@ -44,10 +42,6 @@ export function invokeHandlers(
           body: await invokeBody(request.body),
           ...contentTypeOf(request),
         };
-        if (invoke.queue !== undefined && isTruthy(request.header(QUEUE_HEADER))) {
-          const messageId = await invoke.queue({ id }, given);
-          return jsonReply(202, `${JSON.stringify({ id: messageId })}\n`);
-        }
         const answer = await invoke.invoke({ id }, given, request.call);
         return await (answer.grpc ? grpcReply(answer) : httpReply(request, answer));
       } catch (error) {

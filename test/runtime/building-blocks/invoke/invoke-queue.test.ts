@@ -69,6 +69,7 @@ const request: InvokeRequest = {
     },
   },
 };
+const CALL = { signal: new AbortController().signal } as CallContext;
 const status = (code: number, grpc = false): InvokeResponse => ({
   status: code,
   grpc,
@@ -80,7 +81,15 @@ t.test('a call comes out as it went in, with its id', async (t) => {
   const { queue, kept, made, names, send } = await rig(async () => status(204));
   await queue.resume();
   t.same(names, [], 'nothing is opened for a node that queued nothing');
-  t.equal(await queue.append({ id: 'billing' }, request), 'id-1');
+  const accepted = await queue.invoke({ id: 'billing' }, request, CALL);
+  t.match(accepted, {
+    status: 202,
+    grpc: false,
+    headers: [['skerry-message-id', 'id-1']],
+    contentType: 'application/json',
+  });
+  t.equal(String(Buffer.from(accepted.body.bytes ?? [])), '{"id":"id-1"}\n');
+  t.same(made, [], 'it is made later');
   t.same([names, kept[0]?.key], [['door/invoke'], 'billing']);
   t.equal(await send(0), 'delivered');
   t.match(made[0], {
@@ -116,8 +125,17 @@ t.test('answers', async (t) => {
       if (answer instanceof Error) throw answer;
       return answer;
     });
-    await queue.append({ id: 'billing' }, request);
+    await queue.invoke({ id: 'billing' }, request, CALL);
     const outcome = await send(0);
     t.equal(typeof outcome === 'string' ? outcome : Object.keys(outcome ?? {})[0], expected);
   }
+});
+
+t.test('a call that may not wait is made at once', async (t) => {
+  const { queue, kept, made } = await rig(async () => status(204));
+  for (const headers of [[], [['skerry-queue', 'false']], [['skerry-queues', 'true']]] as const) {
+    t.equal((await queue.invoke({ id: 'billing' }, { ...request, headers }, CALL)).status, 204);
+  }
+  t.equal(made.length, 3);
+  t.equal(kept.length, 0);
 });
