@@ -171,7 +171,7 @@ export function buildBlocks(parts: BlockParts): BuiltBlocks {
       appId,
       version: node.version,
       features: () => enabledFeatures(setup.configuration.features),
-      components,
+      components: components.all,
       subscriptions: () => subscriptions.list(),
       httpEndpoints: () => setup.resources.httpEndpoints.map((endpoint) => endpoint.name),
       resiliencies: () => policies.names(),

@@ -258,6 +258,13 @@ async function openComponents(
   const { clock } = node;
   const namespace = node.env['NAMESPACE'] ?? '';
   const { configuration, resources, metrics } = setup;
+  // What Dapr sets in its own environment, as far as components may see it.
+  const env = {
+    ...node.env,
+    APP_ID: appId,
+    APP_PORT: String(options.appPort),
+    HOST_ADDRESS: setup.hostAddress,
+  };
   const attached = node.metrics.attach(metrics);
   stack.defer(() => attached.detach());
   const store = createComponentStore();
@@ -280,7 +287,7 @@ async function openComponents(
     databases: node.databases,
     broker: node.broker,
     spools: node.spools,
-    env: node.env,
+    env,
     nodeKey: node.key,
     relayedSidecar: async () =>
       (await node.relay())?.sidecar({ appId, namespace: namespace === '' ? 'default' : namespace }),
@@ -289,7 +296,7 @@ async function openComponents(
       return resource === undefined ? undefined : await resolveEndpoint(resource, store, { ...sources, log });
     },
   });
-  const sources = { env: node.env, ids: node.ids, appId, namespace };
+  const sources = { env, ids: node.ids, appId, namespace };
   const host = createComponentHost({
     registry,
     store,

@@ -6,6 +6,7 @@ import type { ComponentSource, LoadedComponent } from '../contracts/component-so
 export interface ComponentStore extends ComponentSource {
   add(component: LoadedComponent): void;
   remove(name: string): LoadedComponent | undefined;
+  /** All of them, in the order in which they came. */
   all(): readonly LoadedComponent[];
 }
 
@@ -20,20 +21,24 @@ export function createComponentStore(): ComponentStore {
     }
     return found;
   };
-  const all = (): readonly LoadedComponent[] =>
-    [...byCategory.values()].flatMap((components) => [...components.values()]);
+  const loaded = new Set<LoadedComponent>();
+  const all = (): readonly LoadedComponent[] => [...loaded];
   return {
     get: (category, name) => of(category).get(name) as never,
     list: (category) => [...of(category).values()] as never,
     all,
     add: (component) => {
+      const before = of(component.category).get(component.name);
+      if (before !== undefined) loaded.delete(before);
       of(component.category).set(component.name, component);
+      loaded.add(component);
       for (const listener of listeners) listener({ kind: 'added', component });
     },
     remove: (name) => {
       const component = all().find((candidate) => candidate.name === name);
       if (component === undefined) return undefined;
       of(component.category).delete(name);
+      loaded.delete(component);
       for (const listener of listeners) listener({ kind: 'removed', component });
       return component;
     },

@@ -128,7 +128,25 @@ export function runtimeError(
   return new RuntimeError(key, fields, options);
 }
 
+/** What the system says about a file, in the words that Dapr's users know. */
+const FILE_FAULTS: Readonly<Record<string, string>> = {
+  EACCES: 'permission denied',
+  EEXIST: 'file exists',
+  EISDIR: 'is a directory',
+  ENOENT: 'no such file or directory',
+  ENOSPC: 'no space left on device',
+  ENOTDIR: 'not a directory',
+  ENOTEMPTY: 'directory not empty',
+  EPERM: 'operation not permitted',
+  EROFS: 'read-only file system',
+};
+
 /** Text of an unknown thrown value, for the `%s` at the end of many messages. */
 export function errorText(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  if (!(error instanceof Error)) return String(error);
+  const { code, path, syscall } = error as NodeJS.ErrnoException;
+  if (path === undefined || code === undefined || !error.message.startsWith(`${code}: `))
+    return error.message;
+  const fault = FILE_FAULTS[code];
+  return fault === undefined ? error.message : `${syscall} ${path}: ${fault}`;
 }

@@ -73,8 +73,12 @@ export function createDispatch(options: DispatchOptions): (call: IncomingCall) =
     const method = methods.get(call.path);
     call.oneRequest = method?.kind === 'unary' || method?.kind === 'server-stream';
     serve(call, method, options).then(
-      () => call.finish(),
+      () => {
+        traceLate(call, method);
+        call.finish();
+      },
       (error: unknown) => {
+        traceLate(call, method);
         if (options.recordErrorCodes === true && error instanceof RuntimeError) {
           options.metrics.count('error_code_total', {
             error_code: error.errorCode,
@@ -133,6 +137,15 @@ function trace(call: IncomingCall, options: DispatchOptions, method: AnyGrpcMeth
   if (shown && traceparent === ZERO_TRACEPARENT) headers.push(ZERO_TRACE);
   else if (shown) headers.push(...binaryTrace(traceparent));
   if (headers.length > 0) call.addHeaders(headers);
+}
+
+const OWN_STREAMS = /^\/(?:dapr\.proto\.(?:runtime|internals)\.|TaskHubSidecarService)/;
+
+/** A stream shows its trace only when it ends before it has said anything: Dapr adds the header after the handler. */
+function traceLate(call: IncomingCall, method: AnyGrpcMethod | undefined): void {
+  if (!call.traced || method?.kind === 'unary' || !OWN_STREAMS.test(call.path)) return;
+  const { traceparent } = call.span.context;
+  call.addHeaders(traceparent === ZERO_TRACEPARENT ? [ZERO_TRACE] : binaryTrace(traceparent));
 }
 
 function invalidBaggage(fault: string): GrpcStatusError {

@@ -72,8 +72,8 @@ function setMetadata({ http, grpc, blocks }: ParityRig, key: string, value: stri
 const health = { path: '/healthz', intervalMs: 5000, timeoutMs: 500, threshold: 3 };
 const rig = await startParity(t, {
   components: ({ make }) => [
-    make(stateInMemory, 'store'),
     make(pubsubInMemory, 'pubsub'),
+    make(stateInMemory, 'store'),
     loaded('bindings', 'plain', { operations: [] }),
   ],
   metadata: {
@@ -130,13 +130,13 @@ runCases(t, [
       runtimeVersion: '1.2.3',
       enabledFeatures: ['HotReload'],
       components: [
+        { name: 'pubsub', type: 'pubsub.in-memory', version: 'v1', capabilities: ['SUBSCRIBE_WILDCARDS'] },
         {
           name: 'store',
           type: 'state.in-memory',
           version: 'v1',
           capabilities: ['ETAG', 'TRANSACTIONAL', 'TTL', 'DELETE_WITH_PREFIX', 'KEYS_LIKE'],
         },
-        { name: 'pubsub', type: 'pubsub.in-memory', version: 'v1', capabilities: ['SUBSCRIBE_WILDCARDS'] },
         { name: 'plain', type: 'bindings.fake', version: 'v1' },
       ],
       extended: { appCommand: 'node "app" <1>', daprRuntimeVersion: '1.2.3' },

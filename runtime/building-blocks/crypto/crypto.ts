@@ -44,6 +44,7 @@ export function createCryptoBlock(deps: CryptoBlockDeps): CryptoBlock {
   const find = (provider: string): LoadedComponent<'crypto'> => {
     if (deps.components.list('crypto').length === 0) throw runtimeError('cryptoProvidersNotConfigured');
     const component = deps.components.get('crypto', provider);
+    if (provider === '') throw runtimeError('badRequest', { error: 'missing component name' });
     if (component === undefined) throw runtimeError('cryptoProviderNotFound', { provider });
     return component;
   };
@@ -97,30 +98,30 @@ export function createCryptoBlock(deps: CryptoBlockDeps): CryptoBlock {
       });
       const { manifest } = header;
       const name = keyName === '' ? manifest.keyName : keyName;
-      if (name === '') throw failed('the document holds no key name and none was given');
-      const fileKey = await callComponent(deps, 'Crypto', provider, 'crypto_op', call, (signal) =>
-        component.instance.unwrapKey(manifest.wrappedKey, WRAP_NAMES[manifest.wrapId] ?? '', name, signal),
-      ).catch((error) => {
-        throw failed(`failed to unwrap the file key: ${errorText(error)}`);
-      });
+      if (name === '')
+        throw failed("document's manifest does not contain a key name, and no key name was provided");
+      let fileKey: Uint8Array;
       try {
+        fileKey = await callComponent(deps, 'Crypto', provider, 'crypto_op', call, (signal) =>
+          component.instance.unwrapKey(manifest.wrappedKey, WRAP_NAMES[manifest.wrapId] ?? '', name, signal),
+        );
         header.verify(fileKey);
-      } catch (error) {
-        throw failed(error);
+      } catch (cause) {
+        // What exactly does not fit is no business of who tries documents out.
+        throw runtimeError('crypto', { error: "failed to validate the document's signature" }, { cause });
       }
       const segments = segmentCipher(manifest, fileKey);
       return (async function* () {
+        let number = 0;
         for await (const { block, last } of reader.blocks(SEGMENT_BYTES + TAG_BYTES)) {
           let plain: Buffer;
           try {
             plain = segments.open(block, last);
-          } catch (error) {
-            throw runtimeError(
-              'unknown',
-              { error: 'failed to decrypt the document: a segment is damaged' },
-              { cause: error },
-            );
+          } catch (cause) {
+            const error = `error processing segment ${number}: failed to decrypt segment`;
+            throw runtimeError('unknown', { error }, { cause });
           }
+          number += 1;
           yield plain;
         }
       })();

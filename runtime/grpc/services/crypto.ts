@@ -4,7 +4,7 @@
  */
 
 import type { CallContext } from '../../contracts/call-context.ts';
-import { runtimeError } from '../../contracts/error.ts';
+import { errorText, RuntimeError, runtimeError } from '../../contracts/error.ts';
 import type { StreamPayload } from '../../generated/dapr/proto/common/v1/common_pb.ts';
 import {
   type DecryptRequestOptions,
@@ -56,9 +56,15 @@ async function* process<O>(
   if (first.options === undefined) throw invalid('first message does not contain the required options');
   const output = await start(first.options, payloads(first, reader));
   let seq = 0n;
-  for await (const data of output) {
-    if (call.signal.aborted) return;
-    if (data.byteLength > 0) yield { payload: { data, seq: seq++ } };
+  try {
+    for await (const data of output) {
+      if (call.signal.aborted) return;
+      if (data.byteLength > 0) yield { payload: { data, seq: seq++ } };
+    }
+  } catch (cause) {
+    // Over gRPC trouble in the middle of a document is told like trouble at its beginning.
+    if (cause instanceof RuntimeError && cause.key !== 'unknown') throw cause;
+    throw runtimeError('crypto', { error: errorText(cause) }, { cause });
   }
 }
 

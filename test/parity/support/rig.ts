@@ -83,7 +83,8 @@ export async function startParity(t: Teardown, options: ParityOptions = {}): Pro
     const instance = definition.create(decoded.value, componentDeps({ clock, ids, componentName: name }));
     return { name, category, type, version: 'v1', metadata: items, capabilities, instance };
   };
-  const rig = blockRig(options.components?.({ clock, ids, make }) ?? []);
+  const components = options.components?.({ clock, ids, make }) ?? [];
+  const rig = blockRig(components);
   const tracer = createTracer({ samplingRate: '', random: seededRandom(1), now: clock.now });
   const channel = options.app as AppChannel | undefined;
   const shared = { ...rig, clock, ids, tracer, appChannel: () => channel };
@@ -101,6 +102,7 @@ export async function startParity(t: Teardown, options: ParityOptions = {}): Pro
     invoke: createInvokeBlock({ ...shared, ...NOWHERE, ...options.invoke }),
     metadata: createMetadataBlock({
       ...shared,
+      components: () => components,
       version: '1.2.3',
       features: () => [],
       subscriptions: () => subscriptions.list(),

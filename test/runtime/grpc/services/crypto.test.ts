@@ -1,4 +1,5 @@
 import t from 'tap';
+import { runtimeError } from '../../../../runtime/contracts/error.ts';
 import {
   DecryptRequestSchema,
   DecryptResponseSchema,
@@ -8,8 +9,9 @@ import {
   SubtleSignResponseSchema,
 } from '../../../../runtime/generated/dapr/proto/runtime/v1/crypto_pb.ts';
 import { daprCall, daprStream } from '../../../support/dapr-calls.ts';
-import { startDapr } from '../../../support/fake-blocks.ts';
+import { daprPath, startDapr } from '../../../support/fake-blocks.ts';
 import { fakeClock } from '../../../support/fake-clock.ts';
+import { bareRequest } from '../../../support/grpc-harness.ts';
 
 interface Test {
   teardown(run: () => unknown): void;
@@ -93,6 +95,35 @@ t.test('streams that break the rules', async (t) => {
     code: 13,
     text: `${failed} options found in non-leading message`,
   });
+});
+
+t.test('a document that turns out to be damaged, and no provider named', async (t) => {
+  const server = await startDapr(t, {
+    crypto: {
+      encrypt: async () => Promise.reject(runtimeError('badRequest', { error: 'missing component name' })),
+      decrypt: async () =>
+        (async function* () {
+          yield Buffer.from('a');
+          throw runtimeError('unknown', { error: 'error processing segment 1: failed to decrypt segment' });
+        })(),
+    },
+  });
+  const decrypt = daprStream(server, 'DecryptAlpha1', DecryptRequestSchema, DecryptResponseSchema);
+  decrypt.send({ options: { componentName: 'keys' } });
+  decrypt.end();
+  t.same(await decrypt.status, {
+    code: 13,
+    text: 'failed to perform operation: error processing segment 1: failed to decrypt segment',
+  });
+  const encrypt = daprStream(server, 'EncryptAlpha1', EncryptRequestSchema, EncryptResponseSchema);
+  encrypt.send({ options: { ...options, componentName: '' } });
+  t.same(await encrypt.status, { code: 3, text: 'invalid request: missing component name' });
+});
+
+t.test('a stream that fails before its first message shows its trace', async (t) => {
+  const { server } = await encrypting(t);
+  const { headers } = await bareRequest(server.port, { ':path': daprPath('EncryptAlpha1') }, []);
+  t.type(headers['grpc-trace-bin'], 'string');
 });
 
 t.test('the first message must come within five seconds', async (t) => {
