@@ -18,7 +18,7 @@ export function createLocalStorageCrypto(path: string): CryptoProvider {
       throw new Error(`failed to retrieve the key encryption key: invalid key path: ${name}`);
     const bytes = await readFile(file).catch((error: Error) => {
       throw new Error(
-        `failed to retrieve the key encryption key: failed to load key '${name}': ${error.message}`,
+        `failed to retrieve the key encryption key: failed to load key '${name}': ${errorText(error)}`,
       );
     });
     try {

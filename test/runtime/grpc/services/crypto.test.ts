@@ -17,6 +17,7 @@ interface Test {
   teardown(run: () => unknown): void;
 }
 const options = { componentName: 'keys', keyName: 'k', keyWrapAlgorithm: 'A256KW' };
+const TRACE = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
 const payload = (text: string, seq: number) => ({ data: Buffer.from(text), seq: BigInt(seq) });
 
 /** A "cipher" that hands back what it gets. */
@@ -122,8 +123,12 @@ t.test('a document that turns out to be damaged, and no provider named', async (
 
 t.test('a stream that fails before its first message shows its trace', async (t) => {
   const { server } = await encrypting(t);
-  const { headers } = await bareRequest(server.port, { ':path': daprPath('EncryptAlpha1') }, []);
-  t.type(headers['grpc-trace-bin'], 'string');
+  const { headers } = await bareRequest(
+    server.port,
+    { ':path': daprPath('EncryptAlpha1'), traceparent: TRACE },
+    [],
+  );
+  t.equal(headers['grpc-trace-bin'], 'AAAK92UZFs1D3YRI6yEcgDGcAbetaxaSAzMxAgE');
 });
 
 t.test('the first message must come within five seconds', async (t) => {
