@@ -163,7 +163,12 @@ export function createGrpcChannel(options: GrpcChannelOptions): GrpcChannel {
 
     async invoke(request, context) {
       const message = create(InvokeRequestSchema, await invokeMessage(request));
-      const metadata = invokeMetadata(request.headers, context.span.context, token);
+      const metadata = invokeMetadata(
+        request.headers,
+        context.span.context,
+        token,
+        request.plainMethod !== undefined,
+      );
       try {
         const answer = await call(ON_INVOKE, message, metadata, context.signal);
         return invokeAnswer(answer.message, answer);

@@ -1,7 +1,7 @@
 /** Messages of `AppCallback`: built from what the runtime sends, read into what it understands. */
 
 import { create } from '@bufbuild/protobuf';
-import { decodeMethod } from '../building-blocks/invoke/method-path.ts';
+import { decodeMethod, plainMethod } from '../building-blocks/invoke/method-path.ts';
 import type {
   BindingReply,
   BulkDeliveryEntry,
@@ -32,7 +32,8 @@ import { eventFields } from './grpc-event.ts';
 /** An invocation as `OnInvoke` takes it. */
 export async function invokeMessage(request: InvokeRequest) {
   return {
-    method: decodeMethod(request.method),
+    method:
+      request.plainMethod === undefined ? decodeMethod(request.method) : plainMethod(request.plainMethod),
     contentType: request.contentType ?? '',
     data: { typeUrl: request.dataTypeUrl ?? '', value: await readBody(request.body) },
     ...(request.verb === ''
@@ -53,14 +54,13 @@ export function invokeAnswer(
   meta: { readonly headers: HeaderList; readonly trailers: HeaderList },
 ): InvokeResponse {
   const typeUrl = data?.typeUrl ?? '';
-  const type = typeUrl === '' ? contentType : 'application/x-protobuf';
   return {
     status: GrpcCode.OK,
     grpc: true,
     headers: meta.headers,
     trailers: meta.trailers,
     body: data === undefined ? EMPTY_BODY : bytesBody(data.value),
-    ...(type === '' ? {} : { contentType: type }),
+    ...(contentType === '' ? {} : { contentType }),
     ...(typeUrl === '' ? {} : { dataTypeUrl: typeUrl }),
   };
 }

@@ -18,11 +18,12 @@ const REPLACED = new Set([
   'user-agent',
 ]);
 
-/** Metadata of an invocation. */
+/** Metadata of an invocation. What comes `fromGrpc` is metadata already: no HTTP header among it needs a prefix. */
 export function invokeMetadata(
   headers: HeaderList,
   trace: TraceContext,
   token: string | undefined,
+  fromGrpc = false,
 ): HeaderList {
   const metadata: (readonly [string, string])[] = [];
   for (const [name, value] of headers) {
@@ -33,7 +34,9 @@ export function invokeMetadata(
       (lower === 'dapr-api-token' && token !== undefined)
     )
       continue;
-    metadata.push([isPermanentHeader(lower) ? `dapr-${lower}` : lower, value]);
+    if (fromGrpc) {
+      if (lower !== 'dapr-authority') metadata.push([lower.replace(/^dapr-(?=grpc-)/, ''), value]);
+    } else metadata.push([isPermanentHeader(lower) ? `dapr-${lower}` : lower, value]);
   }
   return withTraceAndToken(metadata, trace, token);
 }

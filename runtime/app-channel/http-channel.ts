@@ -37,6 +37,7 @@ export interface HttpChannelOptions extends HttpCallerOptions {
 }
 
 const JSON_TYPE = 'application/json';
+const PROTOBUF = 'application/x-protobuf';
 const PROBE_LIMIT_MS = 3000;
 /** Answers to events and questions are small; one that is not must not fill the memory. */
 const REPLY_LIMIT_BYTES = 16 * 1024 * 1024;
@@ -190,7 +191,8 @@ function invokeHeaders(request: InvokeRequest, call: Pick<CallContext, 'span'>):
     baggage ||= lower === 'baggage';
     headers.push(name, headerText(value));
   }
-  const { contentType } = request;
+  // A packed message is what it is, whatever the caller calls it.
+  const contentType = request.dataTypeUrl === undefined ? request.contentType : PROTOBUF;
   if (contentType !== undefined && contentType !== '') headers.push('Content-Type', headerText(contentType));
   addTrace(headers, trace, { traceparent, baggage });
   return headers;

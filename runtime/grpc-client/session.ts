@@ -176,7 +176,7 @@ export function openSession(options: SessionOptions): Session {
   http2.on('error', (error) => {
     broken ??= connected
       ? `connection error: ${errorText(error)}`
-      : dialError(options.target, errorText(error));
+      : dialError(options.target, dialFault(error));
     leave();
   });
   // Node closes (NO_ERROR) or destroys the session itself; either way it takes no new calls.
@@ -202,6 +202,20 @@ function dial(options: SessionOptions): ClientHttp2Session {
   }
   if (options.tls === undefined) return connect(`http://${options.target}`, shared);
   return connect(`https://${options.target}`, { ...options.tls, ...shared });
+}
+
+const DIAL_FAULTS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'connect: connection refused',
+  EHOSTUNREACH: 'connect: no route to host',
+  ENETUNREACH: 'connect: network is unreachable',
+  ENOENT: 'connect: no such file or directory',
+  ETIMEDOUT: 'i/o timeout',
+};
+
+/** Why there is no connection, in the words of gRPC's Go clients where they have some. */
+function dialFault(error: Error): string {
+  const { code } = error as NodeJS.ErrnoException;
+  return DIAL_FAULTS[code ?? ''] ?? errorText(error);
 }
 
 function dialError(target: string, reason: string): string {

@@ -103,11 +103,12 @@ async function serve(
   }
   const proxied = method === undefined;
   if (proxied && options.unknownMethod === undefined) throw unknownMethod(call.path);
-  trace(call, options, method);
+  const headers = trace(call, options, method);
+  if (method?.kind !== 'unary') call.addHeaders(headers);
   // What was refused before is neither counted nor logged.
   observe(call, method, options);
   if (method === undefined) return options.unknownMethod?.(call);
-  return run(call, method);
+  return run(call, method, headers);
 }
 
 /** The trace of a passive span is always the same. */
@@ -118,8 +119,8 @@ function binaryTrace(traceparent: string | undefined): HeaderList {
   return binary === undefined ? [] : [[TRACE_BIN_NAME, encodeBinaryValue(binary)]];
 }
 
-/** Starts the span and puts it on the answer of unary calls, except where the callee's own header counts. */
-function trace(call: IncomingCall, options: DispatchOptions, method: AnyGrpcMethod | undefined): void {
+/** Starts the span. Headers that tell of it are for unary calls, except where the callee's own header counts. */
+function trace(call: IncomingCall, options: DispatchOptions, method: AnyGrpcMethod | undefined): HeaderList {
   const { tracer } = options;
   const incoming = traceOfMetadata(call.metadata);
   const headers: (readonly [string, string])[] = [];
@@ -130,13 +131,13 @@ function trace(call: IncomingCall, options: DispatchOptions, method: AnyGrpcMeth
   }
   call.span = tracer.start(call.path, incoming, spanKind(call, options, method));
   call.traced = tracer.enabled;
-  if (!tracer.enabled) return;
+  if (!tracer.enabled) return headers;
   if (call.span.recording === true) describeCall(call.span, call.path, call.metadata, method === undefined);
   const { traceparent } = call.span.context;
   const shown = method?.kind === 'unary' && !call.path.endsWith('/InvokeService');
   if (shown && traceparent === ZERO_TRACEPARENT) headers.push(ZERO_TRACE);
   else if (shown) headers.push(...binaryTrace(traceparent));
-  if (headers.length > 0) call.addHeaders(headers);
+  return headers;
 }
 
 const OWN_STREAMS = /^\/(?:dapr\.proto\.(?:runtime|internals)\.|TaskHubSidecarService)/;
@@ -159,10 +160,12 @@ function spanKind(call: IncomingCall, options: DispatchOptions, method: AnyGrpcM
   return own ? 'server' : 'client';
 }
 
-async function run(call: IncomingCall, method: AnyGrpcMethod): Promise<void> {
+async function run(call: IncomingCall, method: AnyGrpcMethod, headers: HeaderList): Promise<void> {
   switch (method.kind) {
     case 'unary': {
       const request: unknown = decode(method.request, await call.receiveOne());
+      // A request that is none gets no more than its status.
+      if (headers.length > 0) call.addHeaders(headers);
       if (call.span.recording === true) describeMessage(call.span, call.path, request);
       return call.finishWith(method.response.encode(await method.handle(request, call)));
     }
@@ -215,11 +218,14 @@ async function* decodeAll(call: IncomingCall, codec: Codec<unknown>): AsyncGener
   }
 }
 
+const INVALID_UTF8 = 'field contains invalid UTF-8';
+
 function decode<T>(codec: Codec<T>, bytes: Uint8Array): T {
   try {
     return codec.decode(bytes);
   } catch (cause) {
-    throw new GrpcStatusError(GrpcCode.Internal, `grpc: error unmarshalling request: ${errorText(cause)}`, {
+    const fault = errorText(cause).includes('UTF') ? INVALID_UTF8 : 'cannot parse invalid wire-format data';
+    throw new GrpcStatusError(GrpcCode.Internal, `grpc: error unmarshalling request: proto: ${fault}`, {
       cause,
     });
   }

@@ -13,7 +13,7 @@ import { encodeFrame } from '../contracts/grpc-wire/frame.ts';
 import { addMetadata, metadataFromRequest } from '../contracts/grpc-wire/metadata.ts';
 import type { GrpcCall } from '../contracts/grpc-wire/service.ts';
 import { type GrpcStatus, GrpcStatusError, trailersOfStatus } from '../contracts/grpc-wire/status.ts';
-import { parseTimeout } from '../contracts/grpc-wire/timeout.ts';
+import { parseTimeout, timeoutFault } from '../contracts/grpc-wire/timeout.ts';
 import type { Logger } from '../contracts/logger.ts';
 import type { SpiffeId } from '../contracts/spiffe.ts';
 import type { Span } from '../contracts/trace.ts';
@@ -94,6 +94,7 @@ export class IncomingCall implements GrpcCall {
     });
     this.#listen();
     this.#startDeadline(fields['grpc-timeout'] as string | undefined);
+    if (encoding !== undefined && !ENCODINGS.has(encoding)) this.giveUp(unknownEncoding(encoding));
   }
 
   get signal(): AbortSignal {
@@ -141,14 +142,11 @@ export class IncomingCall implements GrpcCall {
     return this.#compress ? this.#sendCompressed(message) : writeMessage(this.#stream, message);
   }
 
-  /** The only message of a unary call. */
+  /** The only message of a unary call; what a client sends behind it is not waited for. */
   async receiveOne(): Promise<Uint8Array> {
     const message = await this.messages.next();
-    if (message === undefined) throw new GrpcStatusError(GrpcCode.Internal, 'the request has no message');
+    if (message === undefined) throw new GrpcStatusError(GrpcCode.Unknown, 'EOF');
     this.receivedBytes = message.byteLength;
-    if ((await this.messages.next()) !== undefined) {
-      throw new GrpcStatusError(GrpcCode.Internal, 'the request has more than one message');
-    }
     return message;
   }
 
@@ -225,7 +223,7 @@ export class IncomingCall implements GrpcCall {
     if (text === undefined) return;
     const ms = parseTimeout(text);
     if (ms === undefined) {
-      this.giveUp(new GrpcStatusError(GrpcCode.Internal, `malformed grpc-timeout: ${JSON.stringify(text)}`));
+      this.giveUp(new GrpcStatusError(GrpcCode.Internal, `malformed grpc-timeout: ${timeoutFault(text)}`));
       return;
     }
     this.#deadlineAt = this.#options.clock.monotonicMs() + ms;
@@ -244,7 +242,7 @@ export class IncomingCall implements GrpcCall {
     if (message.byteLength <= max) return;
     throw new GrpcStatusError(
       GrpcCode.ResourceExhausted,
-      `trying to send message larger than max (${message.byteLength} vs. ${max})`,
+      `grpc: trying to send message larger than max (${message.byteLength} vs. ${max})`,
     );
   }
 
@@ -292,6 +290,14 @@ export class IncomingCall implements GrpcCall {
       if (!stream.readableEnded && !stream.destroyed) stream.close(0);
     });
   }
+}
+
+const ENCODINGS = new Set(['', 'identity', 'gzip']);
+
+/** Said before anything is decoded, also when no message is compressed. */
+function unknownEncoding(name: string): GrpcStatusError {
+  const text = `grpc: Decompressor is not installed for grpc-encoding ${JSON.stringify(name)}`;
+  return new GrpcStatusError(GrpcCode.Unimplemented, text);
 }
 
 /** A client that says nothing takes what it sends itself. */

@@ -342,7 +342,7 @@ function refuse(stream: ServerHttp2Stream, fields: IncomingHttpHeaders): boolean
     return alone(
       stream,
       415,
-      GrpcCode.Internal,
+      GrpcCode.InvalidArgument,
       `invalid gRPC request content-type ${JSON.stringify(type ?? '')}`,
     );
   }
@@ -351,7 +351,7 @@ function refuse(stream: ServerHttp2Stream, fields: IncomingHttpHeaders): boolean
       stream,
       405,
       GrpcCode.Internal,
-      `the :method field is ${fields[':method']}, it should be POST`,
+      `Received a HEADERS frame with :method ${JSON.stringify(fields[':method'])} which should be POST`,
     );
   }
   const path = fields[':path'] ?? '';

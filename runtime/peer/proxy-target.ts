@@ -60,6 +60,9 @@ export interface ProxyTarget {
   open(signal: AbortSignal): Promise<GrpcStream>;
 }
 
+/** An app without a port, or one that speaks HTTP. */
+const NO_GRPC_APP =
+  'connection error: desc = "transport: Error while dialing: the app of this sidecar has no gRPC server"';
 const PROXY_CONTENT_TYPE = 'application/grpc+proto';
 const MISSING_TARGET =
   'failed to proxy request: required metadata dapr-callee-app-id or dapr-app-id not found';
@@ -116,12 +119,12 @@ function localTarget(call: ProxyCall, options: ProxyTargetOptions): ProxyTarget 
   const denied = options.accessCheck?.(call.callerId, { name: path, verb: 'NONE', http: false });
   if (denied !== undefined) throw new GrpcStatusError(GrpcCode.PermissionDenied, denied);
   const client = options.appClient();
-  if (client === undefined) throw new GrpcStatusError(GrpcCode.Internal, 'app channel is not initialized');
+  if (client === undefined) throw new GrpcStatusError(GrpcCode.Unavailable, NO_GRPC_APP);
   if (!options.appHealth.healthy)
     throw new GrpcStatusError(GrpcCode.Internal, 'app is not in a healthy state');
   const received = call.callerId === undefined ? call.metadata : withCaller(call.metadata, call.callerId);
   const metadata: (readonly [string, string])[] = received.filter(
-    ([name]) => name.toLowerCase() !== 'dapr-api-token',
+    ([name]) => name !== 'dapr-api-token' && name !== 'dapr-app-id',
   );
   if (options.appToken !== undefined && options.appToken !== '')
     metadata.push(['dapr-api-token', options.appToken]);

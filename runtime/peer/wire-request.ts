@@ -85,7 +85,7 @@ export function fromWireRequest(
   const headers = fromWireMap(request.metadata);
   const { message } = request;
   const dataTypeUrl = message?.data?.typeUrl ?? '';
-  const contentType = dataTypeUrl === '' ? message?.contentType : 'application/x-protobuf';
+  const contentType = message?.contentType;
   return {
     request: {
       method: methodFromWire(message?.method ?? ''),

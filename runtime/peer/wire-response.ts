@@ -46,7 +46,7 @@ export function fromWireResponse(response: WireResponse, body: Body): InvokeResp
   const status = response.status?.code ?? 0;
   const headers = fromWireMap(response.headers);
   const dataTypeUrl = response.message?.data?.typeUrl ?? '';
-  const type = dataTypeUrl === '' ? response.message?.contentType : 'application/x-protobuf';
+  const type = response.message?.contentType;
   const contentType = type === undefined || type === '' ? headerValue(headers, 'content-type') : type;
   const grpc = status < 100;
   return {

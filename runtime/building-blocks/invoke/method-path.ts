@@ -43,6 +43,12 @@ export function decodeMethod(method: string): string {
   }
 }
 
+/** A method that was never escaped, for gRPC apps: dot segments resolved, a leading slash kept. */
+export function plainMethod(text: string): string {
+  const cleaned = cleanMethod(text);
+  return text.startsWith('/') ? `/${cleaned}` : cleaned;
+}
+
 /** Percent-encodes what may not stand in a path; `/` stays. */
 export function escapePath(text: string): string {
   return text.replace(ESCAPED, encodeCharacter);

@@ -24,6 +24,15 @@ export function parseTimeout(text: string): number | undefined {
   return value * unit;
 }
 
+/** What is wrong with a text that `parseTimeout` does not take, in the words of gRPC's Go servers. */
+export function timeoutFault(text: string): string {
+  const shown = JSON.stringify(text);
+  if (text.length < 2) return `transport: timeout string is too short: ${shown}`;
+  if (text.length > 9) return `transport: timeout string is too long: ${shown}`;
+  if (UNIT_MS[text.slice(-1)] === undefined) return `transport: timeout unit is not recognized: ${shown}`;
+  return `strconv.ParseUint: parsing ${JSON.stringify(text.slice(0, -1))}: invalid syntax`;
+}
+
 /** The finest unit that fits, rounded up so that the far side never gives up first. */
 export function formatTimeout(ms: number): string {
   if (!(ms > 0)) return '0m';

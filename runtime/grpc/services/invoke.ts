@@ -31,7 +31,6 @@ const VERBS = Object.entries(Verb).reduce<string[]>((names, [name, verb]) => {
   return names;
 }, []);
 const CONTENT_TYPE = 'dapr-content-type';
-const PROTOBUF = 'application/x-protobuf';
 /** Names that the call itself has taken over, or that would confuse an HTTP callee. */
 const NOT_FORWARDED = new Set([
   'content-type',
@@ -41,7 +40,13 @@ const NOT_FORWARDED = new Set([
   'baggage',
   'grpc-trace-bin',
 ]);
-const NOT_RETURNED = new Set(['traceparent', 'tracestate', 'grpc-trace-bin', 'destination-app-id']);
+const NOT_RETURNED = new Set([
+  'traceparent',
+  'tracestate',
+  'grpc-trace-bin',
+  'destination-app-id',
+  'dapr-http-status',
+]);
 
 /** The invocation. */
 export function invokeOperations({ blocks: { invoke } }: ServiceDeps): Operations<'invoke'> {
@@ -66,25 +71,31 @@ export function invokeOperations({ blocks: { invoke } }: ServiceDeps): Operation
 function requestOf(message: InvokeMessage | undefined, call: GrpcCall): InvokeRequest {
   const dataTypeUrl = message?.data?.typeUrl ?? '';
   const contentType = message?.contentType ?? '';
-  // A packed message is what it is, whatever the caller calls it.
-  const type = dataTypeUrl === '' ? contentType : PROTOBUF;
+  const plainMethod = message?.method ?? '';
   return {
-    method: escaped(message?.method ?? ''),
+    method: escaped(plainMethod),
+    plainMethod,
     verb: message?.httpExtension === undefined ? '' : (VERBS[message.httpExtension.verb] ?? 'POST'),
-    query: (message?.httpExtension?.querystring ?? '').replace(/^\?/, ''),
+    query: message?.httpExtension?.querystring ?? '',
     headers: forwarded(call.metadata),
     body: bytesBody(message?.data?.value ?? NOTHING),
-    ...(type === '' ? {} : { contentType: type }),
+    ...(contentType === '' ? {} : { contentType }),
     ...(dataTypeUrl === '' ? {} : { dataTypeUrl }),
   };
 }
 
+const ESCAPE = /(%[0-9A-Fa-f]{2})/;
 const PLAIN_METHOD = /^[A-Za-z0-9\-_~./]*$/;
 
 /** A method arrives as plain text here; the block takes it escaped and without leading slash. */
 function escaped(method: string): string {
   const text = method.replace(/^\/+/, '');
-  return PLAIN_METHOD.test(text) ? text : text.split('/').map(encodeURIComponent).join('/');
+  if (PLAIN_METHOD.test(text)) return text;
+  // What is escaped already stays as it is: an HTTP app gets the text as a URL.
+  const parts = text.split(ESCAPE);
+  return parts
+    .map((part, at) => (at % 2 === 1 ? part : part.split('/').map(encodeURIComponent).join('/')))
+    .join('');
 }
 
 function forwarded(metadata: HeaderList): HeaderList {
@@ -110,7 +121,7 @@ function returnedHeaders(response: InvokeResponse, call: GrpcCall): HeaderList {
   ) {
     headers.push([CONTENT_TYPE, response.contentType]);
   }
-  const traceparent = headerValue(response.headers, 'traceparent');
+  const traceparent = response.grpc ? undefined : headerValue(response.headers, 'traceparent');
   // The server has put the baggage on the answer already.
   headers.push(
     ...metadataOfTrace(traceparent === undefined ? { ...call.span.context, baggage: '' } : { traceparent }),

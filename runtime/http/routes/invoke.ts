@@ -79,9 +79,11 @@ function connectionWords(connection: string): ReadonlySet<string> | undefined {
 }
 
 /** Headers of the answer as a flat list, framing and content type apart. */
+const PROTOBUF = 'application/x-protobuf';
+
 function answerHeaders(answer: InvokeResponse): { readonly headers: string[]; readonly contentType: string } {
   const headers: string[] = [];
-  let contentType = answer.contentType ?? '';
+  let contentType = answer.dataTypeUrl === undefined ? (answer.contentType ?? '') : PROTOBUF;
   let named: ReadonlySet<string> | undefined;
   for (const [name, value] of answer.headers)
     if (name.toLowerCase() === 'connection') named = connectionWords(value);

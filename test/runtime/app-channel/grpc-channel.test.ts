@@ -133,6 +133,31 @@ t.test('OnInvoke: message, metadata and answer', async (t) => {
   t.notOk('destination-app-id' in metadata);
   t.match(response, { status: 0, grpc: true, contentType: 'text/x' });
   t.ok(response.headers.some(([name, value]) => name === 'x-back' && value === '1'));
+  await channel.invoke(
+    invokeRequest({
+      method: 'a%20b',
+      plainMethod: '/x/../a%20b',
+      verb: '',
+      query: '',
+      headers: [
+        ['dapr-authority', 'h:1'],
+        ['accept', 'a'],
+        ['dapr-grpc-mine', 'g'],
+      ],
+      contentType: 'a/b',
+      dataTypeUrl: 'type.googleapis.com/x.Y',
+      body: wholeBody('in'),
+    }),
+    callContext(),
+  );
+  t.match(
+    seen[1]?.request,
+    { method: '/a%20b', contentType: 'a/b' },
+    'what a gRPC caller said, as it said it',
+  );
+  const fromGrpc = Object.fromEntries(seen[1]?.call.metadata ?? []);
+  t.match(fromGrpc, { accept: 'a', 'grpc-mine': 'g' });
+  t.notOk('dapr-authority' in fromGrpc || 'dapr-accept' in fromGrpc);
   t.equal(await textOf(response.body), 'out');
   t.match(await channel.invoke(invokeRequest({ method: 'fail' }), callContext()), {
     status: 5,

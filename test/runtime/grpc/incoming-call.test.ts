@@ -74,11 +74,27 @@ t.test('compressed requests', async (t) => {
   });
 });
 
+t.test('an unknown encoding is refused before it is used', async (t) => {
+  const { port } = await startServer(t, [service()]);
+  const { headers } = await bare(port, { 'grpc-encoding': 'deflate' }, [encodeFrame(text('x'))]);
+  t.match(headers, {
+    'grpc-status': '12',
+    'grpc-message': 'grpc: Decompressor is not installed for grpc-encoding "deflate"',
+  });
+});
+
 t.test('requests that break the protocol get a status', async (t) => {
   const { port } = await startServer(t, [service()]);
   const frame = encodeFrame(text('x'));
-  t.match((await bare(port, {}, [])).headers, { 'grpc-status': '13' }, 'no message');
-  t.match((await bare(port, {}, [frame, frame])).headers, { 'grpc-status': '13' }, 'two messages');
+  const none = (await bare(port, {}, [])).headers;
+  t.match(none, { 'grpc-status': '2', 'grpc-message': 'EOF' }, 'no message');
+  t.notHas(none, { 'grpc-trace-bin': String }, 'what is no request is not traced');
+  t.match((await bare(port, {}, [frame, frame])).trailers, { 'grpc-status': '0' }, 'the first of two counts');
+  t.match(
+    (await bare(port, {}, [frame], false)).trailers,
+    { 'grpc-status': '0' },
+    'nor is an end waited for',
+  );
   t.match((await bare(port, {}, [frame.subarray(0, 5)])).headers, { 'grpc-status': '13' }, 'a cut message');
   t.match(
     (await bare(port, {}, [Buffer.from('ffffffffff', 'hex')])).headers,
@@ -92,11 +108,14 @@ t.test('requests that break the protocol get a status', async (t) => {
   );
   t.match((await bare(port, { 'content-type': 'text/plain' }, [])).headers, {
     ':status': 415,
-    'grpc-status': '13',
+    'grpc-status': '3',
   });
   t.match((await bare(port, { ':method': 'PUT' }, [])).headers, { ':status': 405 });
   t.match((await bare(port, { ':path': '/nothing' }, [])).headers, { 'grpc-status': '12' });
-  t.match((await bare(port, { 'grpc-timeout': 'soon' }, [frame])).headers, { 'grpc-status': '13' });
+  t.match((await bare(port, { 'grpc-timeout': 'soon' }, [frame])).headers, {
+    'grpc-status': '13',
+    'grpc-message': 'malformed grpc-timeout: strconv.ParseUint: parsing "soo": invalid syntax',
+  });
   t.match((await bare(port, {}, [frame])).trailers, { 'grpc-status': '0' }, 'and a good one is served');
 });
 

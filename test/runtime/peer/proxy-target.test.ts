@@ -111,7 +111,7 @@ t.test('statuses of calls that go nowhere', async (t) => {
     message: /required metadata dapr-callee-app-id or dapr-app-id not found/,
   });
   await t.rejects(setUp().call([['dapr-app-id', 'nobody']]), { message: "couldn't find service: nobody" });
-  await t.rejects(setUp({ appClient: () => undefined }).call([['dapr-app-id', 'me']]), { code: 13 } as never);
+  await t.rejects(setUp({ appClient: () => undefined }).call([['dapr-app-id', 'me']]), { code: 14 } as never);
   await t.rejects(setUp({ appHealth: { healthy: false } }).call([['dapr-app-id', 'me']]), {
     message: 'app is not in a healthy state',
   });

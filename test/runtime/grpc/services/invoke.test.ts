@@ -75,15 +75,27 @@ t.test('the request', async (t) => {
   t.notOk(headers.has('traceparent') || headers.has('content-type'));
 });
 
-t.test('a packed message keeps its type', async (t) => {
+t.test(
+  'a method is a URL for HTTP apps and a text for gRPC apps; the query is passed on as it is',
+  async (t) => {
+    const { request } = await invoke(
+      t,
+      { status: 200 },
+      { method: '/a%2Fb/c d%', httpExtension: { verb: 1, querystring: '?q' } },
+    );
+    t.match(request, { method: 'a%2Fb/c%20d%25', plainMethod: '/a%2Fb/c d%', query: '?q' });
+  },
+);
+
+t.test('a packed message keeps its type, and its content type', async (t) => {
   const typeUrl = 'type.googleapis.com/x.Y';
   const { answer, request } = await invoke(
     t,
-    { grpc: true, status: 0, dataTypeUrl: typeUrl, body: body('p') },
-    { method: 'm', data: { typeUrl, value: Buffer.from('p') } },
+    { grpc: true, status: 0, dataTypeUrl: typeUrl, contentType: 'a/b', body: body('p') },
+    { method: 'm', contentType: 'c/d', data: { typeUrl, value: Buffer.from('p') } },
   );
-  t.match(request, { dataTypeUrl: typeUrl, contentType: 'application/x-protobuf', verb: '' });
-  t.match(answer.message, { data: { typeUrl, value: Buffer.from('p') } });
+  t.match(request, { dataTypeUrl: typeUrl, contentType: 'c/d', verb: '' });
+  t.match(answer.message, { contentType: 'a/b', data: { typeUrl, value: Buffer.from('p') } });
 });
 
 t.test('the answer of an HTTP app', async (t) => {
