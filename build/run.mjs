@@ -23,6 +23,7 @@ const TASKS = {
   build: ['build/build.ts'],
   check: ['build/check.ts'],
   'test:sdks': ['build/test-sdks.ts'],
+  'test:quickstarts': ['test/quickstarts/main.ts'],
   contract: ['build/contract.ts'],
   bench: ['test/bench/main.ts'],
   crash: ['test/crash/main.ts'],

@@ -82,6 +82,11 @@ function lineTaker(app: AppCommand, clock: Clock): { take(line: string): void; r
   return { take, file };
 }
 
+/** What `dapr run` says when an app has ended. */
+export function endLine(code: number): string {
+  return code === 0 ? 'Exited App successfully' : `The App process exited with error code: ${code}`;
+}
+
 /** Starts the app in a process group of its own, so that a stop reaches what it started. */
 export function startApp(
   app: AppCommand,

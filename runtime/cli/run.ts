@@ -1,10 +1,13 @@
-/** `skerry run`: one node, one sidecar, and the command beside it; with `-f` the apps of a run file, as `skerry up`. */
+/**
+ * `skerry run`: one node, one sidecar, and the command beside it; with `-f` the apps of a run file, as `skerry up`. Scripts
+ * wait for lines of `dapr run`, so those are here as well.
+ */
 
 import { daprVersion } from '../build-info.ts';
 import { nodeOptions, parseFlags, sidecarOptions } from '../flags.ts';
 import { systemClock } from '../platform/system-clock.ts';
 import { runProcess } from '../process.ts';
-import { type AppProcess, startApp } from './app-process.ts';
+import { type AppProcess, endLine, startApp } from './app-process.ts';
 import type { ProgramSetup } from './daprd.ts';
 import { withFreePorts, withNodeDefaults } from './node-defaults.ts';
 import { print } from './output.ts';
@@ -46,7 +49,9 @@ export async function runCommand(args: readonly string[], setup: ProgramSetup): 
       );
       if (given.rest.length === 0) return;
       app = startApp({ options, command: given.rest }, setup.env, clock);
+      print("You're up and running! Both Dapr and your app logs will appear here.");
       void app.ended.then((code) => {
+        if (appCode === undefined) print(endLine(code));
         appCode ??= code;
         stop(`the app ended with code ${code}`);
       });

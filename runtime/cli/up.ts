@@ -15,7 +15,7 @@ import {
 import { systemClock } from '../platform/system-clock.ts';
 import { runProcess } from '../process.ts';
 import { type RunFileApp, readRunFile } from '../resources/run-file.ts';
-import { type AppCommand, type AppProcess, startApp } from './app-process.ts';
+import { type AppCommand, type AppProcess, endLine, startApp } from './app-process.ts';
 import type { ProgramSetup } from './daprd.ts';
 import { freePortFrom } from './free-port.ts';
 import { withNodeDefaults } from './node-defaults.ts';
@@ -45,6 +45,7 @@ export async function upCommand(args: readonly string[], setup: ProgramSetup): P
     process.exitCode = (await validate(sidecars, setup.env, true)) ? 0 : 1;
     return;
   }
+  for (const { appId } of sidecars) print(`Validating config and starting app "${appId}"`);
   const clock = systemClock();
   const running = new Map<AppCommand, AppProcess>();
   let here = apps;
@@ -52,7 +53,7 @@ export async function upCommand(args: readonly string[], setup: ProgramSetup): P
   const start = (app: AppCommand): Promise<number> => {
     const started = startApp(app, setup.env, clock);
     running.set(app, started);
-    void started.ended.then((code) => print(`app ${app.options.appId} ended with code ${code}`));
+    void started.ended.then((code) => print(`app ${app.options.appId}: ${endLine(code)}`));
     return started.ended;
   };
   await runProcess({
@@ -131,8 +132,9 @@ function checkedFlags({ appId, flags }: RunFileApp): GivenFlags {
   return givenFlags(flags);
 }
 
-function portsLine({ appId, httpPort, grpcPort, appPort }: SidecarOptions): string {
-  return `${appId}: HTTP on ${httpPort}, gRPC on ${grpcPort}${appPort === 0 ? '' : `, app on ${appPort}`}`;
+/** The line that `dapr run -f` has for it, since scripts wait for that. */
+function portsLine({ appId, httpPort, grpcPort }: SidecarOptions): string {
+  return `Started Dapr with app id "${appId}". HTTP Port: ${httpPort}. gRPC Port: ${grpcPort}`;
 }
 
 /** `-f FILE` or `--run-file FILE`, and the flags for the node. */

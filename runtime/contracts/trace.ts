@@ -49,6 +49,8 @@ export interface FinishedSpan {
   readonly startMs: number;
   readonly endMs: number;
   readonly attributes: Readonly<Record<string, string | number | boolean>>;
+  /** How many attributes a limit has cost; absent: none. */
+  readonly droppedAttributes?: number;
   /** Set when the span failed; may be empty. */
   readonly error?: string;
 }

@@ -32,21 +32,35 @@ export function withinRange(text: string, value: unknown): unknown {
 }
 
 function refuseHuge(value: unknown): void {
-  const left: unknown[] = [value];
-  while (left.length > 0) {
-    const one = left.pop();
+  const left: (readonly [place: string, value: unknown])[] = [['', value]];
+  for (let next = left.pop(); next !== undefined; next = left.pop()) {
+    const [place, one] = next;
     if (typeof one === 'number' && !Number.isFinite(one))
-      throw new FieldError('json: cannot unmarshal a number that is out of range into field of type float64');
-    if (typeof one === 'object' && one !== null) for (const member of Object.values(one)) left.push(member);
+      throw new FieldError(
+        `json: cannot unmarshal a number that is out of range into field ${place || 'body'} of type float64`,
+      );
+    if (typeof one !== 'object' || one === null) continue;
+    for (const [name, member] of Object.entries(one)) left.push([within(place, name), member]);
   }
 }
 
-export function mismatch(name: string, expected: string, value: unknown): FieldError {
-  return new FieldError(`json: cannot unmarshal ${jsonType(value)} into field ${name} of type ${expected}`);
+/** Place of a member in a text for people; only its end when it is long. */
+export function within(place: string, name: string): string {
+  return (place === '' ? name : `${place}.${name}`).slice(-LONGEST_PLACE);
+}
+
+const LONGEST_PLACE = 200;
+
+/** A number instead of a name is the place in a list. */
+export type FieldName = string | number;
+
+export function mismatch(name: FieldName, expected: string, value: unknown): FieldError {
+  const field = typeof name === 'number' ? `[${name}]` : name;
+  return new FieldError(`json: cannot unmarshal ${jsonType(value)} into field ${field} of type ${expected}`);
 }
 
 /** `null` counts as an empty object. */
-export function asObject(value: unknown, name: string): JsonObject {
+export function asObject(value: unknown, name: FieldName): JsonObject {
   if (value === null || value === undefined) return {};
   if (typeof value !== 'object' || Array.isArray(value)) throw mismatch(name, 'object', value);
   return value as JsonObject;
@@ -80,7 +94,7 @@ export function asTextMap(value: unknown, name: string): StringMap {
   const given = asObject(value, name);
   for (const key of Object.keys(given)) {
     if (typeof given[key] === 'string') continue;
-    if (given[key] !== null) throw mismatch(name, 'string', given[key]);
+    if (given[key] !== null) throw mismatch(within(name, key), 'string', given[key]);
     return Object.fromEntries(Object.entries(given).map(([k, v]) => [k, asText(v, name) ?? '']));
   }
   return given as StringMap;
@@ -89,7 +103,7 @@ export function asTextMap(value: unknown, name: string): StringMap {
 /** Own members of `value` that `names` lists (lower case), whatever case they were written in; the last one wins. */
 export function pickMembers<N extends string>(
   value: unknown,
-  what: string,
+  what: FieldName,
   names: readonly N[],
 ): Partial<Record<N, unknown>> {
   const given = asObject(value, what);

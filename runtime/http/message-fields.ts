@@ -6,7 +6,7 @@
 import { isUtf8 } from 'node:buffer';
 import { errorText, runtimeError } from '../contracts/error.ts';
 import type { ApiRequest } from './api-request.ts';
-import { FieldError, type JsonObject, jsonType, withinRange } from './json-fields.ts';
+import { FieldError, type JsonObject, jsonType, within, withinRange } from './json-fields.ts';
 
 const camel = (name: string): string =>
   name.includes('_') ? name.replace(/_([a-z0-9])/g, (_, c: string) => c.toUpperCase()) : name;
@@ -14,14 +14,18 @@ const camel = (name: string): string =>
 const invalid = (kind: string, name: string, value: unknown): FieldError =>
   new FieldError(`proto: invalid value for ${kind} field ${name}: ${JSON.stringify(value)}`);
 
-/** Members of one message by their camelCase name. */
+/** Members of one message by their camelCase name; `place` is where it stands in the body, for the faults. */
 export class MessageFields {
   readonly #values = new Map<string, unknown>();
+  readonly #place: string;
 
-  constructor(value: unknown) {
+  constructor(value: unknown, place = '') {
+    this.#place = place;
     if (value === null || value === undefined) return;
-    if (typeof value !== 'object' || Array.isArray(value))
-      throw new FieldError(`proto: syntax error: unexpected ${jsonType(value)}`);
+    if (typeof value !== 'object' || Array.isArray(value)) {
+      const where = place === '' ? '' : ` for message field ${place}`;
+      throw new FieldError(`proto: syntax error: unexpected ${jsonType(value)}${where}`);
+    }
     for (const [key, member] of Object.entries(value as JsonObject)) {
       if (member !== null) this.#values.set(camel(key), member);
     }
@@ -37,13 +41,13 @@ export class MessageFields {
 
   text(name: string): string | undefined {
     const value = this.#values.get(name);
-    if (value !== undefined && typeof value !== 'string') throw invalid('string', name, value);
+    if (value !== undefined && typeof value !== 'string') throw invalid('string', this.#at(name), value);
     return value;
   }
 
   flag(name: string): boolean {
     const value = this.#values.get(name) ?? false;
-    if (typeof value !== 'boolean') throw invalid('bool', name, value);
+    if (typeof value !== 'boolean') throw invalid('bool', this.#at(name), value);
     return value;
   }
 
@@ -52,7 +56,8 @@ export class MessageFields {
     if (value === undefined) return undefined;
     const parsed =
       typeof value === 'string' && value.trim() === value && value !== '' ? Number(value) : value;
-    if (typeof parsed !== 'number' || !Number.isFinite(parsed)) throw invalid('double', name, value);
+    if (typeof parsed !== 'number' || !Number.isFinite(parsed))
+      throw invalid('double', this.#at(name), value);
     return parsed;
   }
 
@@ -62,7 +67,7 @@ export class MessageFields {
     if (value === undefined) return undefined;
     const parsed = typeof value === 'string' && /^-?\d+$/.test(value) ? Number(value) : value;
     if (typeof parsed !== 'number' || !Number.isInteger(parsed) || parsed < min || parsed > max) {
-      throw invalid(min < 0 ? 'int32' : 'uint32', name, value);
+      throw invalid(min < 0 ? 'int32' : 'uint32', this.#at(name), value);
     }
     return parsed;
   }
@@ -70,23 +75,33 @@ export class MessageFields {
   list(name: string): readonly unknown[] {
     const value = this.#values.get(name) ?? [];
     if (!Array.isArray(value))
-      throw new FieldError(`proto: syntax error: unexpected ${jsonType(value)} for list field ${name}`);
+      throw new FieldError(
+        `proto: syntax error: unexpected ${jsonType(value)} for list field ${this.#at(name)}`,
+      );
     if (value.includes(null))
-      throw new FieldError(`proto: syntax error: unexpected token null in list field ${name}`);
+      throw new FieldError(`proto: syntax error: unexpected token null in list field ${this.#at(name)}`);
     return value;
   }
 
   message(name: string): MessageFields {
-    return new MessageFields(this.#values.get(name));
+    return new MessageFields(this.#values.get(name), this.#at(name));
+  }
+
+  messages(name: string): readonly MessageFields[] {
+    return this.list(name).map((value, index) => new MessageFields(value, this.#at(`${name}[${index}]`)));
   }
 
   textMap(name: string): Readonly<Record<string, string>> {
     const value = this.#values.get(name) ?? {};
-    if (typeof value !== 'object' || Array.isArray(value)) throw invalid('map', name, value);
-    for (const member of Object.values(value as JsonObject)) {
-      if (typeof member !== 'string') throw invalid('string', name, member);
+    if (typeof value !== 'object' || Array.isArray(value)) throw invalid('map', this.#at(name), value);
+    for (const [key, member] of Object.entries(value as JsonObject)) {
+      if (typeof member !== 'string') throw invalid('string', this.#at(`${name}.${key}`), member);
     }
     return value as Readonly<Record<string, string>>;
+  }
+
+  #at(name: string): string {
+    return within(this.#place, name);
   }
 }
 
@@ -120,9 +135,14 @@ function parseWhole(text: string): unknown {
   }
 }
 
+const LONGEST_NAME = 100;
+
 function refuseHalfCharacters(name: string, value: unknown): unknown {
   if (name.isWellFormed() && (typeof value !== 'string' || value.isWellFormed())) return value;
-  throw new FieldError('proto: syntax error: invalid escape code in string');
+  const member = name.isWellFormed() ? name : name.toWellFormed();
+  throw new FieldError(
+    `proto: syntax error: invalid escape code in string${member === '' ? '' : ` field ${member.slice(0, LONGEST_NAME)}`}`,
+  );
 }
 
 /** Endpoints that need no body read one all the same when there is one, and refuse what is no message. */

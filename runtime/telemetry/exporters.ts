@@ -12,6 +12,7 @@ import type { FinishedSpan } from '../contracts/trace.ts';
 import type { HttpTarget } from './http-post.ts';
 import { createOtlpGrpcSink } from './otlp-grpc-sink.ts';
 import { createOtlpHttpSink } from './otlp-http-sink.ts';
+import { limitedSpan, spanLimits } from './span-limits.ts';
 import { type QueueLimits, SpanQueue, type SpanSink } from './span-queue.ts';
 import { createStdoutSink } from './stdout-sink.ts';
 import { type TraceResource, traceResource } from './trace-resource.ts';
@@ -37,6 +38,8 @@ export interface Exporters {
   close(limitMs: number): Promise<void>;
 }
 
+/** After this long a batch is given up, attempts and waits between them together. */
+const EXPORT_LIMIT_MS = 60_000;
 const OTLP_GRPC_PORT = 4317;
 const OTLP_HTTP_PORT = 4318;
 
@@ -52,12 +55,14 @@ export async function createExporters(options: ExporterOptions): Promise<Exporte
   if (tracing.otel.endpointAddress !== '' && tracing.otel.protocol !== '')
     sinks.push(await otlpSink(tracing.otel, resource, clock));
   const limits = queueLimits(env);
+  const perSpan = spanLimits(env);
   const queues = sinks.map(
     (sink) => new SpanQueue({ sink, limits, clock, log: options.log, metrics: options.metrics }),
   );
   return {
     add: (span) => {
-      for (const queue of queues) queue.add(span);
+      const limited = limitedSpan(span, perSpan);
+      for (const queue of queues) queue.add(limited);
     },
     refused: () => {
       if (!queues.every((queue) => queue.full)) return false;
@@ -144,9 +149,11 @@ function queueLimits(env: Env): QueueLimits {
     return Number.isInteger(value) && value > 0 ? value : fallback;
   };
   const maxSpans = positive('OTEL_BSP_MAX_QUEUE_SIZE', 2048);
+  const batchSpans = positive('OTEL_BSP_MAX_EXPORT_BATCH_SIZE', 512);
   return {
     maxSpans,
-    batchSpans: Math.min(maxSpans, positive('OTEL_BSP_MAX_EXPORT_BATCH_SIZE', 512)),
+    batchSpans: batchSpans > maxSpans ? Math.min(512, maxSpans) : batchSpans,
     delayMs: positive('OTEL_BSP_SCHEDULE_DELAY', 5000),
+    exportMs: positive('OTEL_BSP_EXPORT_TIMEOUT', EXPORT_LIMIT_MS),
   };
 }

@@ -43,6 +43,7 @@ function writeSpan(out: ProtobufWriter, span: FinishedSpan): void {
       if (error !== '') out.string(2, error);
     });
   }
+  if (span.droppedAttributes !== undefined) out.integer(10, span.droppedAttributes);
   for (const key in span.attributes)
     writeAttribute(out, 9, key, span.attributes[key] as string | number | boolean);
   out.fixed64(8, nanos(span.endMs));

@@ -35,6 +35,8 @@ export interface QueueLimits {
   readonly maxSpans: number;
   readonly batchSpans: number;
   readonly delayMs: number;
+  /** After this long a batch is given up, so that fresh spans get their turn. */
+  readonly exportMs: number;
 }
 
 export interface SpanQueueOptions {
@@ -47,8 +49,6 @@ export interface SpanQueueOptions {
 
 const FIRST_RETRY_MS = 5000;
 const MAX_RETRY_MS = 30_000;
-/** After this long a batch is given up, so that fresh spans get their turn. */
-const RETRY_LIMIT_MS = 60_000;
 
 /** One collector's queue. */
 export class SpanQueue {
@@ -125,7 +125,7 @@ export class SpanQueue {
   }
 
   async #deliver(batch: readonly FinishedSpan[]): Promise<void> {
-    const { clock } = this.#options;
+    const { clock, limits } = this.#options;
     const started = clock.monotonicMs();
     for (let delay = FIRST_RETRY_MS; ; delay = Math.min(delay * 1.5, MAX_RETRY_MS)) {
       try {
@@ -135,7 +135,7 @@ export class SpanQueue {
       } catch (error) {
         this.#failed(error);
         const retry = !(error instanceof ExportError) || error.retryable;
-        const late = clock.monotonicMs() - started + delay > RETRY_LIMIT_MS;
+        const late = clock.monotonicMs() - started + delay > limits.exportMs;
         if (!retry || late || this.#closing.signal.aborted) break;
       }
       // The closing ends the wait, and the batch gets its last attempt.
@@ -146,11 +146,11 @@ export class SpanQueue {
 
   /** One attempt, within its time and the time that a close leaves. */
   async #attempt(batch: readonly FinishedSpan[]): Promise<void> {
-    const { clock, sink } = this.#options;
+    const { clock, limits, sink } = this.#options;
     this.#limit?.throwIfAborted();
     const over = new AbortController();
     const stop = (): void => over.abort(new Error('the collector did not answer in time'));
-    const timer = clock.startTimer(sink.timeoutMs, stop, true);
+    const timer = clock.startTimer(Math.min(sink.timeoutMs, limits.exportMs), stop, true);
     const closing = (): void => this.#limit?.addEventListener('abort', stop, { once: true });
     if (this.#closing.signal.aborted) closing();
     else this.#closing.signal.addEventListener('abort', closing, { once: true });

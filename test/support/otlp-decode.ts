@@ -15,6 +15,7 @@ export interface DecodedSpan {
   readonly scope: string;
   readonly resource: Readonly<Record<string, unknown>>;
   readonly flags: number;
+  readonly droppedAttributes: number;
 }
 
 type Value = bigint | Buffer;
@@ -110,6 +111,7 @@ export function decodeOtlp(request: Uint8Array): readonly DecodedSpan[] {
           scope,
           resource,
           flags: Number(numberOf(span, 16)),
+          droppedAttributes: Number(numberOf(span, 10)),
         };
       });
     });

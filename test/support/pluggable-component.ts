@@ -75,6 +75,8 @@ export interface PluggableRequest {
   /** Short names of the services to serve; default: all. */
   readonly serves?: readonly string[];
   readonly stateFeatures?: readonly string[];
+  /** Operations of the output binding; default: `create` and `emit`. */
+  readonly operations?: string[];
   readonly pubsubFeatures?: readonly string[];
   /** Which reflection services there are; default: both. */
   readonly reflection?: 'v1' | 'v1alpha';
@@ -194,7 +196,9 @@ export async function startPluggable(given: PluggableRequest): Promise<Pluggable
     service(OutputBinding, [
       unary(OutputBinding.method.init, () => ({})),
       unary(OutputBinding.method.ping, () => ({})),
-      unary(OutputBinding.method.listOperations, () => ({ operations: ['create', 'emit'] })),
+      unary(OutputBinding.method.listOperations, () => ({
+        operations: given.operations ?? ['create', 'emit'],
+      })),
       unary(OutputBinding.method.invoke, ({ operation, data, metadata }) => {
         if (operation === 'emit') hand(EVENTS, { data, metadata: { kind: 'emitted' }, messageId: 'emitted' });
         return {

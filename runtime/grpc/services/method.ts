@@ -11,6 +11,7 @@ import {
 import type { Blocks } from '../../contracts/blocks.ts';
 import type { Clock } from '../../contracts/clock.ts';
 import type { CloudEvent } from '../../contracts/cloud-event.ts';
+import { errorText } from '../../contracts/error.ts';
 import type {
   AnyGrpcMethod,
   BidiMethod,
@@ -21,6 +22,7 @@ import type {
 } from '../../contracts/grpc-wire/service.ts';
 import type { GrpcOperationKey } from '../../contracts/operations.ts';
 import type { TopicEventRequestSchema } from '../../generated/dapr/proto/runtime/v1/appcallback_pb.ts';
+import { wireFault } from '../wire-fault.ts';
 
 /** What the services work with. */
 export interface ServiceDeps {
@@ -43,7 +45,13 @@ export type Operations<K extends GrpcOperationKey> = Readonly<Record<K, Operatio
 
 const requestCodec = <D extends DescMessage>(schema: D): Codec<MessageShape<D>> => ({
   encode: (message) => toBinary(schema, message),
-  decode: (bytes) => fromBinary(schema, bytes),
+  decode: (bytes) => {
+    try {
+      return fromBinary(schema, bytes);
+    } catch (cause) {
+      throw new Error(wireFault(schema, bytes) ?? errorText(cause), { cause });
+    }
+  },
 });
 const answerCodec = <D extends DescMessage>(schema: D): Codec<MessageInitShape<D>> => ({
   encode: (answer) => toBinary(schema, create(schema, answer)),

@@ -72,7 +72,7 @@ function checkTexts(body: unknown, names: readonly string[]): void {
 
 function checkOperations(body: unknown): void {
   for (const [index, item] of asList(body, 'body').entries())
-    asText(pickMembers(item, `${index}`, ['operation']).operation, `${index}.operation`);
+    asText(pickMembers(item, index, ['operation']).operation, `${index}.operation`);
 }
 
 /** Why a reminder or timer cannot be named so: its name becomes a segment of a path of the app. */

@@ -5,7 +5,7 @@ import type { ConversationMessage, ConversationResult } from '../../contracts/co
 import { runtimeError } from '../../contracts/error.ts';
 import { goJson } from '../../contracts/go-json.ts';
 import { FieldError, type JsonObject } from '../json-fields.ts';
-import { MessageFields, readMessage } from '../message-fields.ts';
+import { type MessageFields, readMessage } from '../message-fields.ts';
 import { jsonReply } from '../respond.ts';
 import type { HttpHandlers } from '../router.ts';
 
@@ -61,7 +61,7 @@ function decodeCommon(fields: MessageFields, messages: readonly ConverseMessage[
   if (typeof parameters !== 'object' || Array.isArray(parameters))
     throw new FieldError('proto: invalid value for map field parameters');
   const tools = fields.list('tools');
-  for (const tool of tools) new MessageFields(tool).message('function').message('parameters');
+  for (const tool of fields.messages('tools')) tool.message('function').message('parameters');
   return {
     messages,
     scrubPii: scrubs(fields),
@@ -87,7 +87,7 @@ function withoutInputs(fields: MessageFields): undefined {
 }
 
 function decodeAlpha1(fields: MessageFields): ConverseRequest | undefined {
-  const inputs = fields.list('inputs').map((input) => new MessageFields(input));
+  const inputs = fields.messages('inputs');
   if (inputs.length === 0) return withoutInputs(fields);
   const messages = inputs.map((input): ConverseMessage => {
     const role = input.text('role') ?? 'user';
@@ -98,10 +98,10 @@ function decodeAlpha1(fields: MessageFields): ConverseRequest | undefined {
 }
 
 function decodeAlpha2(fields: MessageFields): ConverseRequest | undefined {
-  const inputs = fields.list('inputs').map((input) => new MessageFields(input));
+  const inputs = fields.messages('inputs');
   if (inputs.length === 0) return withoutInputs(fields);
   const messages = inputs.flatMap((input) =>
-    input.list('messages').map((message) => asked(input, decodeMessage(new MessageFields(message)))),
+    input.messages('messages').map((message) => asked(input, decodeMessage(message))),
   );
   return decodeCommon(fields, messages);
 }
@@ -119,7 +119,7 @@ function decodeMessage(fields: MessageFields): ConversationMessage {
   const toolCalls = role === 'assistant' ? body.list('toolCalls') : [];
   return {
     role,
-    content: body.list('content').map((part) => new MessageFields(part).text('text') ?? ''),
+    content: body.messages('content').map((part) => part.text('text') ?? ''),
     ...(name === undefined ? {} : { name }),
     ...(toolId === undefined ? {} : { toolId }),
     ...(toolCalls.length === 0 ? {} : { toolCalls }),

@@ -85,8 +85,8 @@ async function decodeEntries(
   let given: readonly Partial<Record<(typeof ENTRY)[number], unknown>>[];
   let types: readonly { id: string; contentType: string; own: StringMap | undefined }[];
   try {
-    given = asList(parseJson(await request.body.bytes()), 'body').map((entry) =>
-      pickMembers(entry, 'entry', ENTRY),
+    given = asList(parseJson(await request.body.bytes()), 'body').map((entry, index) =>
+      pickMembers(entry, index, ENTRY),
     );
     types = given.map((entry) => ({
       id: asText(entry.entryid, 'entryId') ?? '',

@@ -28,8 +28,8 @@ export function stateHandlers(state: StateBlock): StateHandlers {
       const metadata = request.metadata();
       let items: readonly StateItem[];
       try {
-        items = asList(parseJson(await request.body.bytes()), 'body').map((item) =>
-          decodeItem(item, metadata),
+        items = asList(parseJson(await request.body.bytes()), 'body').map((item, index) =>
+          decodeItem(item, index, metadata),
         );
       } catch (error) {
         throw runtimeError('malformedText', { error: errorText(error) }, { cause: error });
@@ -78,8 +78,8 @@ export function stateHandlers(state: StateBlock): StateHandlers {
   };
 }
 
-function decodeItem(given: unknown, query: StringMap): StateItem {
-  const { key, value, etag, metadata, options, contenttype } = pickMembers(given, 'item', ITEM);
+function decodeItem(given: unknown, index: number, query: StringMap): StateItem {
+  const { key, value, etag, metadata, options, contenttype } = pickMembers(given, index, ITEM);
   const tag = asText(etag, 'etag');
   let own = metadata === undefined ? NO_METADATA : asTextMap(metadata, 'metadata');
   const contentType = asText(contenttype, 'contentType');

@@ -7,7 +7,7 @@ import { finishedSpan } from './finished-span.ts';
 
 type Send = (spans: readonly FinishedSpan[], signal: AbortSignal) => Promise<void>;
 
-const rig = (send: Send, limits = { maxSpans: 6, batchSpans: 3, delayMs: 5000 }) => {
+const rig = (send: Send, limits = { maxSpans: 6, batchSpans: 3, delayMs: 5000, exportMs: 60_000 }) => {
   const clock = fakeClock();
   const log = recordingLogger();
   const dropped: number[] = [];
@@ -105,6 +105,21 @@ t.test('what the collector refuses for good is not sent again', async (t) => {
   await rigged.clock.advance(60_000);
   t.equal(rigged.batches.length, 1);
   t.equal(rigged.dropped, 1);
+});
+
+t.test('a batch has a limit of its own, attempts and waits together', async (t) => {
+  const limits = { maxSpans: 6, batchSpans: 3, delayMs: 1000, exportMs: 4000 };
+  const slow = rig(silent, limits);
+  slow.add('a');
+  await slow.clock.advance(1000);
+  await slow.clock.advance(4000);
+  t.equal(slow.dropped, 1, 'before the limit of an attempt');
+  const away = rig(async () => {
+    throw new Error('connection refused');
+  }, limits);
+  away.add('a');
+  await away.clock.advance(1000);
+  t.equal(away.dropped, 1, 'a wait would be longer than what is left');
 });
 
 t.test('an attempt has its limit', async (t) => {
