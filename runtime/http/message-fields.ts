@@ -41,13 +41,13 @@ export class MessageFields {
 
   text(name: string): string | undefined {
     const value = this.#values.get(name);
-    if (value !== undefined && typeof value !== 'string') throw invalid('string', this.#at(name), value);
+    if (value !== undefined && typeof value !== 'string') throw invalid('string', this.placeOf(name), value);
     return value;
   }
 
   flag(name: string): boolean {
     const value = this.#values.get(name) ?? false;
-    if (typeof value !== 'boolean') throw invalid('bool', this.#at(name), value);
+    if (typeof value !== 'boolean') throw invalid('bool', this.placeOf(name), value);
     return value;
   }
 
@@ -57,7 +57,7 @@ export class MessageFields {
     const parsed =
       typeof value === 'string' && value.trim() === value && value !== '' ? Number(value) : value;
     if (typeof parsed !== 'number' || !Number.isFinite(parsed))
-      throw invalid('double', this.#at(name), value);
+      throw invalid('double', this.placeOf(name), value);
     return parsed;
   }
 
@@ -67,7 +67,7 @@ export class MessageFields {
     if (value === undefined) return undefined;
     const parsed = typeof value === 'string' && /^-?\d+$/.test(value) ? Number(value) : value;
     if (typeof parsed !== 'number' || !Number.isInteger(parsed) || parsed < min || parsed > max) {
-      throw invalid(min < 0 ? 'int32' : 'uint32', this.#at(name), value);
+      throw invalid(min < 0 ? 'int32' : 'uint32', this.placeOf(name), value);
     }
     return parsed;
   }
@@ -76,31 +76,33 @@ export class MessageFields {
     const value = this.#values.get(name) ?? [];
     if (!Array.isArray(value))
       throw new FieldError(
-        `proto: syntax error: unexpected ${jsonType(value)} for list field ${this.#at(name)}`,
+        `proto: syntax error: unexpected ${jsonType(value)} for list field ${this.placeOf(name)}`,
       );
     if (value.includes(null))
-      throw new FieldError(`proto: syntax error: unexpected token null in list field ${this.#at(name)}`);
+      throw new FieldError(`proto: syntax error: unexpected token null in list field ${this.placeOf(name)}`);
     return value;
   }
 
   message(name: string): MessageFields {
-    return new MessageFields(this.#values.get(name), this.#at(name));
+    return new MessageFields(this.#values.get(name), this.placeOf(name));
   }
 
   messages(name: string): readonly MessageFields[] {
-    return this.list(name).map((value, index) => new MessageFields(value, this.#at(`${name}[${index}]`)));
+    return this.list(name).map((value, index) => new MessageFields(value, this.placeOf(`${name}[${index}]`)));
   }
 
   textMap(name: string): Readonly<Record<string, string>> {
     const value = this.#values.get(name) ?? {};
-    if (typeof value !== 'object' || Array.isArray(value)) throw invalid('map', this.#at(name), value);
+    if (typeof value !== 'object' || Array.isArray(value)) throw invalid('map', this.placeOf(name), value);
     for (const [key, member] of Object.entries(value as JsonObject)) {
-      if (typeof member !== 'string') throw invalid('string', this.#at(`${name}.${key}`), member);
+      if (typeof member !== 'string') throw invalid('string', this.placeOf(`${name}.${key}`), member);
     }
     return value as Readonly<Record<string, string>>;
   }
 
-  #at(name: string): string {
+  /** Where a member stands in the body; an empty name: where the message does. */
+  placeOf(name: string): string {
+    if (name === '') return this.#place;
     return within(this.#place, name);
   }
 }

@@ -34,7 +34,8 @@ function grouped(answers: FieldAnswers): Recorded {
 
 /** The member that a request spoils, by the name of the request; none when it is the whole body, or an item of a list. */
 function spoiltMember(what: string): string | undefined {
-  const place = /^(?<place>.+?): /.exec(what)?.groups?.['place'] ?? '';
+  // A path with `..` in it is another path.
+  const place = what.endsWith('".."') ? '' : (/^(?<place>.+?): /.exec(what)?.groups?.['place'] ?? '');
   const member = place.split('.').findLast((part) => !/^\d+$/.test(part));
   return member === 'body' || member === 'message' ? undefined : member;
 }

@@ -110,7 +110,7 @@ function decodeMessage(fields: MessageFields): ConversationMessage {
   const kind = Object.keys(ROLES).find((name) => fields.has(name));
   const role = kind === undefined ? undefined : ROLES[kind];
   if (kind === undefined || role === undefined) {
-    throw new FieldError(`proto: a message needs one of ${Object.keys(ROLES).join(', ')}`);
+    throw new FieldError(`proto: ${fields.placeOf('')} needs one of ${Object.keys(ROLES).join(', ')}`);
   }
   const body = fields.message(kind);
   const name = body.text('name');

@@ -75,7 +75,7 @@ function decodePolicy(fields: MessageFields): JobFailurePolicy | undefined {
   }
   if (!fields.has('constant')) return undefined;
   const constant = fields.message('constant');
-  const intervalMs = durationMs(constant.text('interval'));
+  const intervalMs = durationMs(constant, 'interval');
   const maxRetries = constant.integer('maxRetries', 0, UINT32_MAX);
   return {
     kind: 'constant',
@@ -85,15 +85,18 @@ function decodePolicy(fields: MessageFields): JobFailurePolicy | undefined {
 }
 
 /** JSON form of `google.protobuf.Duration`. */
-function durationMs(text: string | undefined): number | undefined {
+function durationMs(fields: MessageFields, name: string): number | undefined {
+  const text = fields.text(name);
   if (text === undefined) return undefined;
+  const what = `for field ${fields.placeOf(name)}: "${text.slice(0, LONGEST_SHOWN)}"`;
   const seconds = /^(-?\d+(?:\.\d{1,9})?)s$/.exec(text)?.[1];
-  if (seconds === undefined) throw new FieldError(`proto: invalid google.protobuf.Duration value "${text}"`);
+  if (seconds === undefined) throw new FieldError(`proto: invalid google.protobuf.Duration value ${what}`);
   if (Math.abs(Number(seconds)) > MAX_DURATION_S)
-    throw new FieldError(`proto: google.protobuf.Duration value out of range: "${text}"`);
+    throw new FieldError(`proto: google.protobuf.Duration value out of range ${what}`);
   return Number(seconds) * 1000;
 }
 
+const LONGEST_SHOWN = 200;
 const MAX_DURATION_S = 315_576_000_000;
 
 function policyJson(policy: JobFailurePolicy): object {
