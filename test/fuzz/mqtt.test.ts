@@ -1,5 +1,5 @@
 import t from 'tap';
 import { fuzzTests } from './support/fuzz-test.ts';
-import { mqtt, mqttOverTls, mqttOverWebSocket } from './targets/mqtt.ts';
+import { mqtt, mqttOverSecureWebSocket, mqttOverTls, mqttOverWebSocket } from './targets/mqtt.ts';
 
-fuzzTests(t, [mqtt, mqttOverWebSocket, mqttOverTls]);
+fuzzTests(t, [mqtt, mqttOverWebSocket, mqttOverTls, mqttOverSecureWebSocket]);

@@ -8,7 +8,7 @@ import { grpcApi } from './targets/grpc-api.ts';
 import { grpcFrames } from './targets/grpc-frames.ts';
 import { httpApi } from './targets/http-api.ts';
 import { middleware } from './targets/middleware.ts';
-import { mqtt, mqttOverTls, mqttOverWebSocket } from './targets/mqtt.ts';
+import { mqtt, mqttOverSecureWebSocket, mqttOverTls, mqttOverWebSocket } from './targets/mqtt.ts';
 import { peer } from './targets/peer.ts';
 import { pluggable } from './targets/pluggable.ts';
 import { yaml } from './targets/yaml.ts';
@@ -23,6 +23,7 @@ export const TARGETS: readonly FuzzTarget[] = [
   mqtt,
   mqttOverWebSocket,
   mqttOverTls,
+  mqttOverSecureWebSocket,
   peer,
   pluggable,
   middleware,

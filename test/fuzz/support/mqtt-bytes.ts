@@ -108,7 +108,8 @@ function publish(draw: Draw, version: number): Buffer {
 }
 
 function subscribe(draw: Draw, version: number, type: number): Buffer {
-  const filters = draw.list(60, () =>
+  // Now and then more than a client may have.
+  const filters = draw.list(draw.chance(0.01) ? 3000 : 60, () =>
     Buffer.concat([
       text(draw, topic(draw)),
       ...(type === SUBSCRIBE ? [Buffer.from([draw.pick([0, 1, 2, 3, 0x2c, 255])])] : []),

@@ -22,7 +22,7 @@ interface Way {
   readonly name: string;
   readonly scheme: string;
   readonly inputs: number;
-  readonly options: () => Pick<BrokerOptions, 'ws' | 'tls'>;
+  readonly options: () => Pick<BrokerOptions, 'ws' | 'tls' | 'wss'>;
   /** Sends the bytes, more or less in pieces, and the end. The result ends the connection at once. */
   readonly talk: (
     port: number,
@@ -58,7 +58,9 @@ function converse(way: Way, port: number, draw: Draw, bytes: Buffer): Promise<Bu
 function overSocket(make: (port: number) => Socket): Way['talk'] {
   return (port, draw, bytes, heard, closed) => {
     const socket = make(port);
-    socket.on('data', heard);
+    // One that never looks at what it is told.
+    if (draw.chance(0.05)) socket.pause();
+    else socket.on('data', heard);
     socket.on('error', () => {});
     socket.on('close', closed);
     socket.on(socket instanceof TLSSocket ? 'secureConnect' : 'connect', () => {
@@ -67,6 +69,7 @@ function overSocket(make: (port: number) => Socket): Way['talk'] {
       setImmediate(() => {
         if (draw.chance(0.1)) socket.destroy();
         else socket.end(bytes.subarray(cut));
+        if (socket.isPaused()) setTimeout(() => socket.destroy(), draw.int(0, 200));
       });
     });
     return () => socket.destroy();
@@ -79,32 +82,37 @@ const HANDSHAKE =
   'Sec-WebSocket-Protocol: mqtt\r\n\r\n';
 
 /** The bytes in WebSocket frames of any kind and size, in an orderly handshake; or as what they are behind one. */
-const overWebSocket: Way['talk'] = (port, draw, bytes, heard, closed) => {
-  if (draw.chance(0.2)) {
-    const raw = overSocket((at) => {
-      const socket = connect(at, '127.0.0.1');
-      socket.write(HANDSHAKE);
-      return socket;
-    });
-    return raw(port, draw, bytes, () => {}, closed);
-  }
-  const socket = new WebSocket(`ws://127.0.0.1:${port}`, 'mqtt');
-  socket.on('message', (data: Buffer) => heard(data));
-  socket.on('error', () => {});
-  socket.on('close', closed);
-  socket.on('open', () => {
-    for (let at = 0; at < bytes.length; ) {
-      const size = draw.int(1, Math.min(bytes.length - at, 5000));
-      const fin = draw.chance(0.9) || at + size >= bytes.length;
-      if (draw.chance(0.05)) socket.ping(bytes.subarray(at, at + 20));
-      socket.send(bytes.subarray(at, at + size), { binary: !draw.chance(0.02), fin });
-      at += size;
+function overWebSocket(scheme: 'ws' | 'wss', make: (port: number) => Socket): Way['talk'] {
+  return (port, draw, bytes, heard, closed) => {
+    if (draw.chance(0.2)) {
+      const raw = overSocket((at) => {
+        const socket = make(at);
+        socket.write(HANDSHAKE);
+        return socket;
+      });
+      return raw(port, draw, bytes, () => {}, closed);
     }
-    if (draw.chance(0.2)) socket.terminate();
-    else socket.close();
-  });
-  return () => socket.terminate();
-};
+    const socket = new WebSocket(`${scheme}://127.0.0.1:${port}`, 'mqtt', { rejectUnauthorized: false });
+    socket.on('message', (data: Buffer) => heard(data));
+    socket.on('error', () => {});
+    socket.on('close', closed);
+    socket.on('open', () => {
+      for (let at = 0; at < bytes.length; ) {
+        const size = draw.int(1, Math.min(bytes.length - at, 5000));
+        const fin = draw.chance(0.9) || at + size >= bytes.length;
+        if (draw.chance(0.05)) socket.ping(bytes.subarray(at, at + 20));
+        socket.send(bytes.subarray(at, at + size), { binary: !draw.chance(0.02), fin });
+        at += size;
+      }
+      if (draw.chance(0.2)) socket.terminate();
+      else socket.close();
+    });
+    return () => socket.terminate();
+  };
+}
+
+const plainly = (port: number): Socket => connect(port, '127.0.0.1');
+const secretly = (port: number): Socket => connectTls({ host: '127.0.0.1', port, rejectUnauthorized: false });
 
 const LOCAL = { host: '127.0.0.1', port: 0 };
 const TCP: Way = {
@@ -112,32 +120,41 @@ const TCP: Way = {
   scheme: 'mqtt:',
   inputs: 5000,
   options: () => ({}),
-  talk: overSocket((port) => connect(port, '127.0.0.1')),
+  talk: overSocket(plainly),
 };
 const WS: Way = {
   name: 'mqtt-ws',
   scheme: 'ws:',
   inputs: 500,
   options: () => ({ ws: LOCAL }),
-  talk: overWebSocket,
+  talk: overWebSocket('ws', plainly),
 };
+/** Listens with a certificate of its own. */
+function withCertificate(): NonNullable<BrokerOptions['tls']> {
+  const { chain, key } = createAuthority().issue({ dns: ['localhost'] });
+  return { ...LOCAL, cert: chain, key };
+}
+
+/** One in four does not even speak TLS. */
+function sometimesPlain(secret: Way['talk']): Way['talk'] {
+  const plain = overSocket(plainly);
+  return (port, draw, bytes, heard, closed) =>
+    draw.chance(0.25) ? plain(port, draw, bytes, () => {}, closed) : secret(port, draw, bytes, heard, closed);
+}
+
 const TLS: Way = {
   name: 'mqtt-tls',
   scheme: 'mqtts:',
   inputs: 200,
-  options: () => {
-    const { chain, key } = createAuthority().issue({ dns: ['localhost'] });
-    return { tls: { ...LOCAL, cert: chain, key } };
-  },
-  talk: (port, draw, bytes, heard, closed) => {
-    // One in four does not even speak TLS.
-    const plain = draw.chance(0.25);
-    const make = (at: number): Socket =>
-      plain
-        ? connect(at, '127.0.0.1')
-        : connectTls({ host: '127.0.0.1', port: at, rejectUnauthorized: false });
-    return overSocket(make)(port, draw, bytes, plain ? () => {} : heard, closed);
-  },
+  options: () => ({ tls: withCertificate() }),
+  talk: sometimesPlain(overSocket(secretly)),
+};
+const WSS: Way = {
+  name: 'mqtt-wss',
+  scheme: 'wss:',
+  inputs: 200,
+  options: () => ({ wss: withCertificate() }),
+  talk: sometimesPlain(overWebSocket('wss', secretly)),
 };
 
 async function open(way: Way): Promise<Fuzzing> {
@@ -218,3 +235,4 @@ const target = (way: Way): FuzzTarget => ({
 export const mqtt = target(TCP);
 export const mqttOverWebSocket = target(WS);
 export const mqttOverTls = target(TLS);
+export const mqttOverSecureWebSocket = target(WSS);
