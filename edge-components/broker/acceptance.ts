@@ -6,6 +6,7 @@
  */
 
 import type { Database, SqlStep } from '../../runtime/contracts/database.ts';
+import { messageCrc } from './damaged-messages.ts';
 import type { ElapsedTime } from './elapsed-time.ts';
 import type { Message } from './message.ts';
 import type { Outgoing } from './queues.ts';
@@ -68,10 +69,10 @@ const MAX_BATCH_ENTRIES = 2048;
 const NO_MEMBERS: readonly Subscription[] = [];
 const NO_SHARES: readonly Share[] = [];
 
-const INSERT_MESSAGES = `INSERT INTO mqtt_message (id, topic, payload, properties, expires_at, refs)
+const INSERT_MESSAGES = `INSERT INTO mqtt_message (id, topic, payload, properties, expires_at, refs, crc)
   SELECT value ->> 0, value ->> 1, coalesce(substr(bytes, value ->> 2, value ->> 3), x''),
     CASE value ->> 4 WHEN 0 THEN NULL ELSE substr(bytes, (value ->> 2) + (value ->> 3), value ->> 4) END,
-    value ->> 5, value ->> 6
+    value ->> 5, value ->> 6, value ->> 7
   FROM (SELECT ? AS bytes), json_each(?)`;
 const INSERT_DELIVERIES = `INSERT INTO mqtt_delivery (session, message, qos, retain, size, packet_id)
   SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?)`;
@@ -317,12 +318,14 @@ export class Acceptance {
       if (shares.length === 0) continue;
       const id = this.#parts.store.nextMessageId();
       message.id = id;
-      const { topic, payload, properties, expiresAt, size } = message;
-      messages.push(
-        `[${id},${JSON.stringify(topic)},${at + 1},${payload.length},${properties.length},${expiresAt ?? null},${shares.length}]`,
-      );
+      const { topic, topicBytes, payload, properties, expiresAt, size } = message;
+      const from = at;
       at += payload.copy(blob, at);
       at += properties.copy(blob, at);
+      const crc = messageCrc(topicBytes, blob.subarray(from, at));
+      messages.push(
+        `[${id},${JSON.stringify(topic)},${from + 1},${payload.length},${properties.length},${expiresAt ?? null},${shares.length},${crc}]`,
+      );
       for (const { session, qos, retain, packetId } of shares) {
         deliveries.push(`[${session.key},${id},${qos},${retain ? 1 : 0},${size},${packetId}]`);
       }

@@ -19,6 +19,7 @@ import { Access } from './access.ts';
 import type { AccessList } from './acl-file.ts';
 import { Connection, type ConnectionSource } from './connection.ts';
 import type { ConnectionHost } from './connection-host.ts';
+import { DamagedMessages } from './damaged-messages.ts';
 import { ElapsedTime } from './elapsed-time.ts';
 import { startAedes } from './lifecycle.ts';
 import { type Listener, openListeners } from './listeners.ts';
@@ -202,18 +203,21 @@ async function openHost(database: TrackedDatabase, deps: BrokerDeps, limits: Bro
   const time = new ElapsedTime(clock, database);
   const router = new Router();
   const access = new Access(options.users ?? [], options.allowAnonymous, options.accessList);
+  const damaged = new DamagedMessages(database, log);
   const store = new SessionStore({
     database,
+    damaged,
     router,
     limits,
     time,
     log,
     count: (reason) => statistics.drop(reason),
   });
-  const retained = new RetainedMessages(database, {
-    maxMessages: limits.maxRetainedMessages,
-    maxBytes: limits.maxRetainedBytes,
-  });
+  const retained = new RetainedMessages(
+    database,
+    { maxMessages: limits.maxRetainedMessages, maxBytes: limits.maxRetainedBytes },
+    damaged,
+  );
   const acceptance = new Acceptance({
     database,
     store,
@@ -258,12 +262,13 @@ async function openHost(database: TrackedDatabase, deps: BrokerDeps, limits: Bro
     acceptance,
     store,
     retained,
-    wills: new Wills(database, time),
+    wills: new Wills(database, time, damaged),
     access,
     statistics,
     sys,
     flushes: new FlushScheduler(),
     enhancedAuth: options.enhancedAuth,
+    opening: new Map(),
     connections,
     pressured: undefined,
     adopt: () => {},

@@ -186,13 +186,14 @@ export class Connecting {
     const request = connection.request as ConnectRequest;
     connection.clientId = host.clientIdOf(connection);
     const { clientId } = connection;
+    host.opening.set(clientId, this);
     let session = host.store.get(clientId);
     if (session?.outlet !== undefined) session.detach(session.outlet);
     if (session !== undefined && request.clean) {
       await host.store.end(session);
       session = undefined;
     }
-    if (connection.state !== 'connecting') return;
+    if (!this.#hasItsTurn()) return;
     const present = session !== undefined;
     if (session === undefined) session = this.#newSession(request);
     else host.store.resume(session, connection.user, request.sessionExpiry);
@@ -206,7 +207,8 @@ export class Connecting {
       return;
     }
     await this.#keepWill(request);
-    if (connection.state !== 'connecting') return;
+    if (!this.#hasItsTurn(session)) return;
+    host.opening.delete(clientId);
     this.#answered = true;
     connection.session = session;
     const keepAlive = this.#keepAlive(request);
@@ -224,6 +226,24 @@ export class Connecting {
       if (connection.state === 'open') opened.resume();
       connection.release(HOLD.connecting);
     });
+  }
+
+  /**
+   * After a wait: false when the client has gone or has come in by a newer connection, which then has the session. Two
+   * that both go on would make two sessions of one.
+   */
+  #hasItsTurn(session?: Session): boolean {
+    const connection = this.#connection;
+    const { host, clientId } = connection;
+    const newest = host.opening.get(clientId) === this;
+    if (newest && connection.state === 'connecting') return true;
+    if (this.#willKept) host.wills.remove(clientId, this).catch((error) => host.store.failed(error));
+    this.#willKept = false;
+    if (newest) {
+      host.opening.delete(clientId);
+      if (session !== undefined) host.store.unclaimed(session).catch((error) => host.store.failed(error));
+    } else connection.finish();
+    return false;
   }
 
   #newSession(request: ConnectRequest): Session | undefined {

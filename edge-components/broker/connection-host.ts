@@ -33,6 +33,8 @@ export interface ConnectionHost {
   readonly sys: SysTopics;
   readonly flushes: FlushScheduler;
   readonly enhancedAuth: EnhancedAuthentication | undefined;
+  /** By client id, the newest connection between CONNECT and CONNACK: earlier ones have lost their turn. */
+  readonly opening: Map<string, object>;
   /** All connections whose socket is not gone. */
   readonly connections: Set<Connection>;
   /** A subscriber that fell behind while the current message was handed on. */

@@ -1,6 +1,7 @@
 /** Messages of queues on their way to a client: from memory when they just came in, otherwise from disk. */
 
 import type { Database } from '../../runtime/contracts/database.ts';
+import { type DamagedMessages, isWhole } from './damaged-messages.ts';
 import type { Message } from './message.ts';
 import { storedMessage } from './stored-message.ts';
 
@@ -9,14 +10,16 @@ const MAX_MESSAGES = 8192;
 
 export class MessageCache {
   readonly #database: Database;
+  readonly #damaged: DamagedMessages;
   /** By row, modulo its length: rows grow one by one. */
   readonly #recent: (Message | undefined)[] = [];
   #oldest = 0;
   #newest = -1;
   #bytes = 0;
 
-  constructor(database: Database) {
+  constructor(database: Database, damaged: DamagedMessages) {
     this.#database = database;
+    this.#damaged = damaged;
   }
 
   /** Keeps a message that is about to be sent; the oldest make room. */
@@ -53,12 +56,17 @@ export class MessageCache {
 
   #read(ids: readonly number[], found: Map<number, Message>): void {
     const rows = this.#database.read(
-      `SELECT id, topic, payload, properties, expires_at FROM mqtt_message
+      `SELECT id, topic, payload, properties, expires_at, crc FROM mqtt_message
        WHERE id IN (SELECT value FROM json_each(?))`,
       [JSON.stringify(ids)],
     );
     for (const row of rows) {
       const id = Number(row['id']);
+      if (!isWhole(row)) {
+        // Its place in the queues is given up by those who asked for it.
+        this.#damaged.setAside('queued', String(id), row, []);
+        continue;
+      }
       const message = storedMessage(row, 1, false);
       if (message === undefined) continue;
       message.id = id;

@@ -5,6 +5,7 @@
 
 import type { Database, SqlStep } from '../../runtime/contracts/database.ts';
 import { hasWildcard, matcher } from '../drivers/mqtt/topic.ts';
+import { type DamagedMessages, isWhole, messageCrc } from './damaged-messages.ts';
 import type { Message } from './message.ts';
 import { step } from './schema.ts';
 import { storedMessage, storedNumber } from './stored-message.ts';
@@ -26,12 +27,14 @@ export interface RetainedChange {
 export class RetainedMessages {
   readonly #database: Database;
   readonly #limits: RetainedLimits;
+  readonly #damaged: DamagedMessages;
   readonly #sizes = new Map<string, number>();
   #bytes = 0;
 
-  constructor(database: Database, limits: RetainedLimits) {
+  constructor(database: Database, limits: RetainedLimits, damaged: DamagedMessages) {
     this.#database = database;
     this.#limits = limits;
+    this.#damaged = damaged;
     for (const row of database.read('SELECT topic, length(payload) AS size FROM mqtt_retained')) {
       this.#note(String(row['topic']), Number(row['size']));
     }
@@ -43,7 +46,7 @@ export class RetainedMessages {
 
   /** What keeping `message` takes ([MQTT-3.3.1-5], [MQTT-3.3.1-10]); `undefined` when there is no room for it. */
   change(message: Message): RetainedChange | undefined {
-    const { topic, payload, qos, properties, expiresAt } = message;
+    const { topic, topicBytes, payload, qos, properties, expiresAt } = message;
     if (payload.length === 0) return this.removal(topic);
     const known = this.#sizes.get(topic);
     const full =
@@ -51,9 +54,11 @@ export class RetainedMessages {
       this.#bytes - (known ?? 0) + payload.length > this.#limits.maxBytes;
     if (full) return undefined;
     const sql =
-      'INSERT OR REPLACE INTO mqtt_retained (topic, payload, qos, properties, expires_at) VALUES (?, ?, ?, ?, ?)';
+      'INSERT OR REPLACE INTO mqtt_retained (topic, payload, qos, properties, expires_at, crc) VALUES (?, ?, ?, ?, ?, ?)';
+    const kept = properties.length === 0 ? null : properties;
+    const crc = messageCrc(topicBytes, Buffer.concat([payload, properties]));
     return {
-      steps: [step(sql, topic, payload, qos, properties.length === 0 ? null : properties, expiresAt ?? null)],
+      steps: [step(sql, topic, payload, qos, kept, expiresAt ?? null, crc)],
       committed: () => this.#note(topic, payload.length),
     };
   }
@@ -77,13 +82,19 @@ export class RetainedMessages {
   /** The messages of up to `RETAINED_PAGE` topics; what expired is removed. */
   read(topics: readonly string[], now: number): Message[] {
     const rows = this.#database.read(
-      `SELECT topic, payload, qos, properties, expires_at FROM mqtt_retained
+      `SELECT topic, payload, qos, properties, expires_at, crc FROM mqtt_retained
        WHERE topic IN (SELECT value FROM json_each(?)) ORDER BY rowid`,
       [JSON.stringify(topics)],
     );
     const found: Message[] = [];
     for (const row of rows) {
       const topic = String(row['topic']);
+      if (!isWhole(row)) {
+        const removal = 'DELETE FROM mqtt_retained WHERE topic = ? AND crc = ?';
+        this.#damaged.setAside('retained', topic, row, [step(removal, topic, row['crc'] ?? null)]);
+        this.#drop(topic);
+        continue;
+      }
       const expiresAt = storedNumber(row['expires_at']);
       if (expiresAt !== undefined && expiresAt <= now) {
         this.#expired(topic, expiresAt);

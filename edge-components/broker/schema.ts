@@ -55,11 +55,20 @@ const ELAPSED_TIME = [
   'INSERT OR IGNORE INTO mqtt_clock (id, elapsed_ms) VALUES (1, 0)',
 ];
 
+/** Level 3: checksums (see `damaged-messages.ts`); rows of before have none. */
+const CHECKSUMS = [
+  'ALTER TABLE mqtt_message ADD COLUMN crc INTEGER',
+  'ALTER TABLE mqtt_retained ADD COLUMN crc INTEGER',
+  'ALTER TABLE mqtt_will ADD COLUMN crc INTEGER',
+  `CREATE TABLE mqtt_damaged (
+     id INTEGER PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, topic TEXT, payload BLOB, properties BLOB)`,
+];
+
 /** The broker's part of the node's schema. */
 export const BROKER_MIGRATION: Migration = {
   metadataTable: 'skerry_schema',
   key: 'mqtt-broker',
-  levels: [TABLES, ELAPSED_TIME],
+  levels: [TABLES, ELAPSED_TIME, CHECKSUMS],
   // After damage: no delivery without its message and session, no message without a delivery, counts as they are.
   repair: [
     'DELETE FROM mqtt_subscription WHERE session NOT IN (SELECT id FROM mqtt_session)',

@@ -5,6 +5,7 @@ import type { Database, SqlStep } from '../../runtime/contracts/database.ts';
 import { errorText } from '../../runtime/contracts/error.ts';
 import type { Logger } from '../../runtime/contracts/logger.ts';
 import { filterMatches, sharedFilter } from '../drivers/mqtt/topic.ts';
+import type { DamagedMessages } from './damaged-messages.ts';
 import type { ElapsedTime } from './elapsed-time.ts';
 import type { Message } from './message.ts';
 import { MessageCache } from './message-cache.ts';
@@ -22,6 +23,7 @@ export interface SessionStoreDeps {
   readonly limits: BrokerLimits;
   readonly time: ElapsedTime;
   readonly log: Logger;
+  readonly damaged: DamagedMessages;
   /** Counts a dropped message. */
   readonly count: (reason: string) => void;
 }
@@ -57,7 +59,7 @@ export class SessionStore implements SessionHost {
     this.maxQueuedMessages = limits.maxQueuedMessages;
     this.maxQueuedBytes = limits.maxQueuedBytes;
     this.whenFull = limits.whenFull;
-    this.messages = new MessageCache(database);
+    this.messages = new MessageCache(database, deps.damaged);
     const loaded = loadSessions(database, this);
     this.#lastMessage = loaded.lastMessage;
     for (const { session, endedAt } of loaded.sessions) {
@@ -127,6 +129,12 @@ export class SessionStore implements SessionHost {
   async leave(session: Session, outlet: Outlet): Promise<void> {
     if (session.outlet !== outlet) return;
     session.detach(outlet);
+    await this.unclaimed(session);
+  }
+
+  /** A session without a connection, also one whose client left before CONNACK. */
+  async unclaimed(session: Session): Promise<void> {
+    if (session.outlet !== undefined || session.ended) return;
     if (session.expirySeconds === 0) {
       await this.end(session);
       return;

@@ -4,7 +4,8 @@
  */
 
 import type { Timer } from '../../runtime/contracts/clock.ts';
-import type { Database } from '../../runtime/contracts/database.ts';
+import type { Database, SqlValue } from '../../runtime/contracts/database.ts';
+import { type DamagedMessages, isWhole, messageCrc } from './damaged-messages.ts';
 import type { ElapsedTime } from './elapsed-time.ts';
 import { type Message, messageOf } from './message.ts';
 import { bufferOf, step } from './schema.ts';
@@ -21,13 +22,15 @@ export interface StoredWill {
 export class Wills {
   readonly #database: Database;
   readonly #time: ElapsedTime;
+  readonly #damaged: DamagedMessages;
   readonly #delayed = new Map<string, Timer>();
   /** Clients with a will on disk, and the connection it belongs to; `undefined` for one of an earlier run. */
   readonly #owners = new Map<string, object | undefined>();
 
-  constructor(database: Database, time: ElapsedTime) {
+  constructor(database: Database, time: ElapsedTime, damaged: DamagedMessages) {
     this.#database = database;
     this.#time = time;
+    this.#damaged = damaged;
   }
 
   /** Keeps the will of a connection that is being made; one that an earlier connection left is not sent any more. */
@@ -35,10 +38,21 @@ export class Wills {
     this.#cancel(clientId);
     this.#owners.set(clientId, owner);
     const { topic, payload, qos, retain, properties, expiry, delay } = will;
-    const sql = `INSERT OR REPLACE INTO mqtt_will (client, topic, payload, qos, retain, properties, expiry, delay)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?)`;
+    const sql = `INSERT OR REPLACE INTO mqtt_will (client, topic, payload, qos, retain, properties, expiry, delay, crc)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`;
     const bytes = properties.length === 0 ? null : properties;
-    const params = [clientId, topic, payload, qos, retain ? 1 : 0, bytes, expiry ?? null, delay] as const;
+    const crc = messageCrc(topic, Buffer.concat([payload, properties]));
+    const params = [
+      clientId,
+      topic,
+      payload,
+      qos,
+      retain ? 1 : 0,
+      bytes,
+      expiry ?? null,
+      delay,
+      crc,
+    ] as const;
     await this.#database.write([step(sql, ...params)]);
   }
 
@@ -84,9 +98,18 @@ export class Wills {
     this.#delayed.delete(clientId);
   }
 
+  #isSound(row: Readonly<Record<string, SqlValue>>): boolean {
+    if (isWhole(row)) return isTopic(String(row['topic']));
+    const client = String(row['client']);
+    const removal = 'DELETE FROM mqtt_will WHERE client = ? AND crc = ?';
+    this.#damaged.setAside('will', client, row, [step(removal, client, row['crc'] ?? null)]);
+    return false;
+  }
+
   #stored(): StoredWill[] {
-    const sql = 'SELECT client, topic, payload, qos, retain, properties, expiry, delay, due FROM mqtt_will';
-    const rows = this.#database.read(sql).filter((row) => isTopic(String(row['topic'])));
+    const sql =
+      'SELECT client, topic, payload, qos, retain, properties, expiry, delay, due, crc FROM mqtt_will';
+    const rows = this.#database.read(sql).filter((row) => this.#isSound(row));
     return rows.map((row) => ({
       clientId: String(row['client']),
       due: storedNumber(row['due']),
