@@ -29,6 +29,7 @@ import {
 } from '../../../runtime/contracts/state-store.ts';
 import { currentTimestamp, rfc3339, sqlTimestamp } from '../../drivers/sqlite/sql-timestamp.ts';
 import { openSqlite } from '../../drivers/sqlite/sqlite-metadata.ts';
+import { checkedEtag, isIntact } from './checked-etag.ts';
 import { startCleanup } from './cleanup.ts';
 import { journalMigration, openJournal } from './journal.ts';
 import type { StateSqliteMetadata } from './metadata.ts';
@@ -100,7 +101,7 @@ export class StateSqlite implements StateStore {
   async get(request: GetStateRequest): Promise<StateRecord | undefined> {
     if (request.key === '') throw new Error('missing key in get operation');
     const row = this.#open().read(this.#statements.get, [request.key, this.#timestamp()])[0];
-    return row === undefined ? undefined : recordOf(row);
+    return row === undefined ? undefined : recordOf(request.key, row);
   }
 
   async bulkGet(
@@ -117,7 +118,7 @@ export class StateSqlite implements StateStore {
       const chunk = JSON.stringify(sorted.slice(from, from + BULK_CHUNK));
       for (const row of this.#open().read(this.#statements.getMany, [chunk, this.#timestamp()])) {
         const key = String(row['key']);
-        found.set(key, { key, record: recordOf(row) });
+        found.set(key, bulkRecordOf(key, row));
       }
     }
     return [...found.values(), ...distinct.filter((key) => !found.has(key)).map((key) => ({ key }))];
@@ -213,7 +214,7 @@ export class StateSqlite implements StateStore {
       ? bytes
       : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64');
     const binary = json ? 0 : 1;
-    const newEtag = this.#deps.ids.uuid();
+    const newEtag = checkedEtag(this.#deps.ids.uuid(), key, value);
     if (etag !== undefined && etag !== '') {
       const params = [value, binary, newEtag, now, expires, key, etag, now];
       return { sql: this.#statements.update, params, atLeast: 1 };
@@ -232,13 +233,24 @@ export class StateSqlite implements StateStore {
   }
 }
 
-function recordOf(row: Row): StateRecord {
+function recordOf(key: string, row: Row): StateRecord {
   const stored = row['value'] as Buffer;
   const value = Number(row['is_binary']) === 1 ? Buffer.from(stored.toString('latin1'), 'base64') : stored;
   const etag = String(row['etag']);
+  if (!isIntact(etag, key, stored))
+    throw new Error(`the stored value of key '${key}' is damaged: its checksum does not match`);
   const expires = row['expiration_time'];
   if (typeof expires !== 'string') return { value, etag };
   return { value, etag, metadata: { ttlExpireTime: rfc3339(expires) } };
+}
+
+/** One damaged value does not cost the others. */
+function bulkRecordOf(key: string, row: Row): BulkStateRecord {
+  try {
+    return { key, record: recordOf(key, row) };
+  } catch (error) {
+    return { key, error: errorText(error) };
+  }
 }
 
 function globOf(token: ReturnType<typeof likeTokens>[number]): string {

@@ -3,6 +3,7 @@
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import t, { type Test } from 'tap';
+import { checkedEtag } from '../../../../edge-components/state/sqlite/checked-etag.ts';
 import { definition } from '../../../../edge-components/state/sqlite/component.ts';
 import type { StateSqliteMetadata } from '../../../../edge-components/state/sqlite/metadata.ts';
 import type { DatabasePool } from '../../../../runtime/contracts/database.ts';
@@ -101,7 +102,7 @@ t.test('the tables are those of Dapr, in both directions', async (t) => {
       key: 'app||ours',
       value: '"ä"',
       is_binary: 0,
-      etag: '00000000-0000-4000-8000-000000000001',
+      etag: checkedEtag('00000000-0000-4000-8000-000000000001', 'app||ours', '"ä"'),
       expiration_time: '2023-11-14 22:14:20',
       update_time: '2023-11-14 22:13:20',
     },
@@ -109,7 +110,7 @@ t.test('the tables are those of Dapr, in both directions', async (t) => {
       key: 'app||raw',
       value: 'AP8K',
       is_binary: 1,
-      etag: '00000000-0000-4000-8000-000000000002',
+      etag: checkedEtag('00000000-0000-4000-8000-000000000002', 'app||raw', 'AP8K'),
       expiration_time: null,
       update_time: '2023-11-14 22:13:20',
     },
@@ -117,6 +118,49 @@ t.test('the tables are those of Dapr, in both directions', async (t) => {
   t.same(after.prepare('SELECT typeof(value) AS type FROM state GROUP BY 1').all(), [{ type: 'text' }]);
   after.close();
 });
+
+t.test(
+  'a wrong bit in a value or key is noticed and the value refused, until it is written anew',
+  async (t) => {
+    const directory = t.testdir();
+    const path = join(directory, 'bits.db');
+    const databases = openPool(directory);
+    const store = await openStore({ connectionString: path }, databases, fakeClock());
+    for (const key of ['a', 'b', 'c', 'd']) await store.set(set(key, '"value"'), signal);
+    await store.set({ ...set('raw', ''), value: { bytes: Uint8Array.from([1, 2, 3]), json: false } }, signal);
+    const file = new Database(path);
+    file.exec(`UPDATE state SET value = '"walue"' WHERE key = 'b'`);
+    file.exec(`UPDATE state SET key = 'e' WHERE key = 'c'`);
+    file.exec(`UPDATE state SET value = 'AQID' || 'AA==' WHERE key = 'raw'`);
+    // Dapr changed this one: there is no checksum to compare with.
+    file.exec(
+      `UPDATE state SET value = '"by dapr"', etag = 'f47ac10b-58cc-4372-a567-0e02b2c3d479' WHERE key = 'd'`,
+    );
+    file.close();
+    const get = (key: string) => store.get({ key, consistency: '', metadata: {} }, signal);
+    t.equal(await read(store, 'a'), '"value"');
+    for (const key of ['b', 'e', 'raw'])
+      await t.rejects(get(key), {
+        message: `the stored value of key '${key}' is damaged: its checksum does not match`,
+      });
+    t.equal(await read(store, 'd'), '"by dapr"');
+    const bulk = await store.bulkGet?.(['a', 'b', 'd'], {}, signal);
+    t.match(bulk, [
+      { key: 'a', record: {} },
+      { key: 'b', error: /damaged/ },
+      { key: 'd', record: {} },
+    ]);
+    await store.set(set('b', '"anew"'), signal);
+    t.equal(await read(store, 'b'), '"anew"');
+    await store.delete(
+      { kind: 'delete', key: 'e', options: { concurrency: '', consistency: '' }, metadata: {} },
+      signal,
+    );
+    t.equal(await get('e'), undefined);
+    await store.close();
+    await databases.close();
+  },
+);
 
 t.test('bulk reads answer rows found in key order, then the missing ones', async (t) => {
   const { store, close } = await inFile(t as Test);
