@@ -63,14 +63,15 @@ function summary(cases: readonly DamageCase[]): number {
   const aside = cases.filter(({ verdict }) => verdict.aside.length > 0);
   const unreported = aside.filter(({ reported }) => !reported);
   const lossy = cases.filter(({ verdict }) => verdict.lost.length + verdict.invented.length > 0);
-  const silent = lossy.filter(({ verdict }) => verdict.aside.length === 0);
+  const silent = lossy.filter(({ verdict }) => verdict.aside.length + verdict.told.length === 0);
+  const told = cases.filter(({ verdict }) => verdict.told.length > 0);
   for (const { seed, damage, verdict } of silent)
     say(
       `not told, seed ${seed}: ${damage}: ${[...verdict.lost, ...verdict.invented].join('; ').slice(0, 300)}`,
     );
   say(
     `${cases.length} damaged disks: ${started.length} started, ${aside.length} were set aside and salvaged (${aside.length - unreported.length} with a report), ` +
-      `${lossy.length} lost something, ${silent.length} of them without noticing`,
+      `${told.length} had values told as damaged, ${lossy.length} lost something, ${silent.length} of them without noticing`,
   );
   return started.length === cases.length && unreported.length === 0 ? 0 : 1;
 }

@@ -65,7 +65,7 @@ process.once('message', (share: Share) => {
     .then(() => process.disconnect?.())
     .catch((error: unknown) => {
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      const nothing = { lost: [], invented: [], aside: [], cut: -1, number: -1, style: 'none' };
+      const nothing = { lost: [], invented: [], aside: [], told: [], cut: -1, number: -1, style: 'none' };
       // What the judge has open would keep this process alive.
       process.send?.({ failure: { ...nothing, stuck: [text] } } satisfies Progress, () => process.exit(1));
     });

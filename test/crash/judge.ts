@@ -13,6 +13,7 @@ import { createSpoolSource } from '../../edge-components/drivers/sqlite/spool-so
 import { definition as stateSqlite } from '../../edge-components/state/sqlite/component.ts';
 import type { Clock } from '../../runtime/contracts/clock.ts';
 import type { Database, DatabasePool } from '../../runtime/contracts/database.ts';
+import { errorText } from '../../runtime/contracts/error.ts';
 import { decodeMetadata } from '../../runtime/contracts/metadata.ts';
 import type { Spool } from '../../runtime/contracts/spool.ts';
 import { systemClock } from '../../runtime/platform/system-clock.ts';
@@ -77,7 +78,7 @@ export class Judge {
 
   /** Judges the disk at its place as the remains of a cut before event number `cut`. */
   async judge(known: Known, cut: number): Promise<Verdict> {
-    const verdict: Verdict = { lost: [], invented: [], stuck: [], aside: [] };
+    const verdict: Verdict = { lost: [], invented: [], stuck: [], aside: [], told: [] };
     this.#log = recordingLogger();
     try {
       mkdirSync(this.#dataDir, { recursive: true });
@@ -110,14 +111,19 @@ export class Judge {
       return numberOf(Buffer.from(record.value).toString());
     };
     try {
-      for (const history of withPrefix(known, 'state:'))
-        judgeValue(history, cut, await read(history.key.slice(6)), verdict);
-      for (const history of withPrefix(known, 'tx:')) {
-        const values = await Promise.all(
-          ['a', 'b', 'c'].map((part) => read(`${history.key.slice(3)}-${part}`)),
+      for (const history of withPrefix(known, 'state:')) {
+        await orTold(verdict, history.key, async () =>
+          judgeValue(history, cut, await read(history.key.slice(6)), verdict),
         );
-        judgeValue(history, cut, values[0], verdict);
-        if (new Set(values).size > 1) verdict.invented.push(`${history.key} is half done: ${values}`);
+      }
+      for (const history of withPrefix(known, 'tx:')) {
+        await orTold(verdict, history.key, async () => {
+          const values = await Promise.all(
+            ['a', 'b', 'c'].map((part) => read(`${history.key.slice(3)}-${part}`)),
+          );
+          judgeValue(history, cut, values[0], verdict);
+          if (new Set(values).size > 1) verdict.invented.push(`${history.key} is half done: ${values}`);
+        });
       }
     } finally {
       await store.close();
@@ -172,7 +178,20 @@ export class Judge {
       await judgeSessions(broker, known, cut, verdict);
     } finally {
       await broker.close();
+      const told = this.#log.lines.filter(({ message }) => message.includes('is damaged'));
+      verdict.told.push(...told.map(({ fields }) => `mqtt: ${JSON.stringify(fields)}`));
     }
+  }
+}
+
+/** A value that is told to be damaged is lost, but not taken for right. */
+async function orTold(verdict: Verdict, key: string, judge: () => Promise<void>): Promise<void> {
+  try {
+    await judge();
+  } catch (error) {
+    if (!/is damaged/.test(errorText(error))) throw error;
+    verdict.lost.push(`${key}: ${errorText(error)}`);
+    verdict.told.push(errorText(error));
   }
 }
 
@@ -216,8 +235,10 @@ function readQueue(system: Database, spool: Spool, pending: Map<string, number[]
       const { payload } = recordOf(row);
       const { key, n } = JSON.parse(Buffer.from(payload).toString()) as { key: string; n: number };
       pending.set(key, [...(pending.get(key) ?? []), n]);
-    } catch {
+    } catch (error) {
       verdict.invented.push(`${name}: a garbled message`);
+      // The queue parks it with this reason.
+      if (/checksum/.test(errorText(error))) verdict.told.push(`${name}: ${errorText(error)}`);
     }
   }
 }

@@ -9,6 +9,8 @@ export interface Verdict {
   readonly stuck: string[];
   /** Databases that were set aside, and why: `skerry.db.damaged-1: reason`. */
   readonly aside: string[];
+  /** Values that were told to be damaged instead of being taken for right. */
+  readonly told: string[];
 }
 
 export type Known = ReadonlyMap<string, History>;
