@@ -56,6 +56,7 @@ function reading(n: number): object {
     current: between(2, 19, 2),
     status: random.float() < 0.9 ? 'running' : 'idle',
     firmware: '4.2.1',
+    line: 'B',
   };
 }
 
@@ -218,23 +219,28 @@ async function traffic(scene: Scene, aim: number | undefined): Promise<void> {
     SINGLES,
     () => changes(scene, readings(SINGLES), SINGLE_PAUSE_MS),
   );
+  await perPiece(scene, `${CHANGES} events of one order key, each in a request of its own`, CHANGES, () =>
+    publish(scene),
+  );
+}
+
+/** To a topic here that `Sync` carries over, where all events have one order key; or over there, with keys of their own. */
+async function publish(scene: Scene, to = 'local/readings'): Promise<void> {
   const events = scene.events();
-  await perPiece(scene, `${CHANGES} events`, CHANGES, async () => {
-    for (let at = 0; at < CHANGES; at += AT_A_TIME) {
-      const entries = readings(AT_A_TIME).map((event, n) => ({
-        entryId: String(n),
-        contentType: 'application/json',
-        metadata: { partitionKey: `press-${at + n}` },
-        event,
-      }));
-      const said = await call(`${scene.edge.base}/v1.0-alpha1/publish/bulk/local/readings`, {
-        body: entries,
-      });
-      if (said.status >= 300) throw new Error(`${said.status} ${said.text}`);
-    }
-    await until('the events in the cloud', () => scene.events() - events >= CHANGES, PATIENCE_MS);
-    await sleep(200);
-  });
+  for (let at = 0; at < CHANGES; at += AT_A_TIME) {
+    const entries = readings(AT_A_TIME).map((event, n) => ({
+      entryId: String(n),
+      contentType: 'application/json',
+      metadata: { partitionKey: `press-${at + n}` },
+      event,
+    }));
+    const said = await call(`${scene.edge.base}/v1.0-alpha1/publish/bulk/${to}`, {
+      body: entries,
+    });
+    if (said.status >= 300) throw new Error(`${said.status} ${said.text}`);
+  }
+  await until('the events in the cloud', () => scene.events() - events >= CHANGES, PATIENCE_MS);
+  await sleep(200);
 }
 
 async function outage(scene: Scene): Promise<void> {
@@ -249,6 +255,11 @@ async function outage(scene: Scene): Promise<void> {
     },
     MAX_BYTES_PER_CHANGE,
   );
+  await perPiece(scene, `${CHANGES} events of many order keys that waited for a link`, CHANGES, async () => {
+    scene.wire.cut();
+    setTimeout(() => scene.wire.heal(), 1500);
+    await publish(scene, 'pubsub/plant/readings');
+  });
 }
 
 async function idle({ edge, wire }: Scene): Promise<void> {
