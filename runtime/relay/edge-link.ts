@@ -15,6 +15,7 @@ import type { Random } from '../contracts/random.ts';
 import type { RelayedSidecar } from '../contracts/relayed-sidecar.ts';
 import type { GrpcCallOptions, GrpcStream } from '../grpc-client/call.ts';
 import { certificateRequest } from '../security/csr.ts';
+import { createDialler } from './dialler.ts';
 import { type EdgeSession, openEdgeSession } from './edge-session.ts';
 import { type NodeEnrolment, readEnrolment, writeEnrolment } from './enrolment.ts';
 import type { LinkedApp } from './linked-app.ts';
@@ -60,10 +61,9 @@ const STEADY_MS = 10_000;
 const FIND_LIMIT_MS = 3000;
 const RENEW_AT = 0.5;
 const MAX_LOOK_MS = 60_000;
-/** Who has something to send waits for the first attempt so long, and then for attempts that are so far apart. */
+/** Who has something to send waits for the first attempt so long. */
 const FIRST_LIMIT_MS = 3000;
-const HURRY_MS = 1000;
-/** An attempt that is older was made in the dark. */
+/** A connection that came through and brings no welcome. */
 const STUCK_MS = 12_000;
 
 export function createEdgeLink(options: EdgeLinkOptions): EdgeLink {
@@ -84,12 +84,10 @@ export function createEdgeLink(options: EdgeLinkOptions): EdgeLink {
   let refused: readonly string[] = [];
   let question = 0;
   let offer: SidecarOffer | undefined;
-  let dialledMs = 0;
-  let dialAtMs = 0;
+  let chosenMs = 0;
   /** How the first attempt went, whichever way. */
   const first = Promise.withResolvers<void>();
   const packer = createPacker();
-  let dialTimer: Timer | undefined;
   let renewTimer: Timer | undefined;
   let saving: Promise<void> = Promise.resolve();
 
@@ -136,7 +134,8 @@ export function createEdgeLink(options: EdgeLinkOptions): EdgeLink {
     else if (message.type === 'certificate') takeCertificate(message.chain);
   };
 
-  const down = (why: string): void => {
+  /** What was the link is none any more. */
+  const lost = (why: string): boolean => {
     const wasUp = welcomed;
     lastContact = wasUp && session !== undefined ? session.lastContact : lastContact;
     session = undefined;
@@ -151,52 +150,69 @@ export function createEdgeLink(options: EdgeLinkOptions): EdgeLink {
     }
     metrics.gauge('skerry_relay_link_up', {}, 0);
     reason = why;
+    return wasUp;
+  };
+
+  const down = (why: string): void => {
+    const wasUp = lost(why);
     if (closed) return;
     if (wasUp && clock.monotonicMs() - upSinceMs >= STEADY_MS) attempts = 0;
     const most = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(attempts, 10));
     attempts += 1;
-    dialIn(most * random.float());
+    dialler.after(most * random.float());
   };
 
-  const dialIn = (ms: number): void => {
-    dialTimer?.cancel();
-    dialAtMs = clock.monotonicMs() + ms;
-    dialTimer = clock.startTimer(ms, () => void dial(), true);
+  const chosen = (opened: EdgeSession): void => {
+    const old = session;
+    if (old !== undefined) lost('another connection took its place');
+    session = opened;
+    old?.close('another connection took its place');
+    chosenMs = clock.monotonicMs();
+    opened.send({
+      type: 'hello',
+      apps: [...apps.keys()],
+      namespace: apps.values().next().value?.namespace ?? 'default',
+      probeMs: options.probeMs,
+      version: options.version,
+    });
   };
 
-  /** Somebody has something to send: neither a long pause nor an attempt that was made in the dark is sat out. */
+  const dialler = createDialler({
+    clock,
+    random,
+    prepare: async () => {
+      // Somebody may have enrolled the node anew while it runs.
+      enrolment = (await readEnrolment(options.file).catch(() => undefined)) ?? enrolment;
+    },
+    open: (events) => {
+      const opened = openEdgeSession({
+        ...options,
+        ...events,
+        enrolment,
+        app: (appId) => apps.get(appId),
+        received: (message) => {
+          if (opened === session) received(message);
+        },
+        // The way may be free again while the system waits to repeat what was lost on it.
+        doubted: () => dialler.hurry(),
+        trusted: () => dialler.drop(),
+      });
+      return opened;
+    },
+    chosen,
+    failed: (why) => {
+      if (session === undefined) down(why);
+    },
+    ended: (over, why) => {
+      if (over === session) down(why);
+    },
+  });
+
+  /** Somebody has something to send: no long pause is sat out. */
   const hurry = (): void => {
     if (welcomed || closed) return;
-    const now = clock.monotonicMs();
-    if (session !== undefined) {
-      if (now - dialledMs > STUCK_MS) session.close('the relay did not answer in time');
-      return;
-    }
-    const soonest = Math.max(now, dialledMs + HURRY_MS * (1 + random.float()));
-    if (dialAtMs > soonest) dialIn(soonest - now);
-  };
-
-  const dial = async (): Promise<void> => {
-    // Somebody may have enrolled the node anew while it runs.
-    const fresh = await readEnrolment(options.file).catch(() => undefined);
-    if (closed) return;
-    if (fresh !== undefined) enrolment = fresh;
-    dialledMs = clock.monotonicMs();
-    session = openEdgeSession({
-      ...options,
-      enrolment,
-      app: (appId) => apps.get(appId),
-      opened: (opened) =>
-        opened.send({
-          type: 'hello',
-          apps: [...apps.keys()],
-          namespace: apps.values().next().value?.namespace ?? 'default',
-          probeMs: options.probeMs,
-          version: options.version,
-        }),
-      received,
-      closed: down,
-    });
+    if (session === undefined) dialler.hurry();
+    else if (clock.monotonicMs() - chosenMs > STUCK_MS) session.close('the relay did not answer in time');
   };
 
   const lifetime = (): { readonly fromMs: number; readonly toMs: number } => {
@@ -215,7 +231,7 @@ export function createEdgeLink(options: EdgeLinkOptions): EdgeLink {
   };
 
   metrics.gauge('skerry_relay_link_up', {}, 0);
-  void dial();
+  dialler.after(0);
   lookAtCertificate();
 
   const line: SidecarLine = {
@@ -304,7 +320,7 @@ export function createEdgeLink(options: EdgeLinkOptions): EdgeLink {
     },
     close: async () => {
       closed = true;
-      dialTimer?.cancel();
+      dialler.close();
       renewTimer?.cancel();
       session?.close('the node is closing');
       await saving;

@@ -41,6 +41,10 @@ export interface EdgeSessionOptions {
   received(message: RelayMessage): void;
   /** Called once. */
   closed(reason: string): void;
+  /** A call went out and nothing came back yet; called again while it is so. */
+  doubted?(): void;
+  /** Something did come back. */
+  trusted?(): void;
 }
 
 export interface EdgeSession {
@@ -144,9 +148,10 @@ function startSession(
   socket: TLSSocket,
   onStream: (stream: ServerHttp2Stream, fields: IncomingHttpHeaders, flags: number, raw: string[]) => void,
   close: (reason: string) => void,
-  { clock, probeMs, probeTimeoutMs }: EdgeSessionOptions,
+  options: EdgeSessionOptions,
   beat: () => void,
 ): Liveness {
+  const { clock, probeMs, probeTimeoutMs } = options;
   // The typings do not know `strictSingleValueFields` here: metadata may repeat any name.
   const http2 = {
     settings: { enablePush: false, initialWindowSize: WINDOW_BYTES, maxConcurrentStreams: MAX_STREAMS },
@@ -168,6 +173,8 @@ function startSession(
     silenceMs: probeMs + probeTimeoutMs,
     beat,
     lost: close,
+    doubted: () => options.doubted?.(),
+    trusted: () => options.trusted?.(),
   });
 }
 

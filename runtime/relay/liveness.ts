@@ -18,6 +18,10 @@ export interface LivenessOptions {
   readonly silenceMs: number;
   beat(): void;
   lost(reason: string): void;
+  /** A question is not answered yet; called again while it is so. */
+  doubted?(): void;
+  /** It is, late. */
+  trusted?(): void;
 }
 
 export interface Liveness {
@@ -33,6 +37,9 @@ export interface Liveness {
 /** A link heard of this recently needs no question. */
 const FRESH_MS = 2000;
 const VERIFY_MS = 5000;
+/** A call without an answer, or a question, for so long raises doubts. */
+const DOUBT_MS = 1500;
+const DOUBT_AGAIN_MS = 1000;
 /** Looks at a link per period of silence. */
 const LOOKS = 8;
 
@@ -44,6 +51,8 @@ export function watchLiveness(options: LivenessOptions): Liveness {
   let lookedAt = heardAt;
   let lookedWall = heardWall;
   let verifying: Timer | undefined;
+  let doubting: Timer | undefined;
+  let watching = false;
   let stopped = false;
   const timers = new Set<Timer>();
 
@@ -83,10 +92,38 @@ export function watchLiveness(options: LivenessOptions): Liveness {
     options.beat();
     later(options.beatMs, speak);
   };
+  const doubt = (): void => {
+    options.doubted?.();
+    doubting = clock.startTimer(DOUBT_AGAIN_MS, doubt, true);
+  };
+  const ask = (): void => {
+    verifying = clock.startTimer(
+      Math.min(VERIFY_MS, options.silenceMs),
+      () => options.lost('a call went out and the other end does not answer'),
+      true,
+    );
+    let doubted = false;
+    doubting = clock.startTimer(
+      DOUBT_MS,
+      () => {
+        doubted = true;
+        doubt();
+      },
+      true,
+    );
+    session.ping((error) => {
+      verifying?.cancel();
+      verifying = undefined;
+      doubting?.cancel();
+      if (error !== null) return;
+      liveness.heard();
+      if (doubted) options.trusted?.();
+    });
+  };
   later(options.beatMs, speak);
   later(options.silenceMs / LOOKS, listen);
 
-  return {
+  const liveness: Liveness = {
     get lastContact() {
       look();
       return heardWall;
@@ -99,23 +136,24 @@ export function watchLiveness(options: LivenessOptions): Liveness {
     verify() {
       if (stopped || verifying !== undefined || session.destroyed) return;
       look();
-      if (lookedAt - heardAt < FRESH_MS) return;
-      verifying = clock.startTimer(
-        Math.min(VERIFY_MS, options.silenceMs),
-        () => options.lost('a call went out and the other end does not answer'),
-        true,
-      );
-      session.ping((error) => {
-        verifying?.cancel();
-        verifying = undefined;
-        if (error === null) this.heard();
+      if (lookedAt - heardAt >= FRESH_MS) return ask();
+      if (watching) return;
+      // It was there a moment ago: whether it still is shows when nothing comes back.
+      watching = true;
+      const askedAt = lookedAt;
+      later(DOUBT_MS, () => {
+        watching = false;
+        look();
+        if (heardAt < askedAt && verifying === undefined && !session.destroyed) ask();
       });
     },
     stop() {
       stopped = true;
       verifying?.cancel();
+      doubting?.cancel();
       for (const timer of timers) timer.cancel();
       timers.clear();
     },
   };
+  return liveness;
 }

@@ -1,7 +1,7 @@
 /**
  * `npm run links -- --schedules 200`: random link schedules during continuous traffic, with kill -9 of either side.
  * `--seed N` chooses them, `--from N` begins with a later one, `--link wire|proxy` the kind of link (default: wire where it can be had), `--daprd PATH` a real
- * daprd as the cloud (or SKERRY_TEST_DAPRD with `--daprd ''`).
+ * daprd as the cloud (or SKERRY_TEST_DAPRD with `--daprd ''`), `--relay` a relay beside the cloud through which the edge goes.
  *
  * `npm run links -- --backlog 100000`: the queue of an outage worked off over a long link (`--keys`, `--delay` in ms one way,
  * `--loss` in percent). `--idle 120`: what an idle link costs, and when a silent cut is noticed.
@@ -26,6 +26,7 @@ async function main(): Promise<number> {
       seed: { type: 'string', default: '1' },
       link: { type: 'string', default: '' },
       daprd: { type: 'string' },
+      relay: { type: 'boolean', default: false },
       from: { type: 'string', default: '0' },
       backlog: { type: 'string' },
       idle: { type: 'string' },
@@ -60,13 +61,14 @@ async function main(): Promise<number> {
       schedules: Number(values.schedules),
       seed: Number(values.seed),
       daprd,
+      relay: values.relay,
       from: Number(values.from),
       only: values.only === '' ? [] : values.only.split(',').map(Number),
       say,
     });
     for (const fault of result.faults) say(fault);
     say(
-      `${values.schedules} schedules over a ${link.kind}, ${daprd ?? 'a Skerry node'} as the cloud: ${result.accepted} messages accepted, ` +
+      `${values.schedules} schedules over a ${link.kind}, ${daprd ?? 'a Skerry node'} as the cloud${values.relay ? ' behind a relay' : ''}: ${result.accepted} messages accepted, ` +
         `${result.faults.length} faults, ${result.repeats} repeats dropped by id; state equal ${Math.round(result.slowestStateMs)} ms ` +
         `and everything arrived ${Math.round(result.slowestDrainMs)} ms after the heal at the latest`,
     );

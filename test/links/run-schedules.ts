@@ -16,6 +16,7 @@ export interface RunOptions {
   readonly from?: number;
   readonly seed: number;
   readonly daprd?: string | undefined;
+  readonly relay?: boolean | undefined;
   /** Kinds of episodes, by their place in `schedule.ts`; all when empty. */
   readonly only?: readonly number[];
   readonly say: (line: string) => void;
@@ -45,6 +46,7 @@ export async function runSchedules(options: RunOptions): Promise<RunResult> {
     folder: join(options.folder, 'world'),
     link,
     daprd,
+    relay: options.relay,
     take: traffic.take,
     items: { statestore: { mode: 'local-first' } },
   });

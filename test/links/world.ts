@@ -11,6 +11,7 @@ import { freePorts, type Ports } from '../integration/support/node-process.ts';
 import { program } from '../integration/support/package-folder.ts';
 import { component, subscription, writeResources } from '../integration/support/resource-files.ts';
 import type { Link, Side } from './link.ts';
+import { relayOf } from './relay.ts';
 
 export interface AppEvent {
   readonly path: string;
@@ -23,6 +24,8 @@ export interface WorldOptions {
   readonly link: Link;
   /** A real daprd as the cloud; absent: a Skerry node. */
   readonly daprd?: string | undefined;
+  /** The edge reaches the cloud through a relay that stands beside it, and by nothing else. */
+  readonly relay?: boolean | undefined;
   readonly take: (side: Side, event: AppEvent) => void;
   /** More items of the edge's components, by component name. */
   readonly items?: Readonly<Record<string, Readonly<Record<string, string>>>>;
@@ -58,8 +61,12 @@ export async function createWorld(options: WorldOptions): Promise<World> {
     broker: await freePorts(),
   };
   const apps = { edge: await app(link, 'edge', options.take), cloud: await app(link, 'cloud', options.take) };
-  const far = { baseUrl: `http://${await link.across(ports.cloud.http)}`, timeout: '5s' };
-  const grpcAddress = await link.across(ports.cloud.grpc);
+  const relay = options.relay === true ? await relayOf(options, ports.cloud) : undefined;
+  const far = {
+    baseUrl: relay === undefined ? `http://${await link.across(ports.cloud.http)}` : 'relay:',
+    timeout: '5s',
+  };
+  const grpcAddress = relay === undefined ? await link.across(ports.cloud.grpc) : '';
   const more = options.items ?? {};
   const edge = [
     component('readings', 'bindings.dapr', {
@@ -102,6 +109,7 @@ export async function createWorld(options: WorldOptions): Promise<World> {
       `--dapr-internal-grpc-port=${own.internal}`,
       `--metrics-port=${own.metrics}`,
       '--dapr-listen-addresses=0.0.0.0',
+      ...(name === 'edge' && relay !== undefined ? relay.edgeArguments : []),
       `--resources-path=${resources[name]}`,
       ...(name === 'broker'
         ? []
@@ -144,10 +152,17 @@ export async function createWorld(options: WorldOptions): Promise<World> {
   };
 
   if (daprd !== undefined) await launch('broker');
+  await relay?.enrol(join(folder, 'data-edge'));
   return {
     base: (side) => `http://${link.address(side)}:${ports[side].http}`,
-    start: launch,
-    kill,
+    start: async (side) => {
+      if (side === 'cloud') await relay?.start();
+      await launch(side);
+    },
+    kill: async (side) => {
+      if (side === 'cloud') await relay?.kill();
+      await kill(side);
+    },
     running: (side) => nodes.has(side),
     output: (side) => outputs.get(side) ?? '',
     cpuSeconds: (side) => {
@@ -157,6 +172,7 @@ export async function createWorld(options: WorldOptions): Promise<World> {
     },
     close: async () => {
       for (const name of [...nodes.keys()]) await kill(name);
+      await relay?.kill();
       for (const { server } of Object.values(apps)) {
         server.closeAllConnections();
         server.close();
