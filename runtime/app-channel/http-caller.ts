@@ -11,7 +11,7 @@ import { requestErrorText } from '../http-client/error-text.ts';
 import { gunzipResponse, mayAskForGzip } from '../http-client/flat-headers.ts';
 import { createH2cTransport } from '../http-client/h2c-transport.ts';
 import { createHttp1Transport } from '../http-client/http1-transport.ts';
-import { authority, headerText, type TransportResponse } from '../http-client/transport.ts';
+import { authority, headerText, type TransportResponse, textHeader } from '../http-client/transport.ts';
 import type { ClientMetrics, MeasuredCall } from './client-metrics.ts';
 import { createConcurrencyLimit } from './concurrency-limit.ts';
 import { behindPipeline } from './http-pipeline.ts';
@@ -64,7 +64,7 @@ export function createHttpCaller(options: HttpCallerOptions): HttpCaller {
   const { pipeline } = options;
   const transport = pipeline === undefined ? direct : behindPipeline(direct, pipeline, options.address);
   const limit = createConcurrencyLimit(options.maxConcurrency);
-  const token = options.token === undefined || options.token === '' ? undefined : headerText(options.token);
+  const token = options.token === undefined || options.token === '' ? undefined : textHeader(options.token);
 
   const measure = (call: HttpCall): MeasuredCall | undefined => {
     if (options.clientMetrics === undefined) return undefined;

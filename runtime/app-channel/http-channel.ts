@@ -23,7 +23,7 @@ import { type TraceContext, ZERO_TRACEPARENT } from '../contracts/trace.ts';
 import { bytesBody, EMPTY_BODY, readBody } from '../http-client/body.ts';
 import { flatHeader } from '../http-client/exchange.ts';
 import { pairs } from '../http-client/flat-headers.ts';
-import { headerText } from '../http-client/transport.ts';
+import { headerText, textHeader } from '../http-client/transport.ts';
 import { AppStatusError } from './app-status-error.ts';
 import { bindingReply } from './binding-reply.ts';
 import { DROP, resultOfReply, resultsOfBulkReply, retry } from './event-reply.ts';
@@ -217,7 +217,7 @@ function eventHeaders(
   const headers = ['Content-Type', contentType];
   for (const name in metadata) {
     if (!HEADER_NAME.test(name) || SKIPPED_METADATA.test(name)) continue;
-    headers.push(name, headerText(metadata[name] as string));
+    headers.push(name, textHeader(metadata[name] as string));
   }
   addTrace(headers, trace);
   return headers;

@@ -51,3 +51,14 @@ export async function callComponent<T>(
     );
   }
 }
+
+/** Counts a call that was refused before a component got it. */
+export function countRefusal(
+  deps: ComponentCallDeps,
+  kind: ComponentKind,
+  name: string,
+  operation: string,
+): void {
+  const labels = { component: name, namespace: deps.namespace, operation, success: 'false' };
+  deps.metrics.count(`component_${METRIC_NAME[kind]}_count`, labels);
+}

@@ -230,6 +230,8 @@ export interface ConverseMessage extends ConversationMessage {
 }
 
 export interface ConverseRequest {
+  /** Set when there are no inputs at all, which is said only once the component is known. */
+  readonly withoutInputs?: boolean;
   readonly messages: readonly ConverseMessage[];
   readonly contextId?: string;
   readonly temperature?: number;

@@ -181,7 +181,10 @@ export const ERRORS = {
         {
           kind: 'BadRequest',
           violations: [
-            { field: String(f['key']), description: `input key/keyPrefix '${f['key']}' can't contain '||'` },
+            {
+              field: String(f['key']),
+              description: `api error: code = InvalidArgument desc = input key/keyPrefix '${f['key']}' can't contain '||'`,
+            },
           ],
         },
         stateResource(f),

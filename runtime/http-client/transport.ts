@@ -72,3 +72,10 @@ export function headerText(value: string): string {
   if (!UNSAFE.test(value)) return value;
   return Buffer.from(value, 'utf8').toString('latin1').replace(CONTROL, ' ');
 }
+
+const PLAIN_TEXT = /^[\t\x20-\x7e]*$/;
+
+/** A text of our own (not bytes that came in as a header) as HTTP/1 carries it: always its UTF-8 bytes. */
+export function textHeader(value: string): string {
+  return PLAIN_TEXT.test(value) ? value : headerText(Buffer.from(value, 'utf8').toString('latin1'));
+}

@@ -23,7 +23,10 @@ export class BodyAbortedError extends Error {
 }
 
 const NOTHING = new Uint8Array(0);
-/** What is read and thrown away after a refusal, so that the client gets to see the answer; then the connection ends. */
+/**
+ * What is read and thrown away after a refusal, beyond what would have been taken anyway: a client that is still
+ * sending when the connection ends may lose the answer.
+ */
 const DISCARD_BYTES = 1024 * 1024;
 /** RFC 9113, section 7. */
 const HTTP2_CANCEL = 8;
@@ -129,10 +132,11 @@ export class IncomingBody implements RequestBody {
 
   #refuse(): BodyTooLargeError {
     const source = this.#source;
+    const most = this.#limit + DISCARD_BYTES;
     let discarded = 0;
     source.on('data', (chunk: Uint8Array) => {
       discarded += chunk.byteLength;
-      if (discarded > DISCARD_BYTES) this.#drop();
+      if (discarded > most) this.#drop();
     });
     return new BodyTooLargeError();
   }

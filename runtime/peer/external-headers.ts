@@ -4,7 +4,7 @@ import type { ExternalTarget } from '../building-blocks/invoke/external-http.ts'
 import { httpRequestHeaders } from '../building-blocks/invoke/forward-headers.ts';
 import type { InvokeRequest } from '../contracts/app-channel.ts';
 import { type TraceContext, ZERO_TRACEPARENT } from '../contracts/trace.ts';
-import { headerText } from '../http-client/transport.ts';
+import { headerText, textHeader } from '../http-client/transport.ts';
 
 const TRACE_NAMES = [
   ['traceparent', 'Traceparent'],
@@ -35,7 +35,7 @@ export function externalHeaders(
   }
   add('Content-Type', 'content-type', request.contentType);
   for (const [lower, name] of TRACE_NAMES) if (!present.has(lower)) add(name, lower, trace[lower]);
-  for (const [name, value] of fixed) headers.push(name, headerText(value));
+  for (const [name, value] of fixed) headers.push(name, textHeader(value));
   return headers;
 }
 

@@ -9,7 +9,8 @@ export interface Step extends TransportRequest {
   readonly url: URL;
 }
 
-const REDIRECTS = new Set([301, 302, 303, 307, 308]);
+/** 307 and 308 ask for the body once more, and in Dapr a body is read once: they are handed out. */
+const REDIRECTS = new Set([301, 302, 303]);
 const BODY_HEADERS = new Set(['content-type', 'content-encoding', 'content-language', 'content-location']);
 /** Not for another host. */
 const PRIVATE_HEADERS = new Set([
@@ -31,10 +32,6 @@ export function nextStep(response: TransportResponse, step: Step): Step | undefi
   const headers = mayKnow(url.hostname, step.url.hostname)
     ? step.headers
     : without(step.headers, PRIVATE_HEADERS);
-  if (status === 307 || status === 308) {
-    // A body that was streamed cannot be sent again.
-    return step.body.bytes === undefined ? undefined : { ...step, url, path, headers };
-  }
   const verb = step.verb === 'HEAD' ? 'HEAD' : 'GET';
   return { url, path, verb, headers: without(headers, BODY_HEADERS), body: EMPTY_BODY };
 }

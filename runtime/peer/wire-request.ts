@@ -23,6 +23,7 @@ const NOTHING = new Uint8Array(0);
 const VERSION_1 = 1;
 /** `HTTPExtension.Verb.POST`. */
 const POST = 3;
+const MAY_HAVE_BODY = new Set([0, POST, 4, 6, 9]);
 
 export interface WireTarget {
   readonly appId: string;
@@ -101,6 +102,11 @@ export function fromWireRequest(
       namespace: headerValue(headers, 'dapr-caller-namespace') ?? '',
     },
   };
+}
+
+/** Whether the verb of a request says that there is hardly a body: GET, HEAD, DELETE, OPTIONS, TRACE. */
+export function rarelyHasBody({ message }: WireRequest): boolean {
+  return !MAY_HAVE_BODY.has(message?.httpExtension?.verb ?? 0);
 }
 
 /** Length of the body that the caller announced; `undefined` when it did not. */

@@ -41,6 +41,7 @@ const FRAMING = new Set([
 /** Headers of an answer that say nothing beyond its connection. */
 const HOP_BY_HOP = new Set(['connection', 'keep-alive', 'transfer-encoding', 'trailer', 'upgrade']);
 const MAX_REDIRECTS = 10;
+const ASCII = /^[\t\x20-\x7e]*$/;
 
 export function createHttpBinding(
   metadata: HttpBindingMetadata,
@@ -74,7 +75,8 @@ export function createHttpBinding(
         });
       } catch (error) {
         const reason = limit.timedOut() ? 'context deadline exceeded' : errorText(error);
-        throw new Error(`${method} "${withoutPassword(url)}": ${reason}`, { cause: error });
+        const verb = method.charAt(0) + method.slice(1).toLowerCase();
+        throw new Error(`${verb} "${withoutPassword(url)}": ${reason}`, { cause: error });
       } finally {
         limit.end();
       }
@@ -115,13 +117,18 @@ function requestHeaders(
   for (const [name, value] of Object.entries(request.metadata)) {
     const first = name.charCodeAt(0);
     const lower = name.toLowerCase();
-    if (first >= 65 && first <= 90 && !FRAMING.has(lower)) headers[lower] = value;
+    if (first >= 65 && first <= 90 && !FRAMING.has(lower)) headers[lower] = utf8Bytes(value);
   }
   for (const name of TRACE_HEADERS) {
     const value = request.metadata[name];
     if (value !== undefined && value !== '') headers[name] = value;
   }
   return headers;
+}
+
+/** HTTP/1 carries bytes, which node:http takes one character each. */
+function utf8Bytes(text: string): string {
+  return ASCII.test(text) ? text : Buffer.from(text, 'utf8').toString('latin1');
 }
 
 function responseOf(answer: HttpAnswer, errorsAreFailures: boolean): BindingResponse {

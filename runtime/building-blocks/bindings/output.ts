@@ -5,7 +5,7 @@ import type { BindingsBlock, StringMap } from '../../contracts/blocks.ts';
 import type { ComponentSource } from '../../contracts/component-source.ts';
 import { errorText, runtimeError } from '../../contracts/error.ts';
 import type { TraceContext } from '../../contracts/trace.ts';
-import { type ComponentCallDeps, callComponent } from '../component-call.ts';
+import { type ComponentCallDeps, callComponent, countRefusal } from '../component-call.ts';
 
 export interface BindingsBlockDeps extends ComponentCallDeps {
   readonly components: ComponentSource;
@@ -23,13 +23,19 @@ export function createBindingsBlock(deps: BindingsBlockDeps): BindingsBlock {
             ...(response?.metadata === undefined ? {} : { responseMetadata: response.metadata }),
           },
         );
-      if (request.operation === '') throw fail('operation field is missing from request');
+      /** A request that gets to no component is counted all the same. */
+      const refuse = (error: string): Error => {
+        countRefusal(deps, 'Binding', name, request.operation);
+        return fail(error);
+      };
+      if (request.operation === '') throw refuse('operation field is missing from request');
       const component = deps.components.get('bindings', name);
       const invoke = component?.instance.invoke?.bind(component.instance);
-      if (component === undefined || invoke === undefined) throw fail(`couldn't find output binding ${name}`);
+      if (component === undefined || invoke === undefined)
+        throw refuse(`couldn't find output binding ${name}`);
       const { operations } = component.instance;
       if (!operations.includes(request.operation)) {
-        throw fail(
+        throw refuse(
           `binding ${name} does not support operation ${request.operation}. supported operations:${operations.join(' ')}`,
         );
       }

@@ -40,7 +40,7 @@ function toolName(tool: unknown): unknown {
 }
 
 function componentRequest(request: ConverseRequest, toolChoice: string): ConversationRequest {
-  const { scrubPii: _answer, toolChoice: _given, messages, ...rest } = request;
+  const { scrubPii: _answer, toolChoice: _given, withoutInputs: _none, messages, ...rest } = request;
   return {
     ...rest,
     messages: messages.map(({ scrubPii: scrub, ...message }) =>
@@ -60,6 +60,8 @@ export function createConversationBlock(deps: ConversationBlockDeps): Conversati
     converse: async (name, request, call) => {
       const component = deps.components.get('conversation', name);
       if (component === undefined) throw runtimeError('conversationNotFound', { component: name });
+      if (request.withoutInputs === true)
+        throw runtimeError('conversationMissingInputs', { component: name });
       const asked = componentRequest(request, toolChoiceOf(name, request));
       let result: ConversationResult;
       try {

@@ -76,6 +76,8 @@ export function httpRequestHeaders(
 ): (readonly [name: string, value: string, lower: string])[] {
   const named = namedByConnection(headers);
   const kept: (readonly [string, string, string])[] = [];
+  let traceparent = false;
+  let tracestate = -1;
   for (const [name, value] of headers) {
     const lower = name.toLowerCase();
     if (
@@ -86,8 +88,11 @@ export function httpRequestHeaders(
     ) {
       continue;
     }
+    if (lower === 'traceparent') traceparent = true;
+    else if (lower === 'tracestate') tracestate = kept.length;
     if (lower.startsWith('grpc-')) kept.push([`dapr-${lower}`, value, `dapr-${lower}`]);
     else kept.push([name, value, lower]);
   }
-  return kept;
+  // State without a trace says nothing.
+  return tracestate < 0 || traceparent ? kept : kept.filter(([, , lower]) => lower !== 'tracestate');
 }

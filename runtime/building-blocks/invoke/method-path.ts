@@ -11,7 +11,7 @@ export class InvalidMethodError extends Error {
 
 /** Nothing to decode, resolve or escape: the common case. */
 const PLAIN = /^(?:[A-Za-z0-9\-_~][A-Za-z0-9\-._~]*(?:\/[A-Za-z0-9\-_~][A-Za-z0-9\-._~]*)*)?$/;
-const ESCAPED = /[^A-Za-z0-9\-_.~!$&'()*+,;=:@/]/gu;
+const ESCAPED = /[^A-Za-z0-9\-_.~!$&'()*+,;=:@/[\]]/gu;
 
 /** Canonical escaped form of a method given escaped. Throws `InvalidMethodError`. */
 export function normaliseMethod(method: string): string {

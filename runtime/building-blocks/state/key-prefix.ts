@@ -29,7 +29,8 @@ export function keyPrefixer(
   const prefix = prefixOf(setting, component.name, appId, namespace);
   return {
     toStored: (key) => {
-      if (key.includes(KEY_SEPARATOR)) throw runtimeError('stateIllegalKey', { key, store: component.name });
+      if (key.includes(KEY_SEPARATOR))
+        throw runtimeError('stateIllegalKey', { key, store: component.name }, { info: null });
       return prefix === '' ? key : `${prefix}${KEY_SEPARATOR}${key}`;
     },
     fromStored: (stored) => {

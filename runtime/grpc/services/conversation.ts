@@ -32,10 +32,13 @@ export function conversationOperations({
 }: ServiceDeps): Operations<'converse' | 'converseAlpha2'> {
   return {
     converse: unary(ConversationRequestSchema, ConversationResponseSchema, async (request, call) => {
-      requireInputs(request);
       const asked = commonOf(request, request.contextID, request.scrubPII === true);
       const messages = request.inputs.map((input) => scrubbing(input.scrubPII, messageOfInput(input)));
-      const result = await conversation.converse(request.name, { ...asked, messages, tools: [] }, call);
+      const result = await conversation.converse(
+        request.name,
+        { ...asked, messages, tools: [], withoutInputs: request.inputs.length === 0 },
+        call,
+      );
       return {
         ...(asked.contextId === undefined ? {} : { contextID: asked.contextId }),
         outputs: result.outputs.map(({ content }) => ({ result: content, parameters: request.parameters })),
@@ -45,7 +48,6 @@ export function conversationOperations({
       ConversationRequestAlpha2Schema,
       ConversationResponseAlpha2Schema,
       async (request, call) => {
-        requireInputs(request);
         const asked = commonOf(request, request.contextId, request.scrubPii === true);
         const messages = request.inputs.flatMap((input) =>
           input.messages.map((message) => scrubbing(input.scrubPii, messageOf(request.name, message))),
@@ -54,7 +56,7 @@ export function conversationOperations({
         const toolChoice = request.toolChoice === undefined ? {} : { toolChoice: request.toolChoice };
         const result = await conversation.converse(
           request.name,
-          { ...asked, messages, tools, ...toolChoice },
+          { ...asked, messages, tools, ...toolChoice, withoutInputs: request.inputs.length === 0 },
           call,
         );
         return {
@@ -64,16 +66,6 @@ export function conversationOperations({
       },
     ),
   };
-}
-
-function requireInputs({
-  name,
-  inputs,
-}: {
-  readonly name: string;
-  readonly inputs: readonly unknown[];
-}): void {
-  if (inputs.length === 0) throw runtimeError('conversationMissingInputs', { component: name });
 }
 
 function commonOf(

@@ -2,7 +2,6 @@
 
 import type { ConversationBlock, ConverseMessage, ConverseRequest } from '../../contracts/blocks.ts';
 import type { ConversationMessage, ConversationResult } from '../../contracts/conversation.ts';
-import { runtimeError } from '../../contracts/error.ts';
 import { goJson } from '../../contracts/go-json.ts';
 import { FieldError, type JsonObject } from '../json-fields.ts';
 import { type MessageFields, readMessage } from '../message-fields.ts';
@@ -27,20 +26,18 @@ export function conversationHandlers(
     converse: async (request) => {
       const component = request.param(0);
       const given = await readMessage(request, decodeAlpha1);
-      if (given === undefined) throw runtimeError('conversationMissingInputs', { component });
       const { contextId, outputs } = await conversation.converse(component, given, request.call);
       return jsonReply(
         200,
         goJson({
           ...named('contextID', contextId),
-          outputs: outputs.map(({ content }) => ({ result: content })),
+          outputs: outputs.map(({ content }) => named('result', content)),
         }),
       );
     },
     converseAlpha2: async (request) => {
       const component = request.param(0);
       const given = await readMessage(request, decodeAlpha2);
-      if (given === undefined) throw runtimeError('conversationMissingInputs', { component });
       return jsonReply(
         200,
         goJson(alpha2Answer(await conversation.converse(component, given, request.call))),
@@ -52,7 +49,7 @@ export function conversationHandlers(
 const named = (name: string, value: string | undefined): JsonObject =>
   value === undefined || value === '' ? {} : { [name]: value };
 
-/** Members that both versions share; `undefined` without inputs. */
+/** Members that both versions share. */
 function decodeCommon(fields: MessageFields, messages: readonly ConverseMessage[]): ConverseRequest {
   const contextId = fields.text('contextID') ?? fields.text('contextId');
   const temperature = fields.number('temperature');
@@ -81,29 +78,22 @@ const scrubs = (fields: MessageFields): boolean => {
   return long || short;
 };
 
-/** Nothing to say; the rest must be a message all the same. */
-function withoutInputs(fields: MessageFields): undefined {
-  decodeCommon(fields, []);
-}
-
-function decodeAlpha1(fields: MessageFields): ConverseRequest | undefined {
+function decodeAlpha1(fields: MessageFields): ConverseRequest {
   const inputs = fields.messages('inputs');
-  if (inputs.length === 0) return withoutInputs(fields);
   const messages = inputs.map((input): ConverseMessage => {
     const role = input.text('role') ?? 'user';
     const content = [input.text('content') ?? ''];
     return asked(input, { role: ROLE_NAMES.has(role) ? (role as Role) : 'user', content });
   });
-  return decodeCommon(fields, messages);
+  return { ...decodeCommon(fields, messages), withoutInputs: inputs.length === 0 };
 }
 
-function decodeAlpha2(fields: MessageFields): ConverseRequest | undefined {
+function decodeAlpha2(fields: MessageFields): ConverseRequest {
   const inputs = fields.messages('inputs');
-  if (inputs.length === 0) return withoutInputs(fields);
   const messages = inputs.flatMap((input) =>
     input.messages('messages').map((message) => asked(input, decodeMessage(message))),
   );
-  return decodeCommon(fields, messages);
+  return { ...decodeCommon(fields, messages), withoutInputs: inputs.length === 0 };
 }
 
 function decodeMessage(fields: MessageFields): ConversationMessage {

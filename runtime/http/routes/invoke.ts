@@ -17,6 +17,8 @@ const VERBS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'TRACE
 const NOT_FORWARDED = new Set([...HOP_BY_HOP, 'host', 'dapr-app-id', 'destination-app-id']);
 const NOT_RETURNED = new Set([...HOP_BY_HOP, 'content-length', 'content-type']);
 const EVENT_STREAM = 'text/event-stream';
+/** Body of an answer to HEAD: how long that of a GET would be is not known. */
+const UNKNOWN_LENGTH: AsyncIterable<Uint8Array> = { async *[Symbol.asyncIterator]() {} };
 
 export interface InvokeRouteOptions {
   /** True while the API token is checked: then it goes no further. */
@@ -78,9 +80,12 @@ function connectionWords(connection: string): ReadonlySet<string> | undefined {
   return new Set(connection.split(',').map((word) => word.trim().toLowerCase()));
 }
 
-/** Headers of the answer as a flat list, framing and content type apart. */
 const PROTOBUF = 'application/x-protobuf';
 
+/**
+ * Headers of the answer as a flat list, framing and content type apart. Names that belong to gRPC are treated as on the
+ * way to the app: binary ones stay behind, reserved ones get a prefix.
+ */
 function answerHeaders(answer: InvokeResponse): { readonly headers: string[]; readonly contentType: string } {
   const headers: string[] = [];
   let contentType = answer.dataTypeUrl === undefined ? (answer.contentType ?? '') : PROTOBUF;
@@ -90,8 +95,8 @@ function answerHeaders(answer: InvokeResponse): { readonly headers: string[]; re
   for (const [name, value] of answer.headers) {
     const lower = name.toLowerCase();
     if (lower === 'content-type' && contentType === '') contentType = value;
-    if (NOT_RETURNED.has(lower) || named?.has(lower) === true) continue;
-    headers.push(name, headerBytes(value));
+    if (NOT_RETURNED.has(lower) || lower.endsWith('-bin') || named?.has(lower) === true) continue;
+    headers.push(lower.startsWith('grpc-') ? `dapr-${lower}` : name, headerBytes(value));
   }
   return { headers, contentType };
 }
@@ -100,20 +105,36 @@ async function httpReply(request: ApiRequest, answer: InvokeResponse): Promise<R
   const { status, body } = answer;
   const { headers, contentType } = answerHeaders(answer);
   const replayable = request.body.length !== undefined;
-  if (replayable && (status < 200 || status > 399)) {
-    headers.push('Content-Type', contentType === '' ? JSON_TYPE : contentType);
+  const failed = replayable && (status < 200 || status > 399);
+  const type = typeFor(status, failed && contentType === '' ? JSON_TYPE : contentType);
+  const typed = type !== '';
+  if (request.method === 'HEAD') return headReply(status, headers, type);
+  if (failed) {
+    headers.push('Content-Type', type);
     return { status, headers, body: body.bytes ?? (await collect(body.stream())) };
   }
   if (request.header('accept').trim().toLowerCase() === EVENT_STREAM) {
     return eventStream(status, headers, answer);
   }
-  const typed = contentType !== '' && status !== 304;
-  if (typed) headers.push('Content-Type', contentType);
+  if (typed) headers.push('Content-Type', type);
   if (body.bytes !== undefined) {
     if (!typed && body.bytes.byteLength > 0) headers.push('Content-Type', sniffContentType(body.bytes));
     return { status, headers, body: body.bytes };
   }
-  return streamedReply(status, headers, body, typed || request.method === 'HEAD');
+  return streamedReply(status, headers, body, typed);
+}
+
+/** The content type to send; empty for none. */
+function typeFor(status: number, type: string): string {
+  return status === 304 ? '' : type;
+}
+
+function headReply(status: number, headers: readonly string[], type: string): Reply {
+  return {
+    status,
+    headers: type === '' ? headers : [...headers, 'Content-Type', type],
+    body: UNKNOWN_LENGTH,
+  };
 }
 
 function streamedReply(

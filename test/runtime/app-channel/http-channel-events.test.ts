@@ -48,7 +48,7 @@ t.test('an event: exact request, and what the answer means', async (t) => {
     data: Buffer.from('{"id":"1"}'),
     pubsubName: 'ps',
     topic: 't',
-    metadata: { Priority: 'high', 'content-type': 'x' },
+    metadata: { Priority: 'high', 'content-type': 'x', who: 'Zoë' },
     trace: { traceparent: ZERO },
   };
   t.same(await channel.deliverEvent(delivery, signal), { kind: 'success' });
@@ -63,6 +63,7 @@ t.test('an event: exact request, and what the answer means', async (t) => {
       priority: 'high',
       pubsubname: 'ps',
       traceparent: ZERO,
+      who: Buffer.from('Zoë').toString('latin1'),
     },
   );
   const kind = async (status: number, body: string) => {

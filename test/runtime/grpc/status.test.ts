@@ -33,7 +33,7 @@ t.test('rich errors carry their details in order', async (t) => {
   t.same(detailsOf(status), [
     {
       '@type': 'type.googleapis.com/google.rpc.BadRequest',
-      fieldViolations: [{ field: 'a||b', description: text }],
+      fieldViolations: [{ field: 'a||b', description: `api error: code = InvalidArgument desc = ${text}` }],
     },
     { '@type': 'type.googleapis.com/google.rpc.ResourceInfo', resourceType: 'state', resourceName: 's' },
     { '@type': ERROR_INFO, reason: 'DAPR_STATE_ILLEGAL_KEY', domain: 'dapr.io' },

@@ -92,7 +92,8 @@ t.test('redirects are followed for endpoints only', async (t) => {
     invokeRequest({ method, verb: 'POST', contentType: 'a/b', body: wholeBody('in') });
   t.equal((await external.call(plain, post('redirect'), callContext())).status, 302);
   t.equal((await external.call(endpoint, post('redirect'), callContext())).status, 200);
-  t.equal((await external.call(endpoint, post('keep'), callContext())).status, 200);
+  const kept = await external.call(endpoint, post('keep'), callContext());
+  t.equal(kept.status, 307, 'the body would be needed once more: the caller decides');
   t.same(
     host.requests.map(({ method, url, body }) => [method, url, body]),
     [
@@ -100,7 +101,6 @@ t.test('redirects are followed for endpoints only', async (t) => {
       ['POST', '/base/redirect', 'in'],
       ['GET', '/target', ''],
       ['POST', '/base/keep', 'in'],
-      ['POST', '/base/target?x=1', 'in'],
     ],
   );
   await t.rejects(external.call(endpoint, post('loop'), callContext()), {

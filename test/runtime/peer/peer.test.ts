@@ -280,3 +280,24 @@ t.test('chunks as Dapr sends them, and chunks it would refuse', async (t) => {
   );
   await t.rejects(exchange(data('a', 0)), { code: 3, message: /required fields in the leading chunk/ });
 });
+
+t.test('a GET whose end comes after its head has no body', async (t) => {
+  let bytes: number | undefined;
+  const { clients, address } = await open(t, async (request) => {
+    bytes = request.body.bytes?.byteLength;
+    return invokeResponse();
+  });
+  const stream = await clients.client(address).bidi(PATH);
+  const request = {
+    ver: APIVersion.V1,
+    metadata: { 'X-A': { values: ['1'] } },
+    message: { method: 'm', httpExtension: { verb: HTTPExtension_Verb.GET } },
+  };
+  await stream.send(
+    toBinary(InternalInvokeRequestStreamSchema, create(InternalInvokeRequestStreamSchema, { request })),
+  );
+  for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+  stream.end();
+  for await (const _message of stream.messages);
+  t.equal(bytes, 0, 'whole and empty, so that the app sees no chunked request');
+});

@@ -72,9 +72,9 @@ t.test('authority and client certificate as texts or as files', async (t) => {
 t.test('an authority that is not known, a client without certificate', async (t) => {
   const url = await secureServer(t);
   await t.rejects(get(t, { url, MTLSClientCert: CLIENT_CERT, MTLSClientKey: CLIENT_KEY }), {
-    message: /^GET "https:.*": (unable to verify|self.signed)/,
+    message: /^Get "https:.*": (unable to verify|self.signed)/,
   });
-  await t.rejects(get(t, { url, MTLSRootCA: CA_CERT }), { message: /^GET "https:/ });
+  await t.rejects(get(t, { url, MTLSRootCA: CA_CERT }), { message: /^Get "https:/ });
 });
 
 t.test('items that cannot be used stop the start and are named', async (t) => {

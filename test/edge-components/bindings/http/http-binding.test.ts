@@ -47,12 +47,16 @@ const text = (data: Uint8Array | undefined): string => Buffer.from(data ?? []).t
 
 t.test('capital metadata become headers, path is appended, defaults are JSON', async (t) => {
   const { binding, target } = await open(t);
-  await binding.invoke(call('get', { path: '/deep/er?x=1', 'X-Mine': 'v', lower: 'no' }), never);
+  await binding.invoke(
+    call('get', { path: '/deep/er?x=1', 'X-Mine': 'v', 'X-Who': 'Zoë', lower: 'no' }),
+    never,
+  );
   await binding.invoke(call('create', { path: 'echo' }, '{"a":1}'), never);
   await binding.invoke(call('put', { 'Content-Type': 'text/plain', Accept: 'text/html' }, 'text'), never);
   const [get, post, put] = target.requests;
   t.match(get, { method: 'GET', url: '/deep/er?x=1', body: '' });
   t.equal(get?.headers['x-mine'], 'v');
+  t.equal(get?.headers['x-who'], Buffer.from('Zoë').toString('latin1'), 'text goes out as UTF-8');
   t.equal(get?.headers['accept'], JSON_TYPE);
   t.equal(get?.headers['content-type'], undefined, 'no body, no type');
   t.equal(get?.headers['lower'], undefined);
@@ -204,7 +208,7 @@ t.test('secrets do not follow a redirect to another origin', async (t) => {
 t.test('responseTimeout ends a call, the caller may end it earlier', async (t) => {
   const { binding, clock, target } = await open(t, () => 'hang', { responseTimeout: '2s' });
   const slow = t.rejects(async () => void (await binding.invoke(call('get'), never)), {
-    message: `GET "${target.url}": context deadline exceeded`,
+    message: `Get "${target.url}": context deadline exceeded`,
   });
   await clock.advance(2000);
   await slow;
@@ -221,7 +225,7 @@ t.test('a target that is not there', async (t) => {
   const { binding, target } = await open(t);
   await target.close();
   await t.rejects(async () => void (await binding.invoke(call('get', { path: '/x' }), never)), {
-    message: /^GET "http:\/\/127\.0\.0\.1:\d+\/x": connect ECONNREFUSED/,
+    message: /^Get "http:\/\/127\.0\.0\.1:\d+\/x": connect ECONNREFUSED/,
   });
 });
 

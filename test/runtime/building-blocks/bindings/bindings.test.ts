@@ -80,7 +80,13 @@ t.test('output: what is refused before the component, with the words of daprd', 
     await message('out', 'GET'),
     `${start} out: binding out does not support operation GET. supported operations:create get`,
   );
-  t.strictSame(rig.counted, []);
+  t.strictSame(rig.counted, [
+    'component_output_binding_count out  false',
+    'component_output_binding_count nope  false',
+    'component_output_binding_count nope get false',
+    'component_output_binding_count in get false',
+    'component_output_binding_count out GET false',
+  ]);
 });
 
 t.test('output: a failure keeps the metadata of the far side', async (t) => {

@@ -117,6 +117,12 @@ t.test('failures', async (t) => {
     code: 'ERR_CONVERSATION_NOT_FOUND',
     message: 'failed finding conversation component nope',
   });
+  const nothing = request([], { withoutInputs: true });
+  t.match(await refusal(block.converse('nope', nothing, rig.call)), { code: 'ERR_CONVERSATION_NOT_FOUND' });
+  t.match(await refusal(block.converse('broken', nothing, rig.call)), {
+    status: 400,
+    code: 'ERR_CONVERSATION_MISSING_INPUTS',
+  });
   t.strictSame(rig.counted, ['component_conversation_count broken converse false']);
 });
 

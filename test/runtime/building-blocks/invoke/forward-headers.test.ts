@@ -37,6 +37,12 @@ t.test('binary and reserved gRPC metadata do not reach an HTTP app as they are',
   t.same(httpRequestHeaders(given), [['dapr-grpc-timeout', '1S', 'dapr-grpc-timeout']]);
 });
 
+t.test('a tracestate needs a traceparent beside it', async (t) => {
+  const state = ['Tracestate', 'a=1'] as const;
+  t.same(httpRequestHeaders([state, ['x', '1']]), [['x', '1', 'x']]);
+  t.equal(httpRequestHeaders([state, ['traceparent', 'malformed']]).length, 2);
+});
+
 t.test('an answer loses hop-by-hop headers and its framing', async (t) => {
   const given = [
     ['Keep-Alive', 'timeout=9'],

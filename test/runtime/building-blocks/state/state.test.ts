@@ -128,7 +128,13 @@ t.test('stores and keys that cannot be', async (t) => {
     key: 'stateIllegalKey',
     status: 400,
   });
-  t.match(await refusal(block.get('mem', 'x||y', READ, rig.call)), { key: 'stateIllegalKey' });
+  const illegal = await refusal(block.get('mem', 'x||y', READ, rig.call));
+  t.match(illegal, { key: 'stateIllegalKey' });
+  t.match(illegal.error.details, [
+    { violations: [{ field: 'x||y', description: /^api error: code = InvalidArgument desc = input key/ }] },
+    { kind: 'ResourceInfo' },
+    { kind: 'ErrorInfo', metadata: null },
+  ]);
   t.match(await refusal(block.bulkGet('mem', ['a', 'x||y'], BULK, rig.call)), { key: 'stateIllegalKey' });
   t.equal((await refusal(block.save('mem', [item('')], rig.call))).key, 'stateKeyRequired');
   t.equal(

@@ -345,3 +345,32 @@ t.test('the answer of a gRPC app is mapped', async (t) => {
   t.equal(failed.status, 404);
   t.strictSame(failed.json, { code: 5, message: 'not <here>', details: [{ '@type': 't/X', value: 'AQI=' }] });
 });
+
+t.test('names of gRPC in an answer are treated as on the way to the app', async (t) => {
+  const api = await withInvoke(t, () =>
+    answer({
+      headers: [
+        ['grpc-status', '3'],
+        ['X-Some-Bin', 'AAAA'],
+        ['x-mine', '1'],
+      ],
+    }),
+  );
+  const { headers } = await api.call({ path: '/v1.0/invoke/app/method/x' });
+  t.match(headers, { 'dapr-grpc-status': '3', 'x-mine': '1' });
+  t.notOk(headers['grpc-status']);
+  t.notOk(headers['x-some-bin']);
+});
+
+t.test('an answer to HEAD says nothing about a length', async (t) => {
+  for (const status of [200, 404]) {
+    const api = await withInvoke(t, () => answer({ status, contentType: 'a/b', body: whole('') }));
+    const { headers, status: given } = await api.call({
+      path: '/v1.0/invoke/app/method/x',
+      method: 'HEAD',
+    });
+    t.equal(given, status);
+    t.equal(headers['content-type'], 'a/b');
+    t.notOk(headers['content-length']);
+  }
+});
