@@ -330,7 +330,6 @@ async function openComponents(
   const policies = createPolicies({
     resources: resources.resiliencies,
     appId,
-    namespace: namespace === '' ? 'default' : namespace,
     clock,
     random: node.random,
     metrics,

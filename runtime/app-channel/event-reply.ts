@@ -4,8 +4,10 @@ import type { DeliveryResult } from '../contracts/app-channel.ts';
 
 const SUCCESS: DeliveryResult = Object.freeze({ kind: 'success' });
 export const DROP: DeliveryResult = Object.freeze({ kind: 'drop' });
-/** A drop that leaves no dead letter. */
-export const DROP_FOR_GOOD: DeliveryResult = Object.freeze({ kind: 'drop', final: true });
+/** The app does not know the route. */
+export const UNKNOWN_ROUTE: DeliveryResult = Object.freeze({ kind: 'drop', unknown: true });
+/** The same, and not even a dead letter is left. */
+export const DROP_FOR_GOOD: DeliveryResult = Object.freeze({ kind: 'drop', unknown: true, final: true });
 
 /** Verdict of a 2xx answer to one event; what is no JSON object with a text `status` accepts the event. */
 export function resultOfReply(body: Uint8Array, event: string): DeliveryResult {

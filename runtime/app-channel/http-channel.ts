@@ -26,7 +26,7 @@ import { pairs } from '../http-client/flat-headers.ts';
 import { headerText, textHeader } from '../http-client/transport.ts';
 import { AppStatusError } from './app-status-error.ts';
 import { bindingReply } from './binding-reply.ts';
-import { DROP, resultOfReply, resultsOfBulkReply, retry } from './event-reply.ts';
+import { DROP, resultOfReply, resultsOfBulkReply, retry, UNKNOWN_ROUTE } from './event-reply.ts';
 import { addTrace, createHttpCaller, type HttpCallerOptions } from './http-caller.ts';
 import { parseSubscriptions } from './programmatic-subscriptions.ts';
 
@@ -252,7 +252,7 @@ function eventResult(delivery: TopicDelivery, status: number, body: Uint8Array, 
       `non-retriable error returned from app while processing pub/sub event ${event}: status code 404`,
       { topic: delivery.topic, path: delivery.path },
     );
-    return DROP;
+    return UNKNOWN_ROUTE;
   }
   return retry(
     `retriable error returned from app while processing pub/sub event ${event}, topic: ${delivery.topic}, body: ${excerpt(body)}. status code returned: ${status}`,

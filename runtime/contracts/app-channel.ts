@@ -68,8 +68,11 @@ export interface TopicDelivery {
 /** `retry` carries the status of the answer for `matching` lists. */
 export type DeliveryResult =
   | { readonly kind: 'success' }
-  /** `final`: not even the dead letter topic gets it. */
-  | { readonly kind: 'drop'; readonly final?: boolean }
+  /**
+   * `unknown`: the app has no such route, which metrics tell from a drop that it asked for. `final`: not even the dead letter
+   * topic gets it.
+   */
+  | { readonly kind: 'drop'; readonly unknown?: boolean; readonly final?: boolean }
   | {
       readonly kind: 'retry';
       readonly error: Error;

@@ -22,6 +22,10 @@ const UNTRACED: Span = Object.freeze({
 const one = (value: string | string[] | undefined): string | undefined =>
   Array.isArray(value) ? value.join(',') : value;
 
+/** A header without commas of its own; the first one counts. */
+const first = (value: string | string[] | undefined): string | undefined =>
+  Array.isArray(value) ? value[0] : value?.split(',', 1)[0];
+
 export interface RequestTrace {
   readonly span: Span;
   /** Whether the answer carries trace headers. */
@@ -57,7 +61,7 @@ export function traceRequest(tracer: Tracer, rawPath: string, headers: IncomingH
       return { ...NEVER, refusal: plainReply(400, `invalid baggage header: ${fault}`) };
     }
   }
-  const traceparent = one(headers['traceparent']);
+  const traceparent = first(headers['traceparent']);
   const tracestate = one(headers['tracestate']);
   let incoming: TraceContext = NOTHING;
   if (traceparent !== undefined || tracestate !== undefined || baggage !== undefined) {

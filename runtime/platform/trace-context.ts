@@ -49,6 +49,24 @@ function parseTraceparent(text: string | undefined): Parent | undefined {
   return { traceId, spanId, flags: Number.parseInt(flags, 16) };
 }
 
+const STATE_KEY = /^(?:[a-z0-9][a-z0-9_\-*/]{0,255}|[a-z0-9][a-z0-9_\-*/]{0,240}@[a-z][a-z0-9_\-*/]{0,13})$/;
+const STATE_VALUE = /^[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]$/;
+const MAX_STATES = 32;
+
+/** W3C Trace Context, section 3.3: a list that breaks its rules is left out as a whole. */
+function validTracestate(text: string): boolean {
+  const keys = new Set<string>();
+  for (const member of text.split(',')) {
+    if (member === '') continue;
+    const equals = member.indexOf('=');
+    const key = member.slice(0, Math.max(equals, 0)).replace(/^[ \t]+/, '');
+    const value = member.slice(equals + 1).replace(/[ \t]+$/, '');
+    if (equals < 0 || !STATE_KEY.test(key) || !STATE_VALUE.test(value) || keys.has(key)) return false;
+    keys.add(key);
+  }
+  return keys.size <= MAX_STATES;
+}
+
 function formatTraceparent(traceId: string, spanId: string, flags: number): string {
   return `00-${traceId}-${spanId}-${flags < 16 ? '0' : ''}${flags.toString(16)}`;
 }
@@ -82,6 +100,10 @@ const ZERO_SPAN = passiveSpan(Object.freeze({ traceparent: ZERO_TRACEPARENT }));
 
 function startPassive(incoming: TraceContext): Span {
   const { traceparent, tracestate, baggage } = incoming;
+  if (tracestate !== undefined && !validTracestate(tracestate)) {
+    const { tracestate: _broken, ...rest } = incoming;
+    return startPassive(rest);
+  }
   if (traceparent === undefined && tracestate === undefined && baggage === undefined) return ZERO_SPAN;
   const parent = parseTraceparent(traceparent);
   if (parent === undefined) {
@@ -206,7 +228,7 @@ function nextIds(parent: Parent | undefined, kind: SpanKind, rate: number, nextI
 function contextOf(ids: SpanIds, { tracestate, baggage }: TraceContext, continued: boolean): TraceContext {
   return {
     traceparent: formatTraceparent(ids.traceId, ids.spanId, ids.flags),
-    ...(tracestate === undefined || !continued ? {} : { tracestate }),
+    ...(tracestate !== undefined && continued && validTracestate(tracestate) ? { tracestate } : {}),
     ...(baggage === undefined ? {} : { baggage }),
   };
 }

@@ -11,12 +11,13 @@ import type { RetryPolicy } from './retry.ts';
 export interface MergedResources extends ResiliencySpec {
   /** Names of the resources in force, in load order. */
   readonly names: readonly string[];
+  /** Namespace written in the last of them, as it stands in labels. */
+  readonly namespace: string;
 }
 
 export interface MergeOptions {
   readonly resources: readonly ResiliencyResource[];
   readonly appId: string;
-  readonly namespace: string;
   readonly metrics: Metrics;
   readonly log: Logger;
 }
@@ -25,6 +26,7 @@ export interface MergeOptions {
 export function mergeResources(options: MergeOptions): MergedResources {
   const names: string[] = [];
   const specs: ResiliencySpec[] = [];
+  let namespace = '';
   for (const resource of options.resources) {
     if (resource.scopes.length > 0 && !resource.scopes.includes(options.appId)) continue;
     options.log.info(`Loading Resiliency configuration: ${resource.name}`);
@@ -36,7 +38,8 @@ export function mergeResources(options: MergeOptions): MergedResources {
       continue;
     }
     names.push(resource.name);
-    options.metrics.count('resiliency_loaded', { name: resource.name, namespace: options.namespace });
+    namespace = resource.namespace;
+    options.metrics.count('resiliency_loaded', { name: resource.name, namespace });
   }
   const join = <K extends keyof ResiliencySpec>(key: K): ResiliencySpec[K] =>
     Object.assign(Object.create(null), ...specs.map((spec) => spec[key]));
@@ -45,6 +48,7 @@ export function mergeResources(options: MergeOptions): MergedResources {
     retries[name] = redefine(name, policy, options.log);
   return {
     names,
+    namespace,
     retries,
     timeouts: join('timeouts'),
     circuitBreakers: join('circuitBreakers'),

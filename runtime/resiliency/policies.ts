@@ -90,7 +90,7 @@ function policyBuilder(
   merged: MergedResources,
 ): (target: ObservedTarget, names: PolicyNames, instance: string) => Policy {
   const { clock, random, log } = options;
-  const observerDeps = { ...options, resource: merged.names.at(-1) ?? '' };
+  const observerDeps = { ...options, resource: merged.names.at(-1) ?? '', namespace: merged.namespace };
   return (target, names, instance) => {
     const find = <T>(table: Readonly<Record<string, T>>, name: string | undefined): T | undefined => {
       if (name === undefined || name === '') return undefined;

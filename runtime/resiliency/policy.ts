@@ -70,6 +70,12 @@ export function createPolicy(
     return settled;
   };
 
+  /** Told once a run, as Dapr does, however many attempts follow. */
+  const told = (failure: Failure<unknown>, wait: number | undefined): number | undefined => {
+    if (wait !== undefined) observer.retrying(errorOf(failure), wait);
+    return wait;
+  };
+
   /** Starts a run: gives the wait before the next attempt, or `undefined` when this failure is final. */
   const repeater = (
     options: Pick<RunOptions<unknown>, 'signal' | 'replayable'>,
@@ -77,14 +83,15 @@ export function createPolicy(
     let next: (() => number | undefined) | undefined;
     let timedOut = false;
     return (failure) => {
-      if (!timedOut && 'error' in failure && failure.error instanceof PolicyTimeoutError) {
+      if (!timedOut && errorOf(failure) instanceof PolicyTimeoutError) {
         timedOut = true;
         observer.timedOut();
       }
       if (retry === undefined || options.replayable === false) return undefined;
       if (!mayRepeat(failure, retry, options.signal)) return undefined;
-      next ??= retrySchedule(retry, clock, random);
-      return next();
+      if (next !== undefined) return next();
+      next = retrySchedule(retry, clock, random);
+      return told(failure, next());
     };
   };
 
@@ -102,7 +109,6 @@ export function createPolicy(
           if ('error' in settled) throw settled.error;
           return settled.value;
         }
-        observer.retrying('error' in settled ? settled.error : undefined, wait);
         await clock.sleep(wait, options.signal);
       }
     },
@@ -112,6 +118,7 @@ export function createPolicy(
 type Failure<T> =
   | { readonly ok: false; readonly value: T; readonly status: StatusCarrier | undefined }
   | { readonly ok: false; readonly error: unknown; readonly status: StatusCarrier | undefined };
+const errorOf = (failure: Failure<unknown>): unknown => ('error' in failure ? failure.error : undefined);
 type Settled<T> = { readonly ok: true; readonly value: T } | Failure<T>;
 
 function breakerOutcome(settled: Settled<unknown>, signal: AbortSignal): BreakerOutcome {

@@ -56,6 +56,8 @@ export function createDelivery(
     if (!inFlight.closing && (await deadLetters.send(pubsubName, deadLetterTopic, message))) {
       return count(topic, 'drop');
     }
+    // Beside the attempts: the message itself remains to be delivered.
+    if (!inFlight.closing) count(topic, 'retry');
     throw error;
   };
 
@@ -67,7 +69,7 @@ export function createDelivery(
           count(delivery.topic, processStatus, status, clock.monotonicMs() - started);
         try {
           const result = await receive(delivery, signal);
-          if (result.kind === 'drop') measure('drop', 'success');
+          if (result.kind === 'drop') measure('drop', result.unknown === true ? 'drop' : 'success');
           else measure(result.kind);
           return result;
         } catch (error) {
@@ -119,7 +121,6 @@ export function createDelivery(
     const admission = await intake(message, topic);
     if (admission.kind === 'deliver') return deliver(admission, topic, message, flight);
     if (admission.kind === 'dropped') return count(topic, 'drop', admission.status);
-    if (deadLetterTopic === '') count(topic, 'retry');
     return giveUp(topic, message, admission.error);
   };
 

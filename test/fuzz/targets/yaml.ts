@@ -230,7 +230,6 @@ async function open(): Promise<Fuzzing> {
     createPolicies({
       resources: resiliencies,
       appId: 'fuzz',
-      namespace: 'default',
       clock: fakeClock(),
       random: seededRandom(1),
       metrics: { count: () => {}, observe: () => {}, gauge: () => {} },

@@ -23,6 +23,29 @@ t.test('without rate and exporter spans are passive', (t) => {
   t.end();
 });
 
+t.test('a tracestate that breaks the rules is left out', (t) => {
+  const long = 'x'.repeat(257);
+  const cases: Record<string, boolean> = {
+    'a=1': true,
+    'a=1, b=2': true,
+    'tenant@system=x y': true,
+    'a=1,,b=2': true,
+    'bad state': false,
+    'A=1': false,
+    'a=1,a=2': false,
+    'a=b=c': false,
+    'a=': false,
+    [`a=${long}`]: false,
+  };
+  for (const [tracestate, valid] of Object.entries(cases)) {
+    for (const rate of ['', '1']) {
+      const { context } = tracer(rate).start('x', { traceparent: PARENT, tracestate });
+      t.equal(context.tracestate, valid ? tracestate : undefined, tracestate);
+    }
+  }
+  t.end();
+});
+
 t.test('rate 0 switches tracing off and passes on what came', (t) => {
   const off = tracer('0');
   t.equal(off.enabled, false);

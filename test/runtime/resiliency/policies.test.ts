@@ -33,7 +33,6 @@ function make(...resources: ResiliencyResource[]) {
   const policies = createPolicies({
     resources,
     appId: 'me',
-    namespace: 'ns',
     clock,
     random: seededRandom(1),
     metrics,
@@ -215,9 +214,9 @@ t.test('metrics carry Dapr names and labels', async (t) => {
     }),
   );
   await attempts(policies.componentOutbound('c', 'Binding'));
-  const labels = { name: 'r', namespace: 'ns', flow_direction: 'outbound', target: 'Binding_c' };
+  const labels = { name: 'r', namespace: '', flow_direction: 'outbound', target: 'Binding_c' };
   t.match(records, [
-    { name: 'resiliency_loaded', labels: { name: 'r', namespace: 'ns' } },
+    { name: 'resiliency_loaded', labels: { name: 'r', namespace: '' } },
     { name: 'resiliency_count', labels: { ...labels, policy: 'retry', status: '' } },
     { name: 'resiliency_count', labels: { ...labels, policy: 'circuitbreaker', status: 'closed' } },
   ]);

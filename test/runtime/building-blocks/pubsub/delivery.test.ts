@@ -271,6 +271,18 @@ t.test('metrics', async (t) => {
     ['success', 'success'],
     ['drop', 'success'],
     ['retry', 'retry'],
+    ['retry', 'retry'],
   ]);
   t.equal(metrics.records.filter((r) => r.name === 'component_pubsub_ingress_latencies').length, 3);
+});
+
+t.test('metrics tell an unknown route from a drop that was asked for', async (t) => {
+  const { subscriptions, send, app, metrics } = bench({ subscribed: [subscription('t')] });
+  app.answer = () => ({ kind: 'drop', unknown: true });
+  await subscriptions.start();
+  await send('t', 1);
+  t.match(
+    metrics.records.filter((r) => r.name === 'component_pubsub_ingress_count').map((r) => r.labels),
+    [{ process_status: 'drop', status: 'drop' }],
+  );
 });

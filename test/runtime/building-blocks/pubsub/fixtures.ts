@@ -287,7 +287,6 @@ export function bench(
   const policies = createPolicies({
     resources,
     appId: 'app',
-    namespace,
     clock,
     random: seededRandom(1),
     metrics,
