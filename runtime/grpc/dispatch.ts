@@ -177,13 +177,21 @@ async function run(call: IncomingCall, method: AnyGrpcMethod, headers: HeaderLis
       return sendAll(
         call,
         method.response,
-        method.handle(decode(method.request, await call.receiveOne()), call),
+        method.handle(decode(method.request, await receiveOnly(call)), call),
       );
     case 'bidi':
       return sendAll(call, method.response, method.handle(decodeAll(call, method.request), call));
     case 'duplex':
       return method.handle(duplexStream(call, method), call);
   }
+}
+
+/** The request of a stream of answers. */
+async function receiveOnly(call: IncomingCall): Promise<Uint8Array> {
+  const message = await call.messages.next();
+  if (message !== undefined) return message;
+  const text = 'cardinality violation: received no request message from non-client-streaming RPC';
+  throw new GrpcStatusError(GrpcCode.Internal, text);
 }
 
 function duplexStream(

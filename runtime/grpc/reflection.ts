@@ -19,6 +19,7 @@ import {
 } from '@bufbuild/protobuf/wkt';
 import { GrpcCode } from '../contracts/grpc-code.ts';
 import { bidiMethod, type GrpcService } from '../contracts/grpc-wire/service.ts';
+import { GrpcStatusError } from '../contracts/grpc-wire/status.ts';
 import { file_dapr_proto_internals_v1_service_invocation } from '../generated/dapr/proto/internals/v1/service_invocation_pb.ts';
 import { file_dapr_proto_runtime_v1_appcallback } from '../generated/dapr/proto/runtime/v1/appcallback_pb.ts';
 import { file_dapr_proto_runtime_v1_dapr } from '../generated/dapr/proto/runtime/v1/dapr_pb.ts';
@@ -107,9 +108,9 @@ interface Index {
 function answer(request: Request, names: readonly string[], index: Index, sent: Set<string>): Answer {
   const reply = { validHost: request.host, originalRequest: request } as const;
   const asked = request.messageRequest;
-  const files = (name: string | undefined, what: string): Answer =>
+  const files = (name: string | undefined): Answer =>
     name === undefined || !index.files.has(name)
-      ? { ...reply, messageResponse: failure(GrpcCode.NotFound, `${what} not found`) }
+      ? { ...reply, messageResponse: failure(GrpcCode.NotFound, 'proto: not found') }
       : {
           ...reply,
           messageResponse: {
@@ -127,20 +128,20 @@ function answer(request: Request, names: readonly string[], index: Index, sent: 
         },
       };
     case 'fileByFilename':
-      return files(asked.value, `file ${asked.value}`);
+      return files(asked.value);
     case 'fileContainingSymbol':
-      return files(index.symbols.get(asked.value), `symbol ${asked.value}`);
+      return files(index.symbols.get(asked.value));
     case 'fileContainingExtension':
-      return files(undefined, `extension ${asked.value.extensionNumber} of ${asked.value.containingType}`);
+      return files(undefined);
     case 'allExtensionNumbersOfType':
       return index.symbols.has(asked.value)
         ? {
             ...reply,
             messageResponse: { case: 'allExtensionNumbersResponse', value: { baseTypeName: asked.value } },
           }
-        : { ...reply, messageResponse: failure(GrpcCode.NotFound, `type ${asked.value} not found`) };
+        : { ...reply, messageResponse: failure(GrpcCode.NotFound, 'proto: not found') };
     default:
-      return { ...reply, messageResponse: failure(GrpcCode.InvalidArgument, 'the request asks for nothing') };
+      throw new GrpcStatusError(GrpcCode.InvalidArgument, 'invalid MessageRequest: <nil>');
   }
 }
 

@@ -1,6 +1,7 @@
 /** Decoding of plain JSON bodies: member names without regard to case, types checked, faults name the member. */
 
 import type { StringMap } from '../contracts/blocks.ts';
+import { parseGoJson } from '../contracts/go-json-fault.ts';
 
 /** A body that is not what the endpoint takes; the text names the member and what was expected. */
 export class FieldError extends Error {
@@ -19,7 +20,7 @@ export function jsonType(value: unknown): string {
 export function parseJson(bytes: Uint8Array): unknown {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
   if (text.trim() === '') throw new FieldError('EOF');
-  return withinRange(text, JSON.parse(text));
+  return withinRange(text, parseGoJson(text, 'unexpected EOF'));
 }
 
 /** What a number beyond a double's range looks like, and a few that are in it. */

@@ -15,7 +15,6 @@ import { GrpcStatusError } from '../contracts/grpc-wire/status.ts';
 import type { NameResolver } from '../contracts/name-resolver.ts';
 import type { SpiffeId } from '../contracts/spiffe.ts';
 import type { Span, TraceContext } from '../contracts/trace.ts';
-import { ZERO_TRACEPARENT } from '../contracts/trace.ts';
 import type { GrpcCallOptions, GrpcStream } from '../grpc-client/call.ts';
 import type { GrpcClient, GrpcClientPool } from '../grpc-client/client.ts';
 import { metadataOfTrace } from '../grpc-client/trace-metadata.ts';
@@ -142,7 +141,7 @@ function normalisedPath(path: string): string {
 
 function remoteMetadata(call: ProxyCall, callerId: string, calleeId: string): HeaderList {
   const trace: TraceContext = call.span.context;
-  const traced = trace.traceparent !== undefined && trace.traceparent !== ZERO_TRACEPARENT;
+  const traced = trace.traceparent !== undefined;
   const kept = call.metadata.filter(([name]) => {
     const lower = name.toLowerCase();
     return !(REMOTE_DROPPED.has(lower) && (traced || lower.startsWith('dapr-')));

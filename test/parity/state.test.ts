@@ -212,7 +212,7 @@ const saves: readonly ParityCase[] = [
     request: save([{ key: 'a', json: '2', metadata: { ttlInSeconds: 'soon' } }]),
     ...failed(
       'ERR_STATE_SAVE',
-      `failed saving state in state store store: incorrect value for metadata 'ttlInSeconds': expected an integer, got "soon"`,
+      `failed saving state in state store store: strconv.Atoi: parsing "soon": invalid syntax`,
     ),
   },
   { name: 'save to an unknown store', request: save([a], 'nope'), ...unknownStore },

@@ -197,8 +197,9 @@ function checkedTtl(request: SetStateRequest): number {
   checkStateOptions(request.options);
   const text = request.metadata['ttlInSeconds'];
   if (text === undefined || text === '') return 0;
-  if (!/^[+-]?\d+$/.test(text) || !Number.isSafeInteger(Number(text))) {
-    throw new Error(`incorrect value for metadata 'ttlInSeconds': expected an integer, got "${text}"`);
-  }
+  if (!/^[+-]?\d+$/.test(text))
+    throw new Error(`strconv.Atoi: parsing ${JSON.stringify(text)}: invalid syntax`);
+  if (!Number.isSafeInteger(Number(text)))
+    throw new Error(`strconv.Atoi: parsing ${JSON.stringify(text)}: value out of range`);
   return Math.min(Math.max(0, Number(text)), 2 ** 31);
 }

@@ -7,8 +7,10 @@ export function parseTtl(metadata: Readonly<Record<string, string>>): number {
   const text = metadata['ttlInSeconds'];
   if (text === undefined || text === '') return 0;
   const prefix = "error parsing TTL: incorrect value for metadata 'ttlInSeconds'";
-  if (!/^[+-]?\d+$/.test(text)) throw new Error(`${prefix}: expected an integer, got "${text}"`);
+  const parsing = `${prefix}: strconv.ParseInt: parsing ${JSON.stringify(text)}`;
+  if (!/^[+-]?\d+$/.test(text)) throw new Error(`${parsing}: invalid syntax`);
   const seconds = Number(text);
+  if (Math.abs(seconds) >= 2 ** 63) throw new Error(`${parsing}: value out of range`);
   if (seconds < -1 || seconds > MAX_TTL_SECONDS) throw new Error(`${prefix}: must be -1 or greater`);
   return seconds;
 }

@@ -10,6 +10,7 @@ import {
   DEFAULT_EVENT_TYPE,
   mediaType,
 } from '../../contracts/cloud-event.ts';
+import { parseGoJson } from '../../contracts/go-json-fault.ts';
 import { joinMembers, jsonMembers } from './json-members.ts';
 import { isProtobufCloudEvent } from './protobuf-cloud-event.ts';
 
@@ -115,14 +116,20 @@ function dataMember(data: Uint8Array, contentType: string): string {
 
 function suppliedEvent(request: EnvelopeRequest): string {
   const text = utf8(request.data);
+  if (text.trim() === '') throw new NotACloudEventError('EOF');
   let parsed: unknown;
   try {
-    parsed = JSON.parse(text);
+    parsed = parseGoJson(text, 'unexpected EOF');
   } catch (error) {
     throw new NotACloudEventError(error instanceof Error ? error.message : 'invalid JSON', { cause: error });
   }
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
-    throw new NotACloudEventError('expected a JSON object');
+    const kind = Array.isArray(parsed) ? 'array' : typeof parsed === 'boolean' ? 'bool' : typeof parsed;
+    throw new NotACloudEventError(
+      parsed === null
+        ? 'expected a JSON object'
+        : `json: cannot unmarshal ${kind} into Go value of type map[string]interface {}`,
+    );
   }
   const members = jsonMembers(text);
   const fill = (name: string, value: string, also?: 'null'): void => {

@@ -193,7 +193,7 @@ export function createStateBlock(deps: StateBlockDeps): StateBlock {
     return results;
   };
 
-  /** The store's own bulk read, in its order; like Dapr, a key asked twice leaves an empty entry at the end. */
+  /** The store's own bulk read, in its order; like Dapr, a key asked twice leaves an empty entry at the end over HTTP. */
   const readAtOnce = async (
     at: OpenStore,
     stored: readonly string[],
@@ -218,7 +218,7 @@ export function createStateBlock(deps: StateBlockDeps): StateBlock {
       throw runtimeError('stateBulkGet', { store, error: errorText(error) }, { cause: error });
     }
     const answers = records.map((entry) => bulkAnswer(at, entry));
-    while (answers.length < stored.length) answers.push({ key: '' });
+    if (call.protocol === 'http') while (answers.length < stored.length) answers.push({ key: '' });
     return answers;
   };
 
@@ -354,8 +354,8 @@ function refuseSeveral(
   const failures = results.filter((result) => result !== undefined);
   const [first] = failures;
   if (first === undefined) return;
-  // Refused as a whole: one failure, told once.
-  if (failures.length > 1 && failures.every((failure) => failure === first))
+  // One request, or refused as a whole: one failure, told once.
+  if (results.length === 1 || (failures.length > 1 && failures.every((failure) => failure === first)))
     throw translate(first, key, { key: '', store }, call);
   const error = failures.map((failure) => failure.message).join('\n');
   const etagFailures = failures.filter((failure) => failure instanceof EtagError);

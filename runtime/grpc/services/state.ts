@@ -3,6 +3,7 @@
 import type { StateItem, StateKeyed, StateTransactionOperation } from '../../contracts/blocks.ts';
 import { errorText, runtimeError } from '../../contracts/error.ts';
 import { goJson } from '../../contracts/go-json.ts';
+import { parseGoJson } from '../../contracts/go-json-fault.ts';
 import type { StateOptions, StateValue } from '../../contracts/state-store.ts';
 import type { StateItem as StateItemMessage } from '../../generated/dapr/proto/common/v1/common_pb.ts';
 import {
@@ -126,7 +127,7 @@ function savedItem(item: StateItemMessage): StateItem {
 function canonicalJson(bytes: Uint8Array): Uint8Array {
   let value: unknown;
   try {
-    value = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'));
+    value = parseGoJson(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'));
   } catch (cause) {
     throw runtimeError('unknown', { error: errorText(cause) }, { cause });
   }

@@ -99,7 +99,7 @@ t.test('methods and file names are found, other things are told', async (t) => {
   });
   t.match(await ask({ case: 'fileContainingSymbol', value: 'no.Such' }), {
     case: 'errorResponse',
-    value: { errorCode: 5, errorMessage: 'symbol no.Such not found' },
+    value: { errorCode: 5, errorMessage: 'proto: not found' },
   });
   t.match(await ask({ case: 'fileByFilename', value: 'no.proto' }), {
     case: 'errorResponse',
