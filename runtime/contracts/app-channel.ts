@@ -24,7 +24,7 @@ export interface Body {
 export interface InvokeRequest {
   /** Escaped method path without leading slash and without query. */
   readonly method: string;
-  /** The method as a gRPC caller of this sidecar wrote it: what a gRPC app beside it gets. */
+  /** The method as a gRPC caller wrote it, which is what a gRPC app gets; absent for HTTP callers. */
   readonly plainMethod?: string;
   /** Only gRPC callers may leave it out (`''`) or choose none (`NONE`); HTTP apps cannot be called so. */
   readonly verb: string;

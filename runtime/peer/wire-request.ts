@@ -18,6 +18,8 @@ const VERB_NAMES: readonly string[] = [
   'TRACE',
   'PATCH',
 ];
+const CONTENT_TYPE = 'content-type';
+const GRPC_TYPE = 'application/grpc';
 const NOTHING = new Uint8Array(0);
 /** `APIVersion.V1`. */
 const VERSION_1 = 1;
@@ -39,6 +41,8 @@ export function toWireRequest(
 ): WireRequest {
   const metadata = toWireMap(request.headers, target.http);
   metadata['destination-app-id'] = { values: [target.appId] };
+  // How the far side knows that these are gRPC's names already.
+  if (!target.http) metadata[CONTENT_TYPE] = { values: [GRPC_TYPE] };
   const { length } = request.body;
   if (length !== undefined && length > 0 && headerValue(request.headers, 'content-length') === undefined) {
     metadata['Content-Length'] = { values: [String(length)] };
@@ -48,7 +52,7 @@ export function toWireRequest(
     ver: VERSION_1,
     metadata,
     message: {
-      method: wireMethod(request.method),
+      method: request.plainMethod ?? wireMethod(request.method),
       contentType: request.contentType ?? '',
       data: { typeUrl: request.dataTypeUrl ?? '', value: data },
       ...(request.verb === ''
@@ -87,9 +91,11 @@ export function fromWireRequest(
   const { message } = request;
   const dataTypeUrl = message?.data?.typeUrl ?? '';
   const contentType = message?.contentType;
+  const fromGrpc = headers.some(([name, value]) => name === CONTENT_TYPE && value.startsWith(GRPC_TYPE));
   return {
     request: {
       method: methodFromWire(message?.method ?? ''),
+      ...(fromGrpc ? { plainMethod: message?.method ?? '' } : {}),
       verb: message?.httpExtension === undefined ? '' : (VERB_NAMES[message.httpExtension.verb] ?? 'POST'),
       query: message?.httpExtension?.querystring ?? '',
       headers,

@@ -245,7 +245,7 @@ const cases: readonly ParityCase[] = [
         asked: asked(),
         got: {
           body: '{"code":5,"message":"no such order"}',
-          type: 'application/json',
+          type: 'text/plain; charset=utf-8',
           mark: undefined,
         },
       },

@@ -81,6 +81,7 @@ function connectionWords(connection: string): ReadonlySet<string> | undefined {
 }
 
 const PROTOBUF = 'application/x-protobuf';
+const PLAIN_TEXT = 'text/plain; charset=utf-8';
 
 /**
  * Headers of the answer as a flat list, framing and content type apart. Names that belong to gRPC are treated as on the
@@ -194,8 +195,10 @@ async function sniffedStream(
 async function grpcReply(answer: InvokeResponse): Promise<Reply> {
   const { headers, contentType } = answerHeaders(answer);
   if (answer.status !== 0) {
-    headers.push('Content-Type', JSON_TYPE);
-    return { status: httpStatusOfGrpc(answer.status), headers, body: grpcStatusJson(answer) };
+    const body = grpcStatusJson(answer);
+    // JSON all the same: Dapr lets Go look at the text, which knows no JSON.
+    headers.push('Content-Type', contentType === '' ? PLAIN_TEXT : contentType);
+    return { status: httpStatusOfGrpc(answer.status), headers, body };
   }
   const bytes = answer.body.bytes ?? (await collect(answer.body.stream()));
   if (contentType !== '') headers.push('Content-Type', contentType);

@@ -61,6 +61,26 @@ async function open(
   return { peers, address, clients };
 }
 
+t.test('the method and the metadata of a gRPC caller are known as such on the far side', async (t) => {
+  const seen: InvokeRequest[] = [];
+  const { peers, address } = await open(t, async (request) => {
+    seen.push(request);
+    return invokeResponse({ status: 0, body: wholeBody('') });
+  });
+  const request = { method: 'a%20b/c%20d', plainMethod: '/a%20b/c d', verb: '', query: '' };
+  const grpc = { ...callContext(), protocol: 'grpc' } as const;
+  await peers.call(address, 'callee', invokeRequest({ ...request, headers: [['accept', 'a']] }), grpc);
+  t.match(seen[0], { method: 'a%20b/c%20d', plainMethod: '/a%20b/c d' });
+  const { plainMethod: _, ...overHttp } = request;
+  await peers.call(
+    address,
+    'callee',
+    invokeRequest({ ...overHttp, verb: 'GET', headers: [] }),
+    callContext(),
+  );
+  t.match(seen[1], { method: 'a%20b/c%20d', plainMethod: undefined });
+});
+
 t.test('a short invocation and its answer', async (t) => {
   const seen: { request: InvokeRequest; caller: object }[] = [];
   const { peers, address } = await open(t, async (request, caller) => {
