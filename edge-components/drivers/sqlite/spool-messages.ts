@@ -7,6 +7,7 @@ import type { Database, SqlValue } from '../../../runtime/contracts/database.ts'
 import { errorText } from '../../../runtime/contracts/error.ts';
 import type { StoredMessage } from '../../../runtime/contracts/spool.ts';
 import type { CborRecord } from '../cbor/record.ts';
+import { SpoolAhead } from './spool-ahead.ts';
 import { DEPARTURE_WAIT_MS, type SpoolLedger } from './spool-ledger.ts';
 import { acceptedAtOf, idOf, recordOf } from './spool-record.ts';
 import { SPOOL_SQL } from './spool-schema.ts';
@@ -45,6 +46,7 @@ const OVERDUE_PER_READ = 256;
 
 export class SpoolMessages {
   readonly window = new SpoolWindow();
+  readonly #ahead: SpoolAhead;
   readonly #database: Database;
   readonly #queueId: number;
   readonly #ledger: SpoolLedger;
@@ -72,6 +74,7 @@ export class SpoolMessages {
   }) {
     this.#database = options.database;
     this.#queueId = options.queueId;
+    this.#ahead = new SpoolAhead(options.database, options.queueId);
     this.#ledger = options.ledger;
     this.#elapsed = options.elapsed;
     this.#left = options.left;
@@ -84,6 +87,7 @@ export class SpoolMessages {
   /** A message that was just committed. */
   added(entry: WindowEntry): void {
     if (this.#isTaken(entry.sequence)) return;
+    this.#ahead.added(entry);
     this.window.add(entry);
     if (this.window.isFront && this.#live.length < MAX_LIVE) this.#live.push(entry);
   }
@@ -98,6 +102,8 @@ export class SpoolMessages {
       if (this.window.exhausted) this.#load();
       const entry = this.window.first(this.#inFlight);
       if (entry === undefined) return undefined;
+      const known = this.#knownHead(entry);
+      if (known !== undefined) return this.#launch(known);
       const head = this.#head(entry.key, looks);
       looks = head.looks;
       if (head.candidate !== undefined) {
@@ -184,6 +190,7 @@ export class SpoolMessages {
       done: () => {
         // Reading of its key may have to go back to it.
         this.#passed.delete(key);
+        this.#ahead.forget();
         this.window.invalidate();
         done();
       },
@@ -235,7 +242,10 @@ export class SpoolMessages {
 
   #load(): void {
     const limit = this.window.capacity + this.#leaving.size + this.#inFlight.size;
+    const lane = this.#ahead.lane();
     const rows = this.#database.read(SPOOL_SQL.window, [this.#queueId, limit]);
+    const last = rows.at(-1)?.['sequence'];
+    this.#ahead.loaded(lane, typeof last === 'number' ? last : undefined);
     const entries = rows
       .map((row) => ({
         sequence: Number(row['sequence']),
@@ -244,6 +254,14 @@ export class SpoolMessages {
       }))
       .filter(({ sequence }) => !this.#isTaken(sequence));
     this.window.load(entries, rows.length < limit);
+  }
+
+  /** The message of an entry that was read ahead; `undefined` when it must be looked up, or is not to be sent. */
+  #knownHead(entry: WindowEntry): Candidate | undefined {
+    const row = this.#ahead.take(entry);
+    if (row === undefined || (row['deadline'] !== null && Number(row['deadline']) <= this.#elapsed()))
+      return undefined;
+    return this.#candidate(row);
   }
 
   /** The oldest pending message of a key, past what is leaving and what has expired. */

@@ -105,6 +105,8 @@ export const SPOOL_SQL = {
   park: `UPDATE ${MESSAGES} SET parked = 1, attempts = ?, error = ? WHERE sequence = ?`,
   attempted: `UPDATE ${MESSAGES} SET attempts = ? WHERE sequence = ?`,
   window: `SELECT sequence, key, priority ${PENDING} ORDER BY priority DESC, sequence LIMIT ?`,
+  lanes: `SELECT (SELECT min(priority) ${PENDING}) AS lowest, (SELECT max(priority) ${PENDING}) AS highest`,
+  ahead: `SELECT * ${PENDING} AND priority = ? AND sequence BETWEEN ? AND ? AND bytes <= ? ORDER BY sequence LIMIT ?`,
   head: `SELECT * ${PENDING} AND key = ? AND sequence > ? ORDER BY sequence LIMIT 1`,
   oldestOfLane: `SELECT ${REMOVABLE} ${PENDING} AND priority = ? ORDER BY sequence LIMIT ?`,
   oldestParked: `SELECT ${REMOVABLE} FROM ${MESSAGES} WHERE queue = ? AND parked = 1 ORDER BY sequence LIMIT ?`,
