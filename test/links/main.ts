@@ -4,7 +4,7 @@
  * daprd as the cloud (or SKERRY_TEST_DAPRD with `--daprd ''`), `--relay` a relay beside the cloud through which the edge goes.
  *
  * `npm run links -- --backlog 100000`: the queue of an outage worked off over a long link (`--keys`, `--delay` in ms one way,
- * `--loss` in percent). `--idle 120`: what an idle link costs, and when a silent cut is noticed.
+ * `--loss` in percent). With `--week` the outage lasts a week by the clocks of the node. `--idle 120`: what an idle link costs, and when a silent cut is noticed.
  */
 
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -29,8 +29,9 @@ async function main(): Promise<number> {
       relay: { type: 'boolean', default: false },
       from: { type: 'string', default: '0' },
       backlog: { type: 'string' },
+      week: { type: 'boolean', default: false },
       idle: { type: 'string' },
-      keys: { type: 'string', default: '2000' },
+      keys: { type: 'string', default: '4000' },
       delay: { type: 'string', default: '50' },
       loss: { type: 'string', default: '1' },
       only: { type: 'string', default: '' },
@@ -49,6 +50,7 @@ async function main(): Promise<number> {
         link,
         messages: Number(values.backlog),
         keys: Number(values.keys),
+        week: values.week,
         delayMs: Number(values.delay),
         loss: link.losesPackets ? Number(values.loss) / 100 : 0,
         say,

@@ -29,6 +29,8 @@ export interface WorldOptions {
   readonly take: (side: Side, event: AppEvent) => void;
   /** More items of the edge's components, by component name. */
   readonly items?: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** More environment of the edge's node. */
+  readonly edgeEnv?: Readonly<Record<string, string>>;
 }
 
 export interface World {
@@ -36,6 +38,7 @@ export interface World {
   base(side: Side): string;
   start(side: Side): Promise<void>;
   kill(side: Side): Promise<void>;
+  signal(side: Side, name: NodeJS.Signals): void;
   running(side: Side): boolean;
   output(side: Side): string;
   /** Seconds of processor time that the node of a side has used. */
@@ -122,7 +125,9 @@ export async function createWorld(options: WorldOptions): Promise<World> {
         ? [`--data-dir=${join(folder, `data-${name}`)}`, `--mqtt-port=${own.mqtt}`]
         : []),
     ];
-    const child = spawn(...spawnArguments(link.command(side, real ?? program('daprd'), args)));
+    const env = name === 'edge' ? { ...process.env, ...options.edgeEnv } : process.env;
+    const [command, given] = link.command(side, real ?? program('daprd'), args);
+    const child = spawn(command, given, { env, stdio: ['ignore', 'pipe', 'pipe'] });
     const hear = (bytes: Buffer): void => {
       outputs.set(name, ((outputs.get(name) ?? '') + bytes.toString()).slice(-KEPT_OUTPUT));
     };
@@ -163,6 +168,7 @@ export async function createWorld(options: WorldOptions): Promise<World> {
       if (side === 'cloud') await relay?.kill();
       await kill(side);
     },
+    signal: (side, name) => void nodes.get(side)?.child.kill(name),
     running: (side) => nodes.has(side),
     output: (side) => outputs.get(side) ?? '',
     cpuSeconds: (side) => {
@@ -180,10 +186,6 @@ export async function createWorld(options: WorldOptions): Promise<World> {
       rmSync(folder, { recursive: true, force: true });
     },
   };
-}
-
-function spawnArguments([command, args]: readonly [string, readonly string[]]) {
-  return [command, [...args], { stdio: ['ignore', 'pipe', 'pipe'] as ('ignore' | 'pipe')[] }] as const;
 }
 
 async function app(

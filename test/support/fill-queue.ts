@@ -24,6 +24,8 @@ export interface QueuedMessage {
   readonly headers: Readonly<Record<string, string>>;
   /** As the caps count it; absent: the size of its record. */
   readonly bytes?: number;
+  /** Elapsed time of the node at which it expires; a queue that is filled begins at 0. Absent: never. */
+  readonly deadline?: number;
 }
 
 export function fillQueue({ path, queue, messages, message }: Fill): void {
@@ -34,17 +36,17 @@ export function fillQueue({ path, queue, messages, message }: Fill): void {
   database.pragma('synchronous = OFF');
   migrate(database, [SPOOL_MIGRATION]);
   const insert = database.prepare(
-    `INSERT INTO skerry_spool_message (sequence, queue, key, priority, bytes, id, accepted_at, record, crc)
-      VALUES (?, 1, ?, 4, ?, ?, ?, ?, ?)`,
+    `INSERT INTO skerry_spool_message (sequence, queue, key, priority, bytes, id, accepted_at, deadline, record, crc)
+      VALUES (?, 1, ?, 4, ?, ?, ?, ?, ?, ?)`,
   );
   database.exec('BEGIN');
   let total = 0;
   for (let n = 1; n <= messages; n += 1) {
     const id = `01900000-0000-7000-8000-${n.toString(16).padStart(12, '0')}`;
-    const { key, payload, headers, bytes } = message(n, id);
+    const { key, payload, headers, bytes, deadline = null } = message(n, id);
     const record = encodeRecord({ payload, headers });
     const size = bytes ?? record.length;
-    insert.run(n, key, size, id, 1_700_000_000_000 + n, record, crc32(record));
+    insert.run(n, key, size, id, 1_700_000_000_000 + n, deadline, record, crc32(record));
     total += size;
   }
   database
