@@ -1,11 +1,11 @@
 /**
  * The broker's sessions against plain lists: seeded random publishes of all qualities, retained and expiring ones,
- * subscriptions, visits in which a client acknowledges a part of what it gets, orderly restarts and power cuts.
+ * subscriptions, visits in which a client acknowledges a part of what it gets, sessions that end after their time or are
+ * begun anew, a shared subscription (`share-group.ts`), orderly restarts and power cuts.
  */
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Duplex } from 'node:stream';
 import { createBroker, type RunningBroker } from '../../edge-components/broker/broker.ts';
 import { filterMatches } from '../../edge-components/drivers/mqtt/topic.ts';
 import type { DatabasePool } from '../../runtime/contracts/database.ts';
@@ -14,8 +14,6 @@ import {
   connect,
   packet,
   publish,
-  type Received,
-  reader,
   readPublish,
   subscribe,
 } from '../edge-components/broker/raw-client.ts';
@@ -25,6 +23,8 @@ import { openPool } from '../support/open-pool.ts';
 import { recordingLogger } from '../support/recording-logger.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import { agree, cutPower } from './power-cut.ts';
+import { SHARE_TOPICS, ShareGroupModel } from './share-group.ts';
+import { Visit } from './visit.ts';
 
 interface Waiting {
   readonly text: string;
@@ -37,61 +37,23 @@ interface Modelled {
   readonly subscriptions: Map<string, number>;
   queue: Waiting[];
   known: boolean;
+  /** Moment at which it ends unless its client comes back. */
+  endsAt: number;
 }
 
 const NAMES = ['a', 'b', 'c'];
 const TOPICS = ['t/1', 't/2', 'u/1', 'u/1/x'];
 const FILTERS = ['t/1', 't/+', '#', 'u/#', '+/1'];
 const MAX_QUEUED = 12;
-const FOR_EVER = [[17, 0xffffffff]] as const;
+const FOR_EVER = 0xffffffff;
+/** Never a sum of the steps in which time passes. */
+const LIFETIMES = [FOR_EVER, FOR_EVER, 15, 30];
 const NEVER = Number.POSITIVE_INFINITY;
 const metrics = { count: () => undefined, observe: () => undefined, gauge: () => undefined };
 
-/** One connection of the node to itself: packets one by one. */
-class Visit {
-  readonly #stream: Duplex;
-  readonly #next: () => Promise<Received | undefined>;
-
-  constructor(stream: Duplex) {
-    this.#stream = stream;
-    this.#next = reader(stream);
-  }
-
-  send(bytes: Buffer): void {
-    this.#stream.write(bytes);
-  }
-
-  /** The next packet of this type; PUBRELs on the way are answered. */
-  async take(type: number): Promise<Received> {
-    for (;;) {
-      const one = await this.#next();
-      if (one === undefined) throw new Error(`the connection ended before a packet of type ${type}`);
-      if (one.type === 6) this.send(ack(0x70, one.body.readUInt16BE(0)));
-      if (one.type === type) return one;
-    }
-  }
-
-  /** The next PUBLISH; one of QoS 0 that was on its way when the client came is none that waited. */
-  async takePublish(retained: boolean): Promise<Received> {
-    for (;;) {
-      const one = await this.take(3);
-      if ((one.header & 1) === 1 || (!retained && (one.header & 6) !== 0)) return one;
-    }
-  }
-
-  /** Everything sent so far was worked on. */
-  async settled(): Promise<void> {
-    this.send(packet(0xc0));
-    await this.take(13);
-  }
-
-  leave(politely: boolean): Promise<void> {
-    return new Promise((resolve) => {
-      this.#stream.once('close', () => resolve());
-      if (politely) this.send(packet(0xe0));
-      else this.#stream.destroy();
-    });
-  }
+/** Whatever runs by itself goes on. */
+async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 }
 
 /** One run; rejects with the seed and the step that differs. */
@@ -100,7 +62,7 @@ export async function runSessions(directory: string, seed: number, steps: number
   const pick = (below: number): number => Math.floor(random.float() * below);
   const clock = fakeClock();
   const sessions = NAMES.map(
-    (name): Modelled => ({ name, subscriptions: new Map(), queue: [], known: false }),
+    (name): Modelled => ({ name, subscriptions: new Map(), queue: [], known: false, endsAt: NEVER }),
   );
   const retained = new Map<string, Waiting>();
   let life = 0;
@@ -118,13 +80,32 @@ export async function runSessions(directory: string, seed: number, steps: number
     broker = createBroker({ ...parts, options: limits });
     await broker.start();
   };
-  const enter = async (name: string, present: boolean | undefined): Promise<Visit> => {
+  /** With `expiry` a session that outlives its connection; `present`: whether it should be there. */
+  const enter = async (name: string, expiry: number, present?: boolean, clean = false): Promise<Visit> => {
     const visit = new Visit(await broker.connect());
-    const durable = present !== undefined;
-    visit.send(connect(name, { clean: !durable, properties: durable ? FOR_EVER : [] }));
+    const properties = expiry === 0 ? [] : ([[17, expiry]] as const);
+    visit.send(connect(name, { clean: clean || expiry === 0, properties }));
     const { body } = await visit.take(2);
-    if (durable) agree(seed, step, `session ${name} is there`, body[0] === 1, present);
+    if (present !== undefined)
+      agree(seed, step, `session ${name} is there`, body[0] === 1, present && !clean);
     return visit;
+  };
+  const teller = (): Promise<Visit> => enter('teller', 0);
+  const end = (session: Modelled): void => {
+    session.subscriptions.clear();
+    session.queue = [];
+    session.known = false;
+    session.endsAt = NEVER;
+  };
+  /** A message that the broker accepted, in the queues of the sessions that wanted it. */
+  const queueEverywhere = (topic: string, text: string, qos: number, expiresAt: number): void => {
+    for (const session of sessions) {
+      const granted = [...session.subscriptions].filter(([filter]) => filterMatches(filter, topic));
+      const best = Math.min(qos, Math.max(-1, ...granted.map(([, wanted]) => wanted)));
+      if (best <= 0) continue;
+      session.queue.push({ text, qos: best, expiresAt });
+      if (session.queue.length > MAX_QUEUED) session.queue.shift();
+    }
   };
   const tell = async (visit: Visit): Promise<void> => {
     const topic = TOPICS[pick(TOPICS.length)] as string;
@@ -144,13 +125,7 @@ export async function runSessions(directory: string, seed: number, steps: number
     const expiresAt = seconds === undefined ? NEVER : clock.monotonicMs() + seconds * 1000;
     if (keep && text === '') retained.delete(topic);
     else if (keep) retained.set(topic, { text, qos, expiresAt });
-    for (const session of sessions) {
-      const granted = [...session.subscriptions].filter(([filter]) => filterMatches(filter, topic));
-      const best = Math.min(qos, Math.max(-1, ...granted.map(([, wanted]) => wanted)));
-      if (best <= 0) continue;
-      session.queue.push({ text, qos: best, expiresAt });
-      if (session.queue.length > MAX_QUEUED) session.queue.shift();
-    }
+    queueEverywhere(topic, text, qos, expiresAt);
   };
   /** Reads what waits and acknowledges the first `count` of it. */
   const read = async (visit: Visit, session: Modelled, count: number): Promise<void> => {
@@ -203,26 +178,70 @@ export async function runSessions(directory: string, seed: number, steps: number
     for (let turn = 0; turn < 20; turn += 1) await visit.settled();
   };
 
+  const shares = new ShareGroupModel({
+    pick,
+    now: () => clock.monotonicMs(),
+    check: (what, found, wanted) => agree(seed, step, what, found, wanted),
+    enter,
+    limit: MAX_QUEUED,
+    lifetimes: LIFETIMES,
+  });
+  /** One message for the share group, of which each member would do. */
+  const tellShared = async (visit: Visit): Promise<void> => {
+    if (!shares.hasRoom) return;
+    const topic = SHARE_TOPICS[pick(SHARE_TOPICS.length)] as string;
+    const qos = 1 + pick(2);
+    const seconds = pick(4) === 0 ? 20 : undefined;
+    sent += 1;
+    visit.send(publish(topic, `m${sent}`, qos, 7, seconds === undefined ? [] : [[2, seconds]]));
+    await visit.take(qos === 1 ? 4 : 5);
+    if (qos === 2) {
+      visit.send(ack(0x62, 7));
+      await visit.take(7);
+    }
+    const expiresAt = seconds === undefined ? NEVER : clock.monotonicMs() + seconds * 1000;
+    queueEverywhere(topic, `m${sent}`, qos, expiresAt);
+    shares.published(`m${sent}`, qos, expiresAt);
+  };
+
   await open();
   for (; step < steps; step += 1) {
-    const action = pick(40);
-    if (action < 18) {
-      const visit = await enter('teller', undefined);
+    for (const session of sessions) if (session.endsAt <= clock.monotonicMs()) end(session);
+    shares.expire();
+    const action = pick(52);
+    if (action >= 47) {
+      await shares.visit(async () => {
+        const visit = await teller();
+        for (let count = pick(3); count > 0; count -= 1) await tellShared(visit);
+        await visit.leave(true);
+      });
+    } else if (action >= 40) {
+      const visit = await teller();
+      for (let count = 1 + pick(3); count > 0; count -= 1) await tellShared(visit);
+      await visit.leave(true);
+    } else if (action < 18) {
+      const visit = await teller();
       for (let count = 1 + pick(4); count > 0; count -= 1) await tell(visit);
       await visit.leave(true);
     } else if (action < 32) {
       const session = sessions[pick(sessions.length)] as Modelled;
-      const visit = await enter(session.name, session.known);
+      const clean = pick(12) === 0;
+      const expiry = LIFETIMES[pick(LIFETIMES.length)] as number;
+      const visit = await enter(session.name, expiry, session.known, clean);
+      if (clean) end(session);
       session.known = true;
+      session.endsAt = NEVER;
       const change = pick(3) === 0;
       await read(visit, session, change ? NEVER : pick(session.queue.length + 2));
       if (change) await subscribeTo(visit, session);
       await visit.leave(pick(2) === 0);
+      if (expiry !== FOR_EVER) session.endsAt = clock.monotonicMs() + expiry * 1000;
+      await turns(50);
     } else if (action < 34) {
       await clock.advance(8000);
     } else {
       // The time that passed is noted with a write; without one it would not count, which is allowed and not modelled.
-      const visit = await enter('teller', undefined);
+      const visit = await teller();
       visit.send(publish('tick', `at ${step}`, 1, 7, [], 1));
       await visit.take(4);
       await visit.leave(true);
@@ -238,7 +257,7 @@ export async function runSessions(directory: string, seed: number, steps: number
         const next = join(directory, `life-${life}`);
         // What was acknowledged a moment ago is deleted with the next write; until then it may come again.
         await clock.advance(100);
-        for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+        await turns(50);
         await pool.system().then((database) => database.write([{ sql: 'DELETE FROM mqtt_message WHERE 0' }]));
         cutPower(folder, next);
         folder = next;
@@ -248,6 +267,7 @@ export async function runSessions(directory: string, seed: number, steps: number
       await open();
     }
   }
+  await shares.census();
   await broker.close();
   await pool.close();
 }
