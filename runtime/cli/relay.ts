@@ -12,7 +12,7 @@ import { createNode } from '../node.ts';
 import { trimHeapWhenQuiet, trimHeapWhileStreaming } from '../platform/trim-heap.ts';
 import { askRelay } from '../relay/admin.ts';
 import type { BesideOptions } from '../relay/sidecar-beside.ts';
-import { DEFAULT_ALLOWED, parseAllowList } from '../relay/sidecar-operations.ts';
+import { DEFAULT_ALLOWED, parseAllowList } from '../relay/sidecar-rules.ts';
 import { type RelayProcessOptions, startRelay } from '../relay-process.ts';
 import type { ProgramSetup } from './daprd.ts';
 import { print, printError } from './output.ts';
@@ -39,7 +39,7 @@ Flags of relay:
   --sidecar-http URL          a Dapr sidecar beside it that nodes may ask: http://127.0.0.1:3500
   --sidecar-grpc HOST:PORT    its gRPC address, for streaming subscriptions: 127.0.0.1:50001
   --sidecar-api-token-file FILE   its API token; read anew when it refuses the one in use
-  --sidecar-allow WHAT,...    what nodes may ask of it, such as state,publish or state:statestore
+  --sidecar-allow WHAT,...    what nodes may ask of it, such as state,publish or state:statestore/{app}-
                               (state,publish,subscribe,bindings,configuration,lock; also: secrets, invoke)
   --max-body-size SIZE        largest message that passes (4Mi)
   --log-level LEVEL, --log-as-json, --log-file FILE

@@ -10,7 +10,7 @@ import { createGrpcClient } from '../grpc-client/client.ts';
 import { createKeepers } from './keepers.ts';
 import { type AskSidecar, createSidecarDoor, type SidecarDoor } from './sidecar-door.ts';
 import { createSidecarHttp } from './sidecar-http.ts';
-import type { AllowList } from './sidecar-operations.ts';
+import type { AllowList } from './sidecar-rules.ts';
 import { createFarSubscriptions } from './sidecar-subscription.ts';
 
 export interface BesideOptions {

@@ -12,7 +12,8 @@ import type { NodeCall } from './node-call.ts';
 import { PACKING } from './packing.ts';
 import type { SidecarOffer } from './protocol.ts';
 import type { SidecarRequest } from './sidecar-message.ts';
-import type { AllowList, Asked } from './sidecar-operations.ts';
+import type { Asked } from './sidecar-operations.ts';
+import type { AllowList } from './sidecar-rules.ts';
 import type { FarSubscriptions } from './sidecar-subscription.ts';
 import { createVisit, type Visit, type Visitor } from './sidecar-visit.ts';
 

@@ -1,6 +1,6 @@
 /**
- * What nodes may ask of the sidecar beside the relay: an operation, or one for a single component (`state:readings`). A path is
- * taken apart, looked at piece by piece and put together anew, so that what was judged is what is asked.
+ * What a request to the sidecar beside the relay is about. A path is taken apart, looked at piece by piece and put together anew,
+ * so that what was judged is what is asked.
  */
 
 export const OPERATIONS = [
@@ -15,48 +15,15 @@ export const OPERATIONS = [
 ] as const;
 export type Operation = (typeof OPERATIONS)[number];
 
-/** Of nodes without a word of the operator: neither secrets nor calls in the name of the cloud's sidecar. */
-export const DEFAULT_ALLOWED: readonly string[] = [
-  'state',
-  'publish',
-  'subscribe',
-  'bindings',
-  'configuration',
-  'lock',
-];
-
 export interface Asked {
   /** `health`: whether the sidecar lives; always allowed. */
   readonly operation: Operation | 'health';
   /** Name of a component, or the app id of an invocation. */
   readonly name: string;
+  /** Decoded parts behind the name: a key, the parts of a topic. */
+  readonly rest: readonly string[];
   /** Encoded here, with the query as it came. */
   readonly path: string;
-}
-
-export type AllowList = ReadonlyMap<Operation, ReadonlySet<string> | 'all'>;
-
-/** The list of a flag's entries; or what is wrong with one. */
-export function parseAllowList(entries: readonly string[]): AllowList | string {
-  const allowed = new Map<Operation, Set<string> | 'all'>();
-  for (const entry of entries) {
-    const cut = entry.indexOf(':');
-    const operation = (cut < 0 ? entry : entry.slice(0, cut)) as Operation;
-    const name = cut < 0 ? undefined : entry.slice(cut + 1);
-    if (!OPERATIONS.includes(operation) || name === '')
-      return `${JSON.stringify(entry)}: expected ${OPERATIONS.join(', ')}, or one of them with a component such as state:statestore`;
-    const known = allowed.get(operation);
-    if (name === undefined) allowed.set(operation, 'all');
-    else if (known === undefined) allowed.set(operation, new Set([name]));
-    else if (known !== 'all') known.add(name);
-  }
-  return allowed;
-}
-
-export function isAllowed(list: AllowList, { operation, name }: Pick<Asked, 'operation' | 'name'>): boolean {
-  if (operation === 'health') return true;
-  const names = list.get(operation);
-  return names === 'all' || names?.has(name) === true;
 }
 
 const VERSION = /^v1\.0(?:-alpha1|-beta1)?$/;
@@ -99,11 +66,11 @@ export function askedOf(method: string, path: string): Asked | undefined {
     : { ...asked, path: `/${parts.map(encodeURIComponent).join('/')}${query}` };
 }
 
-type Named = Pick<Asked, 'operation' | 'name'>;
+type Named = Pick<Asked, 'operation' | 'name' | 'rest'>;
 
 function healthOf(method: string, parts: readonly string[], query: string): Named | undefined {
   const known = parts.length === 2 || (parts.length === 3 && parts[2] === 'outbound');
-  return method === 'GET' && query === '' && known ? { operation: 'health', name: '' } : undefined;
+  return method === 'GET' && query === '' && known ? { operation: 'health', name: '', rest: [] } : undefined;
 }
 
 function operationOf(method: string, parts: readonly string[]): Named | undefined {
@@ -117,7 +84,7 @@ function operationOf(method: string, parts: readonly string[]): Named | undefine
   const bulk = shape.is === 'publish' && second === 'bulk';
   if (bulk && count < BULK_PARTS) return undefined;
   const name = bulk ? third : second;
-  return /[/\\]/.test(name) ? undefined : { operation: shape.is, name };
+  return /[/\\]/.test(name) ? undefined : { operation: shape.is, name, rest: parts.slice(bulk ? 4 : 3) };
 }
 
 /** Decoded parts; `undefined` where a part is empty, not decodable, or leads somewhere else when it is decoded once more. */

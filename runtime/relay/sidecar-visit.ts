@@ -5,7 +5,7 @@
 
 import { errorText } from '../contracts/error.ts';
 import { GrpcCode } from '../contracts/grpc-code.ts';
-import { GrpcStatusError } from '../contracts/grpc-wire/status.ts';
+import { type GrpcStatus, GrpcStatusError } from '../contracts/grpc-wire/status.ts';
 import type { RelayedAnswer } from '../contracts/relayed-sidecar.ts';
 import type { Keeper } from './keepers.ts';
 import type { NodeCall } from './node-call.ts';
@@ -13,7 +13,9 @@ import { createUnpacker, PACKING, packAlone, plain, UnknownBaseError, type Unpac
 import { SIDECAR_HTTP_PATH, SIDECAR_SUBSCRIBE_PATH } from './protocol.ts';
 import type { SidecarDoorOptions } from './sidecar-door.ts';
 import { decodeRequest, encodeAnswer, MAX_HEAD_BYTES, type SidecarRequest } from './sidecar-message.ts';
-import { type Asked, askedOf, isAllowed } from './sidecar-operations.ts';
+import { touchedBy } from './sidecar-names.ts';
+import { type Asked, askedOf } from './sidecar-operations.ts';
+import { allowedPart } from './sidecar-rules.ts';
 
 export interface Visitor {
   /** Of the node. */
@@ -48,27 +50,36 @@ export function createVisit(visitor: Visitor, parts: VisitParts): Visit {
   const unpacker: Unpacker = createUnpacker(() => keepers.use(keeper));
   const keeper: Keeper = { usedMs: 0, release: () => unpacker.release() };
 
-  /** Why not; `undefined` when it may. */
-  const refusalOf = (
-    call: NodeCall,
-    asked: Pick<Asked, 'operation' | 'name'> | undefined,
-    what: string,
-  ): string | undefined => {
+  /** What of it may be asked; throws why nothing. */
+  const allowedTo = (call: NodeCall, asked: Pick<Asked, 'operation' | 'name'> | undefined, what: string) => {
     if (!visitor.appIds.includes(call.caller)) {
       parts.refused(visitor, call, `${what} in the name of ${call.caller}`);
-      return `the node ${visitor.name} may not ask in the name of ${call.caller}`;
+      throw new RefusedError(`the node ${visitor.name} may not ask in the name of ${call.caller}`);
     }
-    if (asked !== undefined && isAllowed(allowed, asked)) return undefined;
+    const who = { node: visitor.name, app: call.caller };
+    const part = asked === undefined ? [] : allowedPart(allowed, asked, who);
+    return part === 'all' || part.length > 0 ? part : refuse(call, what);
+  };
+  const refuse = (call: NodeCall, what: string): never => {
     parts.refused(visitor, call, what);
-    return `the relay does not allow its nodes ${what}`;
+    throw new RefusedError(`the relay does not allow its nodes ${what}`);
   };
 
-  const answerOf = async (call: NodeCall, request: SidecarRequest): Promise<RelayedAnswer> => {
-    const { method, path } = request;
-    const asked = askedOf(method, path);
-    const refusal = refusalOf(call, asked, `${method} ${path}`);
-    if (refusal !== undefined) return failure(403, 'ERR_RELAY_REFUSED', refusal);
-    if (asked === undefined || ask === undefined) throw unimplemented();
+  /** The request as it may go on: as it came, or with its body as it was judged. */
+  const judged = (call: NodeCall, request: SidecarRequest): { asked: Asked; request: SidecarRequest } => {
+    const what = `${request.method} ${request.path}`;
+    const asked = askedOf(request.method, request.path);
+    const part = allowedTo(call, asked, what);
+    if (asked === undefined || part === 'all') return { asked: asked ?? refuse(call, what), request };
+    const touched = touchedBy(asked, request);
+    if (touched === undefined || !beginSo(touched.names, part)) return refuse(call, what);
+    const { body = request.body } = touched;
+    return { asked, request: { ...request, body } };
+  };
+
+  const answerOf = async (call: NodeCall, came: SidecarRequest): Promise<RelayedAnswer> => {
+    if (ask === undefined) throw unimplemented();
+    const { asked, request } = judged(call, came);
     if (parts.isFull() || bytes > MAX_BYTES) return BUSY;
     metrics.count('skerry_relay_sidecar_requests_total', { operation: asked.operation });
     try {
@@ -102,7 +113,7 @@ export function createVisit(visitor: Visitor, parts: VisitParts): Visit {
     const message = await received(call);
     bytes += message.byteLength;
     try {
-      const answer = encodeAnswer(await answerOf(call, asRequest(message)));
+      const answer = encodeAnswer(await answerOf(call, asRequest(message)).catch(refusalOf));
       await call.send(call.packing === PACKING ? await packAlone(answer) : plain(answer).bytes);
     } finally {
       bytes -= message.byteLength;
@@ -126,9 +137,9 @@ export function createVisit(visitor: Visitor, parts: VisitParts): Visit {
     streams += 1;
     try {
       await subscriptions.serve(call, visitor.name, (pubsub, topic) => {
-        const asked = { operation: 'subscribe', name: pubsub } as const;
-        const refusal = refusalOf(call, asked, `subscribe ${pubsub}/${topic}`);
-        if (refusal !== undefined) throw new GrpcStatusError(GrpcCode.PermissionDenied, refusal);
+        const what = `subscribe ${pubsub}/${topic}`;
+        const part = allowedTo(call, { operation: 'subscribe', name: pubsub }, what);
+        if (part !== 'all' && !beginSo([topic], part)) refuse(call, what);
         metrics.count('skerry_relay_sidecar_requests_total', { operation: 'subscribe' });
       });
     } finally {
@@ -148,12 +159,30 @@ export function createVisit(visitor: Visitor, parts: VisitParts): Visit {
         else throw unimplemented();
         call.finish({ code: GrpcCode.OK, message: '' });
       } catch (cause) {
-        call.finish(
-          cause instanceof GrpcStatusError ? cause : { code: GrpcCode.Internal, message: errorText(cause) },
-        );
+        call.finish(statusOf(cause));
       }
     },
   };
+}
+
+/** The node may not. */
+class RefusedError extends Error {
+  override readonly name = 'RefusedError';
+}
+
+function beginSo(names: readonly string[], prefixes: readonly string[]): boolean {
+  return names.every((name) => prefixes.some((prefix) => name.startsWith(prefix)));
+}
+
+function refusalOf(cause: unknown): RelayedAnswer {
+  if (cause instanceof RefusedError) return failure(403, 'ERR_RELAY_REFUSED', cause.message);
+  throw cause;
+}
+
+function statusOf(cause: unknown): GrpcStatus {
+  if (cause instanceof GrpcStatusError) return cause;
+  const code = cause instanceof RefusedError ? GrpcCode.PermissionDenied : GrpcCode.Internal;
+  return { code, message: errorText(cause) };
 }
 
 const BUSY = failure(429, 'ERR_RELAY_BUSY', 'the relay has too many requests under way');

@@ -115,6 +115,8 @@ async function hostile(t: Test, relay: RelayProcess, victim: string): Promise<vo
     ['POST', '/v1.0/shutdown'],
     ['GET', '/v1.0/metadata'],
     ['GET', '/v1.0/state/other/a'],
+    ['GET', `/v1.0/state/other/${victim}.a`],
+    ['POST', '/v1.0/state/other'],
     ['GET', '/v1.0/secrets/vault/DOOR_CODE'],
     ['GET', '/v1.0/state/cloudstore/%2e%2e%2f%2e%2e%2fmetadata'],
     ['POST', `/v1.0/invoke/${victim}/method/x`],
@@ -129,6 +131,8 @@ async function hostile(t: Test, relay: RelayProcess, victim: string): Promise<vo
     await ask('POST', '/v1.0/state/cloudstore', liar, { 'dapr-api-token': 'x', 'skerry-node': victim }),
     /^204/,
   );
+
+  t.match(await ask('GET', `/v1.0/state/other/${liar}.a`), /^204/, 'names of its own');
 
   const invalid = `-${GrpcCode.InvalidArgument}`;
   const outcome = async (bytes: Uint8Array, path?: string, packing?: string) =>
@@ -181,7 +185,7 @@ async function story(t: Test, executable: string | undefined): Promise<void> {
       `--sidecar-http=http://127.0.0.1:${ports.http}`,
       `--sidecar-grpc=127.0.0.1:${ports.grpc}`,
       `--sidecar-api-token-file=${folder}/token`,
-      '--sidecar-allow=state:cloudstore,publish,subscribe:pubsub',
+      '--sidecar-allow=state:cloudstore,state:other/{app}.,publish,subscribe:pubsub',
     ],
   });
   const wire = await startWire(t, relay.port);

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { askedOf, isAllowed, parseAllowList } from '../../../runtime/relay/sidecar-operations.ts';
+import { askedOf } from '../../../runtime/relay/sidecar-operations.ts';
 
 const shown = (method: string, path: string): string => {
   const asked = askedOf(method, path);
@@ -59,16 +59,4 @@ t.test('what nobody may ask for, however it is written', async (t) => {
     ['GET', `/v1.0/state/store/${'a'.repeat(9000)}`],
   ] as const)
     t.equal(shown(method, path), 'nothing', `${method} ${path.slice(0, 60)}`);
-});
-
-t.test('lists', async (t) => {
-  const list = parseAllowList(['state:readings', 'state:settings', 'publish', 'publish:orders']);
-  if (typeof list === 'string') throw new Error(list);
-  t.ok(isAllowed(list, { operation: 'state', name: 'readings' }));
-  t.notOk(isAllowed(list, { operation: 'state', name: 'other' }));
-  t.ok(isAllowed(list, { operation: 'publish', name: 'any' }), 'the wider word counts');
-  t.notOk(isAllowed(list, { operation: 'secrets', name: 'vault' }));
-  t.ok(isAllowed(list, { operation: 'health', name: '' }));
-  t.match(parseAllowList(['actors']), /"actors": expected state, publish/);
-  t.match(parseAllowList(['state:']), /"state:": expected/);
 });
