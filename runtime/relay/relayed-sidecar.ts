@@ -49,7 +49,8 @@ export function createRelayedSidecar(
     const packed: Packed = packs ? await line.packer.pack(message, route, alone) : plain(message);
     let arrived = false;
     try {
-      const stream = await open(SIDECAR_HTTP_PATH, packs, request.signal);
+      const stream = await open(SIDECAR_HTTP_PATH, packs, request.signal).catch(orBusy);
+      if (stream === undefined) return BUSY;
       stream.end(packed.bytes);
       const bytes = await stream.next();
       if (bytes === undefined) throw new Error('the relay gave no answer');
@@ -98,6 +99,14 @@ export function createRelayedSidecar(
       };
     },
   };
+}
+
+const BUSY = refusal(429, 'ERR_RELAY_BUSY', 'the relay takes no more calls of this node for now');
+
+/** `undefined` where the link stands and has no room for another call. */
+function orBusy(error: unknown): undefined {
+  if (error instanceof GrpcStatusError && error.code === GrpcCode.ResourceExhausted) return undefined;
+  throw error;
 }
 
 /** Requests that look alike: the first parts of the path, without a key or a topic. */

@@ -12,7 +12,13 @@ const LIMIT = 100_000;
 const OFFER: SidecarOffer = { http: true, subscribe: true, packings: ['other', PACKING] };
 
 /** A link whose relay unpacks and answers as the test says. */
-function rig(options: { readonly offer?: SidecarOffer | undefined; readonly fail?: GrpcStatusError } = {}) {
+function rig(
+  options: {
+    readonly offer?: SidecarOffer | undefined;
+    readonly fail?: GrpcStatusError;
+    readonly full?: boolean;
+  } = {},
+) {
   const offer = 'offer' in options ? options.offer : OFFER;
   const calls: ReverseCall[] = [];
   const requests: SidecarRequest[] = [];
@@ -20,6 +26,8 @@ function rig(options: { readonly offer?: SidecarOffer | undefined; readonly fail
   let unpacker = createUnpacker();
   const open = async (call: ReverseCall): Promise<GrpcStream> => {
     calls.push(call);
+    if (options.full === true)
+      throw new GrpcStatusError(GrpcCode.ResourceExhausted, 'the relay takes no more calls');
     let answers: Promise<Uint8Array | undefined>[] = [];
     const serve = async (bytes: Uint8Array): Promise<Uint8Array> => {
       if (options.fail !== undefined) throw options.fail;
@@ -125,6 +133,7 @@ t.test('what is too large is refused for good, what the link lost is not', async
     fail: new GrpcStatusError(GrpcCode.ResourceExhausted, 'received message larger than max'),
   });
   t.match(await full.save(1), { status: 413 });
+  t.match(await rig({ full: true }).save(1), { status: 429 }, 'no room for now');
   const lost = rig({ fail: new GrpcStatusError(GrpcCode.Unavailable, 'the link to the relay was lost') });
   await t.rejects(lost.save(1), /was lost/);
 });
