@@ -88,7 +88,8 @@ export function createVisit(visitor: Visitor, parts: VisitParts): Visit {
       if (call.signal.aborted) throw cause;
       const text = `the sidecar beside the relay gives no answer: ${errorText(cause)}`;
       log.debug(text);
-      return failure(503, 'ERR_RELAY_SIDECAR', text);
+      // No answer, as where the sidecar is reached without a relay: an outage, and not a word of the sidecar.
+      throw new GrpcStatusError(GrpcCode.Unavailable, text);
     }
   };
 
