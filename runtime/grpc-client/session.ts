@@ -4,8 +4,8 @@
  */
 
 import { type ClientHttp2Session, connect } from 'node:http2';
-import { createConnection } from 'node:net';
-import type { ConnectionOptions } from 'node:tls';
+import { createConnection, type Socket } from 'node:net';
+import { type ConnectionOptions, TLSSocket } from 'node:tls';
 import type { Clock, Timer } from '../contracts/clock.ts';
 import { errorText } from '../contracts/error.ts';
 import { GrpcCode } from '../contracts/grpc-code.ts';
@@ -65,6 +65,7 @@ export function openSession(options: SessionOptions): Session {
   let over = false;
   let tick: Timer | undefined;
   let pingLimit: Timer | undefined;
+  let raw: Socket | undefined;
   const heard = (): void => {
     heardAt = clock.monotonicMs();
   };
@@ -75,8 +76,9 @@ export function openSession(options: SessionOptions): Session {
         () => destroy(dialError(options.target, 'i/o timeout')),
         true,
       );
-      http2.once('connect', () => {
+      http2.once('connect', (_, socket) => {
         limit.cancel();
+        raw = socket;
         connected = true;
         heard();
         idleSince = heardAt;
@@ -145,6 +147,10 @@ export function openSession(options: SessionOptions): Session {
     broken ??= why;
     leave();
     http2.destroy();
+    // A polite end would wait behind what was sent into the dark, and the other side hold what it sent for as long. Under
+    // TLS there is only the polite one.
+    if (raw !== undefined && !(raw instanceof TLSSocket) && raw.remotePort !== undefined)
+      raw.resetAndDestroy();
   };
   const watch = (): void => {
     if (over) return;

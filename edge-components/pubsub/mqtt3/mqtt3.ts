@@ -22,7 +22,7 @@ export function mqtt3PubSub(metadata: Readonly<Mqtt3PubSubMetadata>, deps: Compo
   const subscriptions = new Subscriptions(deps.clock);
   const handle = (message: InboxMessage): Promise<void> | undefined => {
     const subscription = subscriptions.find(message.topic);
-    if (subscription === undefined) return undefined;
+    if (subscription === undefined || (subscription.held && message.qos > 0)) return undefined;
     const { topic, payload, retain } = message;
     return subscription.run({ topic, data: payload, metadata: { retained: String(retain) } });
   };
@@ -50,7 +50,10 @@ export function mqtt3PubSub(metadata: Readonly<Mqtt3PubSubMetadata>, deps: Compo
     subscribe: async (options: SubscribeOptions, handler: MessageHandler) => {
       if (closed) throw new Error('component is closed');
       if (options.topic === '') throw new Error('topic name is empty');
+      const earlier = subscriptions.of(options.topic);
       const subscription = subscriptions.add(options.topic, handler);
+      // An earlier one (a stream whose client is gone unnoticed) may have messages that come before all of this one's.
+      if (earlier.length > 0) void subscription.follow(earlier).then(() => connection.offerAgain());
       // At once: a message that arrives while the broker is asked must not overtake those that wait here.
       connection.offerAgain();
       try {

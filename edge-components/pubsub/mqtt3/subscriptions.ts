@@ -1,15 +1,23 @@
 /** Which handler gets a message: the exact topic first, then the topic of a shared subscription, then patterns. */
 
-import type { Clock } from '../../../runtime/contracts/clock.ts';
-import type { IncomingMessage, MessageHandler } from '../../../runtime/contracts/pubsub.ts';
+import type { Clock, Timer } from '../../../runtime/contracts/clock.ts';
+import {
+  type IncomingMessage,
+  type MessageHandler,
+  SubscriptionClosingError,
+} from '../../../runtime/contracts/pubsub.ts';
 import { hasWildcard, matcher, sharedFilter } from '../../drivers/mqtt/topic.ts';
 
 /** One subscription of the runtime and the handlers that run for it. */
 export interface Subscription {
   readonly filter: string;
+  /** It waits until the earlier ones of its filter have ended what they have; nothing is handed to it before. */
+  readonly held: boolean;
   run(message: IncomingMessage): Promise<void>;
-  /** Resolves when no handler of it runs; those that take too long are aborted. */
-  idle(): Promise<void>;
+  /** Resolves when no handler of it runs; those that take longer than `graceMs` are aborted. */
+  idle(graceMs?: number): Promise<void>;
+  /** Resolves when nothing runs for `earlier` any more, and `held` is over. */
+  follow(earlier: readonly Subscription[]): Promise<void>;
 }
 
 type Kind = 'exact' | 'shared' | 'pattern';
@@ -58,7 +66,12 @@ export class Subscriptions {
   }
 
   has(filter: string): boolean {
-    return this.#known.some((known) => known.subscription.filter === filter);
+    return this.of(filter).length > 0;
+  }
+
+  /** Those of one filter. */
+  of(filter: string): readonly Subscription[] {
+    return this.all.filter((subscription) => subscription.filter === filter);
   }
 
   find(topic: string): Subscription | undefined {
@@ -76,32 +89,59 @@ export class Subscriptions {
 const MAX_FOUND = 1000;
 /** How long handlers may take to finish when their subscription closes. */
 const GRACE_MS = 5000;
+/** The same when a later subscription takes over: that of a stream whose client is gone never finishes. */
+const FOLLOWED_GRACE_MS = 2000;
 
 function tracked(filter: string, handler: MessageHandler, clock: Clock): Subscription {
-  const stop = new AbortController();
+  let stop = new AbortController();
   let running = 0;
   let waiting: (() => void)[] = [];
+  let held = false;
   const done = (): void => {
     running -= 1;
     if (running > 0) return;
     for (const resolve of waiting) resolve();
     waiting = [];
   };
+  const idle = async (graceMs = GRACE_MS): Promise<void> => {
+    if (running === 0) return;
+    const patience = clock.startTimer(graceMs, () => {
+      stop.abort(new SubscriptionClosingError());
+      // It may outlive the one that follows it.
+      stop = new AbortController();
+    });
+    await new Promise<void>((resolve) => waiting.push(resolve));
+    patience.cancel();
+  };
   return {
     filter,
+    get held() {
+      return held;
+    },
     run: async (message) => {
+      const { signal } = stop;
       running += 1;
       try {
-        await handler(message, stop.signal);
+        await handler(message, signal);
+      } catch (error) {
+        // Given back, not failed: whoever is next gets it in its place.
+        throw signal.aborted ? signal.reason : error;
       } finally {
         done();
       }
     },
-    idle: async () => {
-      if (running === 0) return;
-      const patience = clock.startTimer(GRACE_MS, () => stop.abort(new Error('the subscription is closed')));
-      await new Promise<void>((resolve) => waiting.push(resolve));
-      patience.cancel();
+    idle,
+    follow: async (earlier) => {
+      held = true;
+      let late: Timer | undefined;
+      await Promise.race([
+        Promise.all(earlier.map((subscription) => subscription.idle(FOLLOWED_GRACE_MS))),
+        new Promise<void>((resolve) => {
+          late = clock.startTimer(2 * FOLLOWED_GRACE_MS, resolve, true);
+        }),
+      ]);
+      late?.cancel();
+      held = false;
     },
   };
 }

@@ -5,7 +5,11 @@
 
 import type { BulkDeliveryEntry, BulkTopicDelivery, DeliveryResult } from '../../contracts/app-channel.ts';
 import { errorText } from '../../contracts/error.ts';
-import type { BulkMessageHandler, IncomingMessage } from '../../contracts/pubsub.ts';
+import {
+  type BulkMessageHandler,
+  type IncomingMessage,
+  SubscriptionClosingError,
+} from '../../contracts/pubsub.ts';
 import type { StatusCarrier } from '../../contracts/resiliency.ts';
 import type { TraceContext } from '../../contracts/trace.ts';
 import { retryStatus } from './delivery.ts';
@@ -117,12 +121,17 @@ export function createBulkDelivery(
   };
 
   /** What the component is told about one message, after dead letters. */
-  const conclude = async (message: IncomingMessage, outcome: Outcome): Promise<Error | undefined> => {
+  const conclude = async (
+    message: IncomingMessage,
+    outcome: Outcome,
+    { signal }: Flight,
+  ): Promise<Error | undefined> => {
     const error = failureOf(outcome);
     if (error === undefined) return undefined;
     if (outcome.kind === 'retry') {
       log.warn(`could not deliver an event of topic ${topic}: ${errorText(error)}`);
-      if (inFlight.closing) return error;
+      // What the component took back goes to another subscriber.
+      if (inFlight.closing || signal.reason instanceof SubscriptionClosingError) return error;
     }
     const letter = withPubsubName(message, pubsubName);
     return (await deadLetters.send(pubsubName, deadLetterTopic, letter)) ? undefined : error;
@@ -148,7 +157,7 @@ export function createBulkDelivery(
     }
     await Promise.all([...routes].map(([path, entries]) => deliver(path, entries, outcomes, flight)));
     const results = await mapConcurrently(messages, MAX_DEAD_LETTERS, (message, index) =>
-      conclude(message, outcomes[index] ?? { kind: 'done' }),
+      conclude(message, outcomes[index] ?? { kind: 'done' }, flight),
     );
     measure(outcomes, results, clock.monotonicMs() - started);
     return results;

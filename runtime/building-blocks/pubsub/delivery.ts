@@ -5,7 +5,11 @@
 
 import type { DeliveryResult, TopicDelivery } from '../../contracts/app-channel.ts';
 import { errorText } from '../../contracts/error.ts';
-import type { IncomingMessage, MessageHandler } from '../../contracts/pubsub.ts';
+import {
+  type IncomingMessage,
+  type MessageHandler,
+  SubscriptionClosingError,
+} from '../../contracts/pubsub.ts';
 import type { StatusCarrier } from '../../contracts/resiliency.ts';
 import {
   type Admission,
@@ -52,8 +56,15 @@ export function createDelivery(
   };
 
   /** Last resort for a message that could not be delivered. Without it the component's own redelivery applies. */
-  const giveUp = async (topic: string, message: IncomingMessage, error: Error): Promise<void> => {
-    if (!inFlight.closing && (await deadLetters.send(pubsubName, deadLetterTopic, message))) {
+  const giveUp = async (
+    topic: string,
+    message: IncomingMessage,
+    error: Error,
+    { signal }: Flight,
+  ): Promise<void> => {
+    // What the component took back goes to another subscriber.
+    const takenBack = signal.reason instanceof SubscriptionClosingError;
+    if (!inFlight.closing && !takenBack && (await deadLetters.send(pubsubName, deadLetterTopic, message))) {
       return count(topic, 'drop');
     }
     // Beside the attempts: the message itself remains to be delivered.
@@ -102,7 +113,7 @@ export function createDelivery(
     if (result.kind === 'success') return;
     if (result.kind === 'retry') {
       log.warn(`could not deliver event ${id} of topic ${topic}: ${errorText(result.error)}`);
-      return giveUp(topic, message, result.error);
+      return giveUp(topic, message, result.error, flight);
     }
     log.warn(`event ${id} of topic ${topic} was dropped by the subscriber`);
     if (
@@ -121,7 +132,7 @@ export function createDelivery(
     const admission = await intake(message, topic);
     if (admission.kind === 'deliver') return deliver(admission, topic, message, flight);
     if (admission.kind === 'dropped') return count(topic, 'drop', admission.status);
-    return giveUp(topic, message, admission.error);
+    return giveUp(topic, message, admission.error, flight);
   };
 
   return (message, signal) => inFlight.run(signal, (flight) => process(message, flight));

@@ -5,20 +5,21 @@ import { definition } from '../../../edge-components/pubsub/mqtt3/component.ts';
 import { Subscriptions } from '../../../edge-components/pubsub/mqtt3/subscriptions.ts';
 import type { Clock } from '../../../runtime/contracts/clock.ts';
 import { decodeMetadata } from '../../../runtime/contracts/metadata.ts';
-import type { PubSub } from '../../../runtime/contracts/pubsub.ts';
+import { type PubSub, SubscriptionClosingError } from '../../../runtime/contracts/pubsub.ts';
 import { systemClock } from '../../../runtime/platform/system-clock.ts';
 import { pubsubConformance } from '../../conformance/pubsub.ts';
 import { componentDeps } from '../../support/component-deps.ts';
+import { fakeClock } from '../../support/fake-clock.ts';
 import { collect, type Rig, startRig } from '../broker/broker-rig.ts';
 
 const SIGNAL = new AbortController().signal;
 
-function pubsub(items: Record<string, string>, rig?: Rig): PubSub {
+function pubsub(items: Record<string, string>, rig?: Rig, clock: Clock = hastyClock()): PubSub {
   const decoded = decodeMetadata(definition.metadata, items);
   if (!decoded.ok) throw new Error(decoded.faults.join('; '));
   return definition.create(
     decoded.value,
-    componentDeps({ clock: hastyClock(), ...(rig === undefined ? {} : { broker: rig.broker }) }),
+    componentDeps({ clock, ...(rig === undefined ? {} : { broker: rig.broker }) }),
   );
 }
 
@@ -195,4 +196,88 @@ t.test('which subscription gets a message', async (t) => {
   t.ok(subscriptions.remove(exact));
   t.notOk(subscriptions.remove(exact));
   t.equal(subscriptions.find('a/b'), shared);
+});
+
+t.test('a later subscription gets what an earlier one never answered before everything else', async (t) => {
+  const rig = await startRig(t.testdir());
+  const clock = fakeClock();
+  const subject = pubsub({ url: 'embedded:' }, rig, clock);
+  await subject.init(SIGNAL);
+  const reasons: unknown[] = [];
+  let taken = 0;
+  let three: () => void = () => {};
+  const full = new Promise<void>((resolve) => {
+    three = resolve;
+  });
+  // A stream whose client is gone: it takes events and never answers.
+  const dead = await subject.subscribe({ topic: 'orders', metadata: {} }, (_, signal) => {
+    taken += 1;
+    if (taken === 3) three();
+    return new Promise((_resolve, reject) => {
+      signal.addEventListener('abort', () => {
+        reasons.push(signal.reason);
+        reject(new Error('context canceled'));
+      });
+    });
+  });
+  const device = await rig.client();
+  for (let n = 1; n <= 3; n += 1) await device.publishAsync('orders', `${n}`, { qos: 1 });
+  await full;
+  const texts: string[] = [];
+  let six: () => void = () => {};
+  const all = new Promise<void>((resolve) => {
+    six = resolve;
+  });
+  await subject.subscribe({ topic: 'orders', metadata: {} }, async (message) => {
+    texts.push(Buffer.from(message.data).toString());
+    if (texts.length === 6) six();
+  });
+  for (let n = 4; n <= 6; n += 1) await device.publishAsync('orders', `${n}`, { qos: 1 });
+  t.same(texts, [], 'nothing overtakes');
+  await clock.advance(2000);
+  await all;
+  t.same(texts, ['1', '2', '3', '4', '5', '6']);
+  t.equal(reasons.length, 3);
+  t.ok(reasons.every((reason) => reason instanceof SubscriptionClosingError));
+  await dead.close();
+  await subject.close();
+  await device.endAsync();
+  await rig.stop();
+});
+
+t.test('a later subscription waits for an earlier one that answers, and nothing comes twice', async (t) => {
+  const rig = await startRig(t.testdir());
+  const subject = pubsub({ url: 'embedded:' }, rig, fakeClock());
+  await subject.init(SIGNAL);
+  const texts: string[] = [];
+  let answer: () => void = () => {};
+  let began: () => void = () => {};
+  const begun = new Promise<void>((resolve) => {
+    began = resolve;
+  });
+  await subject.subscribe({ topic: 'orders', metadata: {} }, async (message) => {
+    began();
+    await new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    texts.push(`first ${Buffer.from(message.data).toString()}`);
+  });
+  const device = await rig.client();
+  await device.publishAsync('orders', '1', { qos: 1 });
+  await begun;
+  let two: () => void = () => {};
+  const all = new Promise<void>((resolve) => {
+    two = resolve;
+  });
+  await subject.subscribe({ topic: 'orders', metadata: {} }, async (message) => {
+    texts.push(`second ${Buffer.from(message.data).toString()}`);
+    two();
+  });
+  await device.publishAsync('orders', '2', { qos: 1 });
+  answer();
+  await all;
+  t.same(texts, ['first 1', 'second 2']);
+  await subject.close();
+  await device.endAsync();
+  await rig.stop();
 });
