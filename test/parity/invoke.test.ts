@@ -4,8 +4,9 @@
  */
 
 import t from 'tap';
-import type { InvokeRequest, InvokeResponse } from '../../runtime/contracts/app-channel.ts';
+import type { HeaderList, InvokeRequest, InvokeResponse } from '../../runtime/contracts/app-channel.ts';
 import { PeerError } from '../../runtime/contracts/peer.ts';
+import type { SpoolMessage } from '../../runtime/contracts/spool.ts';
 import {
   InvokeResponseSchema,
   HTTPExtension_Verb as Verb,
@@ -38,7 +39,17 @@ async function app(request: InvokeRequest): Promise<InvokeResponse> {
   return { status: 200, grpc: false, headers: [], body: bytesBody(new Uint8Array()), ...answer };
 }
 
+let room = true;
+async function queue({ payload, headers }: SpoolMessage): Promise<string> {
+  if (!room) throw new Error('the queue app/invoke is full');
+  const { method = '', verb = '', query = '', contentType = '' } = headers;
+  const own = JSON.parse(headers['headers'] ?? '[]') as HeaderList;
+  await app({ method, verb, query, contentType, headers: own, body: bytesBody(payload) });
+  return '0190-7';
+}
+
 const rig = await startParity(t, {
+  queue,
   app: { protocol: 'http', invoke: app },
   invoke: {
     appHealth: {
@@ -96,7 +107,11 @@ function invoke(request: Invoke): ParityRequest {
       });
       const { status, text } = reply;
       if (seen === undefined) return { status, ...JSON.parse(text) };
-      const { 'content-type': type, 'x-answer': mark } = reply.headers;
+      const {
+        'content-type': type,
+        'x-answer': answered,
+        'skerry-message-id': mark = answered,
+      } = reply.headers;
       return { status, value: { asked: seen, got: { body: text, type, mark } } };
     },
     grpc: () =>
@@ -114,7 +129,7 @@ function invoke(request: Invoke): ParityRequest {
           },
         },
         ({ data, contentType }, { headers }) => {
-          const mark = headers?.get('x-answer')[0]?.toString();
+          const mark = (headers?.get('skerry-message-id')[0] ?? headers?.get('x-answer')[0])?.toString();
           return {
             asked: seen,
             got: { body: utf8(data?.value ?? new Uint8Array()), type: contentType, mark },
@@ -132,6 +147,7 @@ const reset = (): void => {
   seen = undefined;
   answer = {};
   healthy = true;
+  room = true;
 };
 const asked = (more: Partial<Seen> = {}): Seen => ({
   method: 'm',
@@ -161,6 +177,51 @@ const refused = (id: string, text: string) =>
   failure([500, 'ERR_DIRECT_INVOKE'], ['Internal'], `failed to invoke, id: ${id}, err: ${text}`);
 
 const cases: readonly ParityCase[] = [
+  {
+    name: 'a call that may wait',
+    request: invoke({
+      id: 'away',
+      method: 'pay',
+      verb: 'PUT',
+      query: 'q=1',
+      contentType: 'application/json',
+      headers: { 'skerry-queue': 'true', 'x-mine': 'm' },
+      body: '{"a":1}',
+    }),
+    http: { status: 202 },
+    grpc: { code: 'OK' },
+    same: {
+      asked: asked({
+        method: 'pay',
+        verb: 'PUT',
+        query: 'q=1',
+        contentType: 'application/json',
+        own: [['x-mine', 'm']],
+        body: '{"a":1}',
+      }),
+      got: { body: '{"id":"0190-7"}\n', type: 'application/json', mark: '0190-7' },
+    },
+  },
+  {
+    name: 'a call that may wait, and no room for it',
+    given: () => {
+      room = false;
+    },
+    request: invoke({ headers: { 'skerry-queue': 'true' } }),
+    ...failure(
+      [500, 'ERR_DIRECT_INVOKE'],
+      ['Internal'],
+      'failed to invoke, id: app, err: the queue app/invoke is full',
+    ),
+  },
+  {
+    name: 'a call that does not ask for it does not wait',
+    given: answering(text(200, 'ok')),
+    request: invoke({ headers: { 'skerry-queue': 'false' } }),
+    http: { status: 200 },
+    grpc: { code: 'OK' },
+    same: { asked: asked(), got: got('ok') },
+  },
   {
     name: 'everything that a request has',
     given: answering(text(200, '{"b":2}', 'application/json')),

@@ -7,7 +7,7 @@
 import type { HeaderList, InvokeRequest, InvokeResponse } from '../../contracts/app-channel.ts';
 import type { InvokeTarget } from '../../contracts/blocks.ts';
 import type { CallContext } from '../../contracts/call-context.ts';
-import { errorText } from '../../contracts/error.ts';
+import { errorText, runtimeError } from '../../contracts/error.ts';
 import { GrpcCode } from '../../contracts/grpc-code.ts';
 import type { Logger } from '../../contracts/logger.ts';
 import { isTruthy } from '../../contracts/metadata.ts';
@@ -89,8 +89,14 @@ export function createInvokeQueue(options: InvokeQueueOptions): InvokeQueue {
     }
   };
 
-  const append = async (target: InvokeTarget, request: InvokeRequest): Promise<string> =>
-    (await open()).append(toMessage(target, await wholeRequest(request)));
+  const append = async (target: InvokeTarget, request: InvokeRequest): Promise<string> => {
+    const message = toMessage(target, await wholeRequest(request));
+    try {
+      return await (await open()).append(message);
+    } catch (cause) {
+      throw runtimeError('directInvoke', { appId: target.id, error: errorText(cause) }, { cause });
+    }
+  };
 
   return {
     invoke: async (target, request, call) =>

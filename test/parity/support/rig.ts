@@ -6,6 +6,7 @@ import {
   createInvokeBlock,
   type InvokeBlockOptions,
 } from '../../../runtime/building-blocks/invoke/invoke.ts';
+import { createInvokeQueue } from '../../../runtime/building-blocks/invoke/invoke-queue.ts';
 import { createLockBlock } from '../../../runtime/building-blocks/lock/lock.ts';
 import {
   createMetadataBlock,
@@ -16,13 +17,14 @@ import { createSubscriptions } from '../../../runtime/building-blocks/pubsub/sub
 import { createSecretsBlock } from '../../../runtime/building-blocks/secrets/secrets.ts';
 import { createStateBlock } from '../../../runtime/building-blocks/state/state.ts';
 import type { AppChannel } from '../../../runtime/contracts/app-channel.ts';
-import type { Blocks } from '../../../runtime/contracts/blocks.ts';
+import type { Blocks, InvokeBlock } from '../../../runtime/contracts/blocks.ts';
 import type { CallContext } from '../../../runtime/contracts/call-context.ts';
 import type { Category, ComponentDefinition } from '../../../runtime/contracts/component.ts';
 import type { LoadedComponent } from '../../../runtime/contracts/component-source.ts';
 import type { Ids } from '../../../runtime/contracts/ids.ts';
 import { decodeMetadata } from '../../../runtime/contracts/metadata.ts';
 import type { SecretScope } from '../../../runtime/contracts/resource.ts';
+import type { Spool } from '../../../runtime/contracts/spool.ts';
 import { createDaprService } from '../../../runtime/grpc/services/dapr.ts';
 import { createHttpServer } from '../../../runtime/http/server.ts';
 import { createTracer } from '../../../runtime/platform/trace-context.ts';
@@ -57,6 +59,8 @@ export interface ParityOptions {
   readonly app?: Partial<AppChannel>;
   readonly secretScopes?: readonly SecretScope[];
   readonly invoke?: Partial<InvokeBlockOptions>;
+  /** Where calls that may wait are kept; resolves with the message id. */
+  readonly queue?: Spool['append'];
   readonly metadata?: Partial<MetadataBlockDeps>;
 }
 
@@ -69,6 +73,21 @@ export interface ParityRig {
   readonly call: CallContext;
   /** Ids count from 1 again, so that both protocols meet the same ones. */
   restartIds(): void;
+}
+
+function waiting(invoke: InvokeBlock, append: Spool['append'] | undefined): InvokeBlock {
+  if (append === undefined) return invoke;
+  const spool = { append, drain: () => {} } as unknown as Spool;
+  const queue = createInvokeQueue({
+    appId: 'app',
+    spools: { open: async () => spool, list: async () => [] },
+    invoke: invoke.invoke,
+    context: () => {
+      throw new Error('nothing is delivered here');
+    },
+    log: recordingLogger(),
+  });
+  return { ...invoke, invoke: queue.invoke };
 }
 
 /** Starts both servers on free ports; they end with the test. */
@@ -99,7 +118,7 @@ export async function startParity(t: Teardown, options: ParityOptions = {}): Pro
     secrets: createSecretsBlock({ ...shared, scopes: options.secretScopes ?? [] }),
     configuration,
     lock: createLockBlock(shared),
-    invoke: createInvokeBlock({ ...shared, ...NOWHERE, ...options.invoke }),
+    invoke: waiting(createInvokeBlock({ ...shared, ...NOWHERE, ...options.invoke }), options.queue),
     metadata: createMetadataBlock({
       ...shared,
       components: () => components,

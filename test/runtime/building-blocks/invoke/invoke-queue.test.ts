@@ -139,3 +139,28 @@ t.test('a call that may not wait is made at once', async (t) => {
   t.equal(made.length, 3);
   t.equal(kept.length, 0);
 });
+
+t.test('a queue that takes nothing is an error of the call', async (t) => {
+  const queue = createInvokeQueue({
+    appId: 'door',
+    spools: {
+      open: async () =>
+        ({
+          append: async () => {
+            throw new Error('the queue door/invoke is full');
+          },
+          drain: () => {},
+        }) as unknown as Spool,
+      list: async () => [],
+    },
+    invoke: async () => {
+      throw new Error('not called');
+    },
+    context: (signal) => ({ signal }) as CallContext,
+    log: recordingLogger(),
+  });
+  await t.rejects(queue.invoke({ id: 'billing' }, request, CALL), {
+    errorCode: 'ERR_DIRECT_INVOKE',
+    message: /billing.*the queue door\/invoke is full/,
+  });
+});
