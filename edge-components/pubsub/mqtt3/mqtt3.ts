@@ -52,7 +52,7 @@ export function mqtt3PubSub(metadata: Readonly<Mqtt3PubSubMetadata>, deps: Compo
       if (options.topic === '') throw new Error('topic name is empty');
       const earlier = subscriptions.of(options.topic);
       const subscription = subscriptions.add(options.topic, handler);
-      // An earlier one (a stream whose client is gone unnoticed) may have messages that come before all of this one's.
+      // An earlier one (of a stream whose client is gone, noticed or not) may have messages that come before all of this one's.
       if (earlier.length > 0) void subscription.follow(earlier).then(() => connection.offerAgain());
       // At once: a message that arrives while the broker is asked must not overtake those that wait here.
       connection.offerAgain();

@@ -33,6 +33,8 @@ const KINDS: readonly Kind[] = ['exact', 'shared', 'pattern'];
 export class Subscriptions {
   readonly #clock: Clock;
   readonly #known: Known[] = [];
+  /** Removed, and their handlers still run. */
+  readonly #leaving = new Set<Subscription>();
   /** Handlers by topic name as found before; emptied on every change. */
   #found = new Map<string, Subscription | undefined>();
 
@@ -62,16 +64,18 @@ export class Subscriptions {
     if (position < 0) return false;
     this.#known.splice(position, 1);
     this.#found.clear();
+    this.#leaving.add(subscription);
+    void subscription.idle().then(() => this.#leaving.delete(subscription));
     return true;
   }
 
   has(filter: string): boolean {
-    return this.of(filter).length > 0;
+    return this.#known.some((known) => known.subscription.filter === filter);
   }
 
-  /** Those of one filter. */
+  /** Those of one filter that may have messages under way, also ones that were removed. */
   of(filter: string): readonly Subscription[] {
-    return this.all.filter((subscription) => subscription.filter === filter);
+    return [...this.all, ...this.#leaving].filter((subscription) => subscription.filter === filter);
   }
 
   find(topic: string): Subscription | undefined {

@@ -281,3 +281,43 @@ t.test('a later subscription waits for an earlier one that answers, and nothing 
   await device.endAsync();
   await rig.stop();
 });
+
+t.test('a later subscription waits for one that is closing', async (t) => {
+  const rig = await startRig(t.testdir());
+  const subject = pubsub({ url: 'embedded:' }, rig, fakeClock());
+  await subject.init(SIGNAL);
+  const texts: string[] = [];
+  let giveBack: () => void = () => {};
+  let began: () => void = () => {};
+  const begun = new Promise<void>((resolve) => {
+    began = resolve;
+  });
+  const first = await subject.subscribe({ topic: 'orders', metadata: {} }, () => {
+    began();
+    return new Promise((_resolve, reject) => {
+      giveBack = () => reject(new SubscriptionClosingError());
+    });
+  });
+  const device = await rig.client();
+  await device.publishAsync('orders', '1', { qos: 1 });
+  await begun;
+  const closed = first.close();
+  let two: () => void = () => {};
+  const all = new Promise<void>((resolve) => {
+    two = resolve;
+  });
+  await subject.subscribe({ topic: 'orders', metadata: {} }, async (message) => {
+    texts.push(Buffer.from(message.data).toString());
+    if (texts.length === 2) two();
+  });
+  await device.publishAsync('orders', '2', { qos: 1 });
+  // Through the broker and back: what was published before is here.
+  await publish(subject, 'orders/other', 'x');
+  giveBack();
+  await closed;
+  await all;
+  t.same(texts, ['1', '2']);
+  await subject.close();
+  await device.endAsync();
+  await rig.stop();
+});
