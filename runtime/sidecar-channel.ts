@@ -1,6 +1,8 @@
 /** The way to the app beside a sidecar, with the middleware of `appHttpPipeline`. */
 
+import { createClientMetrics } from './app-channel/client-metrics.ts';
 import { createAppChannel } from './app-channel/create.ts';
+import type { ExternalHttp } from './building-blocks/invoke/external-http.ts';
 import type { ComponentStore } from './components/store.ts';
 import type { AppChannel } from './contracts/app-channel.ts';
 import type { HttpMiddleware } from './contracts/http-middleware.ts';
@@ -8,6 +10,7 @@ import type { ConfigurationResource, PipelineHandler } from './contracts/resourc
 import type { SidecarOptions } from './flags.ts';
 import { createMetricLabels } from './http/metric-labels.ts';
 import type { Node } from './node.ts';
+import { createExternalHttp } from './peer/external-http.ts';
 import type { SidecarSetup } from './sidecar-setup.ts';
 
 /** `undefined` without an app port. */
@@ -33,6 +36,18 @@ export function openChannel(
     metricLabel: clientLabels(setup.configuration.metrics),
     clock: node.clock,
     log: node.log.child('dapr.runtime.channel', { app_id: options.appId }),
+  });
+}
+
+/** The way to hosts outside the mesh. */
+export function openExternal(node: Node, { configuration, metrics }: SidecarSetup): ExternalHttp {
+  const { clock } = node;
+  const token = node.env['APP_API_TOKEN'] ?? '';
+  const label = clientLabels(configuration.metrics);
+  return createExternalHttp({
+    clock,
+    clientMetrics: createClientMetrics({ metrics, clock, label }),
+    ...(token === '' ? {} : { appToken: token }),
   });
 }
 

@@ -18,7 +18,6 @@ import type { Logger } from './contracts/logger.ts';
 import type { SidecarOptions } from './flags.ts';
 import { createGrpcClientPool } from './grpc-client/client.ts';
 import type { Node } from './node.ts';
-import { createExternalHttp } from './peer/external-http.ts';
 import { createPeers } from './peer/peer-client.ts';
 import { atLevel } from './platform/log-level.ts';
 import { pluggableDefinitions } from './pluggable/sockets.ts';
@@ -26,7 +25,7 @@ import { readResources } from './read-resources.ts';
 import { createPolicies } from './resiliency/policies.ts';
 import { createAppLife } from './sidecar-app.ts';
 import { buildBlocks } from './sidecar-blocks.ts';
-import { openChannel } from './sidecar-channel.ts';
+import { openChannel, openExternal } from './sidecar-channel.ts';
 import { startNameResolution } from './sidecar-names.ts';
 import { clientsWithRelay, namesWithRelay } from './sidecar-relay.ts';
 import { createReload } from './sidecar-reload.ts';
@@ -116,8 +115,7 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
   stack.defer(() => clients.close());
   const peers = createPeers({ clients, log });
   stack.defer(() => peers.close());
-  const token = node.env['APP_API_TOKEN'] ?? '';
-  const external = createExternalHttp({ clock, ...(token === '' ? {} : { appToken: token }) });
+  const external = openExternal(node, setup);
   stack.defer(() => external.close());
 
   let sync: Sync | undefined;

@@ -39,7 +39,8 @@ export async function callComponent<T>(
     const result = await (policy.active
       ? policy.run(attempt, { signal: call.signal })
       : attempt(call.signal));
-    success = 'true';
+    // An error that is handed back as an answer, because it is no reason to try again, is a failure all the same.
+    if (!(result instanceof Error)) success = 'true';
     return result;
   } finally {
     const labels = { component: name, namespace: deps.namespace, operation, success };
@@ -61,4 +62,5 @@ export function countRefusal(
 ): void {
   const labels = { component: name, namespace: deps.namespace, operation, success: 'false' };
   deps.metrics.count(`component_${METRIC_NAME[kind]}_count`, labels);
+  deps.metrics.observe(`component_${METRIC_NAME[kind]}_latencies`, labels, 0);
 }

@@ -6,6 +6,7 @@ import type { InvokeRequest } from '../contracts/app-channel.ts';
 import { type TraceContext, ZERO_TRACEPARENT } from '../contracts/trace.ts';
 import { headerText, textHeader } from '../http-client/transport.ts';
 
+const USER_AGENT = 'skerry';
 const TRACE_NAMES = [
   ['traceparent', 'Traceparent'],
   ['tracestate', 'Tracestate'],
@@ -34,6 +35,8 @@ export function externalHeaders(
     headers.push(name, headerText(value));
   }
   add('Content-Type', 'content-type', request.contentType);
+  // Some public APIs refuse a client that does not say who it is.
+  if (!present.has('user-agent')) add('User-Agent', 'user-agent', USER_AGENT);
   for (const [lower, name] of TRACE_NAMES) if (!present.has(lower)) add(name, lower, trace[lower]);
   for (const [name, value] of fixed) headers.push(name, textHeader(value));
   return headers;

@@ -21,6 +21,17 @@ export interface ExternalHttpOptions {
   readonly appToken?: string;
   /** Limits the time to connect; without it the system's own limit holds. */
   readonly clock?: Clock;
+  /** Such calls count with those to the app, as in Dapr, where they share its channel. */
+  readonly clientMetrics?: ExternalMetrics;
+}
+
+/** Told how a call went, once. */
+export interface ExternalMetrics {
+  call(
+    verb: string,
+    path: string,
+    length: number | undefined,
+  ): { answered(status: number, length: number | undefined): void; failed(): void };
 }
 
 const MAX_REDIRECTS = 10;
@@ -68,8 +79,15 @@ export function createExternalHttp(options: ExternalHttpOptions = {}): ExternalH
       const headers = externalHeaders(target, request, call.span.context, options.appToken ?? '');
       const gzip = mayAskForGzip(request.verb, headers);
       if (gzip) headers.push('Accept-Encoding', 'gzip');
-      const response = await follow(firstStep(target, request, headers), target, call.signal);
-      return answer(gzip ? gunzipResponse(response) : response);
+      const measured = options.clientMetrics?.call(request.verb, request.method, request.body.length);
+      try {
+        const response = await follow(firstStep(target, request, headers), target, call.signal);
+        measured?.answered(response.status, response.body.length);
+        return answer(gzip ? gunzipResponse(response) : response);
+      } catch (error) {
+        measured?.failed();
+        throw error;
+      }
     },
     async close() {
       transports.close();

@@ -111,6 +111,8 @@ function requestHeaders(
   const headers: Record<string, string> = {};
   if (hasBody) headers['content-type'] = JSON_TYPE;
   headers['accept'] = JSON_TYPE;
+  // Some public APIs refuse a client that does not say who it is.
+  headers['user-agent'] = 'skerry';
   const { securityToken = '', securityTokenHeader = '' } = metadata;
   if (securityToken !== '' && securityTokenHeader !== '')
     headers[securityTokenHeader.toLowerCase()] = securityToken;

@@ -1,7 +1,6 @@
 /** Health, shutdown (Dapr HTTP reference, section 20). */
 
 import type { HealthBlock, NodeBlock } from '../../contracts/blocks.ts';
-import { isTruthy } from '../../contracts/metadata.ts';
 import { NO_CONTENT } from '../respond.ts';
 import type { HttpHandlers } from '../router.ts';
 
@@ -18,7 +17,7 @@ export function nodeHandlers(health: HealthBlock, node: NodeBlock): NodeHandlers
       return NO_CONTENT;
     },
     shutdown: (request) => {
-      const force = isTruthy(request.header('dapr-force-shutdown'));
+      const force = request.header('dapr-force-shutdown').toLowerCase() === 'true';
       return { ...NO_CONTENT, afterSent: () => node.shutdown(force) };
     },
   };

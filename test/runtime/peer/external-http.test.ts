@@ -149,3 +149,27 @@ t.test('connecting is given up after fifteen seconds', async (t) => {
   await t.rejects(call, { message: /: dial tcp 127\.0\.0\.1:\d+: i\/o timeout$/ });
   await new Promise((resolve) => silent.close(resolve));
 });
+
+t.test('calls are measured like those to the app, and say who calls', async (t) => {
+  const { host, endpoint } = await open(t);
+  const seen: unknown[] = [];
+  const clientMetrics = {
+    call: (verb: string, path: string, length: number | undefined) => {
+      seen.push([verb, path, length]);
+      return {
+        answered: (status: number) => void seen.push(status),
+        failed: () => void seen.push('failed'),
+      };
+    },
+  };
+  const external = createExternalHttp({ clientMetrics });
+  t.teardown(() => external.close());
+  await external.call(endpoint, invokeRequest({ method: 'm' }), callContext());
+  t.ok(host.requests[0]?.headers['user-agent'], 'some public APIs refuse a client without a name');
+  const own = invokeRequest({ method: 'm', headers: [['User-Agent', 'me']] });
+  await external.call(endpoint, own, callContext());
+  t.equal(host.requests[1]?.headers['user-agent'], 'me');
+  await host.close();
+  await t.rejects(external.call(endpoint, invokeRequest({ method: 'm' }), callContext()));
+  t.same(seen, [['GET', 'm', 0], 200, ['GET', 'm', 0], 200, ['GET', 'm', 0], 'failed']);
+});

@@ -212,7 +212,7 @@ t.test('health, shutdown after the answer, and the ledger of queues', async (t) 
     queues: [{ name: 'app/b', ...counts }],
   });
   t.equal(
-    (await api.call({ ...post('/v1.0/shutdown'), headers: { 'dapr-force-shutdown': 'true' } })).status,
+    (await api.call({ ...post('/v1.0/shutdown'), headers: { 'dapr-force-shutdown': 'TRUE' } })).status,
     204,
   );
   await down;
