@@ -161,6 +161,7 @@ t.test('failures of single calls', async (t) => {
     status: 409,
     message: /possible etag mismatch.*why/,
   });
+  t.equal(rig.counted.at(-1), 'component_state_count mem set false', 'no reason to retry, but a failure');
   fail(new EtagError('invalid'));
   t.match(await refusal(block.delete('mem', keyed('a'), rig.call)), {
     key: 'stateDelete',
