@@ -137,7 +137,7 @@ const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
 
 /** Whether a request that met a closed connection may be sent once more, as Go's client does (RFC 9110, section 9.2.2). */
 function mayRepeat({ verb, headers, body }: TransportRequest): boolean {
-  if (body.bytes === undefined && body.length !== 0) return false;
+  if (body.bytes === undefined) return false;
   return IDEMPOTENT.has(verb) || flatHeader(headers, 'idempotency-key') !== undefined;
 }
 

@@ -136,7 +136,7 @@ async function requestBody(
   // A GET whose end is a moment behind its head must not reach the app as a chunked one.
   const waits = length === undefined && start === undefined && rarelyHasBody(request);
   const settled = await (waits ? second : Promise.race([second, nextTurn(PENDING)]));
-  if (settled === undefined) return bytesBody(start ?? NOTHING);
+  if (settled === undefined) return waits ? NO_BODY : bytesBody(start ?? NOTHING);
   return streamBody(readChunks(start, second, stream, sequence), length);
 }
 
@@ -191,6 +191,8 @@ async function answer(stream: CallStream, response: InvokeResponse): Promise<voi
 }
 
 const NOTHING = new Uint8Array(0);
+/** No bytes, and no permission to send the request once more: that is for the calling side to decide. */
+const NO_BODY: Body = streamBody({ async *[Symbol.asyncIterator]() {} }, 0);
 
 function isEmpty(map: object): boolean {
   for (const _ in map) return false;

@@ -11,7 +11,11 @@ export class InvalidMethodError extends Error {
 
 /** Nothing to decode, resolve or escape: the common case. */
 const PLAIN = /^(?:[A-Za-z0-9\-_~][A-Za-z0-9\-._~]*(?:\/[A-Za-z0-9\-_~][A-Za-z0-9\-._~]*)*)?$/;
-const ESCAPED = /[^A-Za-z0-9\-_.~!$&'()*+,;=:@/[\]]/gu;
+/** What must not stand in a path as it is. */
+const UNSAFE = /[^A-Za-z0-9\-_.~!$&'()*+,;=:@/[\]]/u;
+/** Once something must be escaped, Go escapes these as well: brackets, quotes, parentheses. */
+const ESCAPED = /[^A-Za-z0-9\-_.~$&+,;=:@/]/gu;
+const ESCAPE = /(%[0-9A-Fa-f]{2})/;
 
 /** Canonical escaped form of a method given escaped. Throws `InvalidMethodError`. */
 export function normaliseMethod(method: string): string {
@@ -26,11 +30,10 @@ export function wireMethod(method: string): string {
 /** Escaped form of a method that arrived from another sidecar: valid escapes stay, a stray `%` becomes `%25`. */
 export function methodFromWire(text: string): string {
   if (PLAIN.test(text)) return text;
-  const cleaned = cleanMethod(text);
-  return cleaned
-    .split(/(%[0-9A-Fa-f]{2})/)
-    .map((part, i) => (i % 2 === 1 ? part : escapePath(part)))
-    .join('');
+  const parts = cleanMethod(text).split(ESCAPE);
+  // Whether anything must be escaped is a matter of the whole path.
+  if (!parts.some((part, i) => i % 2 === 0 && UNSAFE.test(part))) return parts.join('');
+  return parts.map((part, i) => (i % 2 === 1 ? part : part.replace(ESCAPED, encodeCharacter))).join('');
 }
 
 /** Decoded text of an escaped method, for gRPC apps. */
@@ -51,7 +54,7 @@ export function plainMethod(text: string): string {
 
 /** Percent-encodes what may not stand in a path; `/` stays. */
 export function escapePath(text: string): string {
-  return text.replace(ESCAPED, encodeCharacter);
+  return UNSAFE.test(text) ? text.replace(ESCAPED, encodeCharacter) : text;
 }
 
 function encodeCharacter(character: string): string {

@@ -17,7 +17,9 @@ t.test('a method is decoded, cleaned and escaped again', async (t) => {
     'a%2Fb': 'a/b',
     '%C3%A9': '%C3%A9',
     "a-b_c~d!$&'()*,;=:@": "a-b_c~d!$&'()*,;=:@",
-    'a%5B0%5D%7Bx%7D': 'a[0]%7Bx%7D',
+    'a%5B0%5D': 'a[0]',
+    'a%5B0%5D%7Bx%7D': 'a%5B0%5D%7Bx%7D',
+    "it's%20(me)!": 'it%27s%20%28me%29%21',
     'a%22b': 'a%22b',
     'a%5Cb': 'a%5Cb',
     'x//y/': 'x/y',
@@ -48,6 +50,8 @@ t.test('between sidecars the text is decoded, a literal percent sign is not', as
   t.equal(wireMethod('a%20b/c'), 'a b/c');
   t.equal(wireMethod('a%25b'), 'a%25b');
   t.equal(methodFromWire('a b/c'), 'a%20b/c');
+  t.equal(methodFromWire("it's [me] %25"), 'it%27s%20%5Bme%5D%20%25', 'brackets only where nothing is escaped');
+  t.equal(methodFromWire("it's[me]%25"), "it's[me]%25");
   t.equal(methodFromWire('a%25b'), 'a%25b', 'a valid escape stays');
   t.equal(methodFromWire('100%'), '100%25', 'a stray percent sign is escaped');
   t.equal(methodFromWire('../x'), 'x', 'a peer cannot leave the root');
