@@ -2,10 +2,9 @@
 
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { crc32 } from 'node:zlib';
 import Database from 'better-sqlite3';
-import { encodeRecord } from '../../edge-components/drivers/cbor/record.ts';
 import { migrate } from '../../edge-components/drivers/sqlite/migrate.ts';
+import { storedRecord } from '../../edge-components/drivers/sqlite/spool-record.ts';
 import { SPOOL_MIGRATION } from '../../edge-components/drivers/sqlite/spool-schema.ts';
 
 export interface Fill {
@@ -44,9 +43,9 @@ export function fillQueue({ path, queue, messages, message }: Fill): void {
   for (let n = 1; n <= messages; n += 1) {
     const id = `01900000-0000-7000-8000-${n.toString(16).padStart(12, '0')}`;
     const { key, payload, headers, bytes, deadline = null } = message(n, id);
-    const record = encodeRecord({ payload, headers });
-    const size = bytes ?? record.length;
-    insert.run(n, key, size, id, 1_700_000_000_000 + n, deadline, record, crc32(record));
+    const row = storedRecord(id, 1_700_000_000_000 + n, { payload, headers });
+    const size = bytes ?? row.record.length;
+    insert.run(n, key, size, row.id, row.acceptedAt, deadline, row.record, row.crc);
     total += size;
   }
   database
