@@ -9,7 +9,8 @@ import { packageFolder } from './support/package-folder.ts';
 import { freePort } from './support/ports.ts';
 import { until } from './support/until.ts';
 
-// They mostly wait.
+// They mostly wait, and longer where other tests share the machine.
+t.setTimeout(120_000);
 t.jobs = 3;
 
 const PORTS = ['http', 'grpc', 'mqtt', 'app', 'cloud-http', 'cloud-grpc', 'cloud-app', 'relay'] as const;
@@ -46,7 +47,7 @@ t.test('an outage: nothing lost, both stores equal, the cloud calls again', { bu
 t.test('what it says to try works, and Ctrl-C ends it with 0', { buffered: true }, async (t) => {
   const ports = await demoPorts();
   const demo = startDemo(t, ports, '--devices=4', '--rate=4');
-  await until('the demo to be up', () => demo.output().includes('Ctrl-C ends everything'), 20_000);
+  await until('the demo to be up', () => demo.output().includes('Ctrl-C ends everything'), 60_000);
   t.match(demo.output(), `curl http://localhost:${ports['cloud-http']}/v1.0/invoke/gateway/method/stats`);
   const cloud = `http://127.0.0.1:${ports['cloud-http']}/v1.0`;
   const gateway = (): Promise<{ readonly status: number; readonly text: string }> =>
