@@ -37,6 +37,8 @@ const WARM_UP = 0.3;
 const SLACK_BYTES = 4 * 1024 * 1024;
 const AWAY_SHARE = 0.02;
 const LOOK_MS = 5000;
+/** Looks (5 minutes) within which the whole heap is collected at least once. */
+const LONG_PART = 60;
 const SETTLE_MS = 60_000;
 const TURN_MS = 50;
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -104,15 +106,24 @@ async function watch(node: MeasuredNode, stop: AbortSignal): Promise<void> {
   }
   const warm = looks.slice(Math.floor(looks.length * WARM_UP));
   const part = Math.max(1, Math.floor(warm.length / 3));
-  const middle = (list: number[]): number => list.sort((a, b) => a - b)[Math.floor(list.length / 2)] ?? 0;
-  const early = middle(warm.slice(0, part));
-  const late = middle(warm.slice(-part));
+  const [first, last] = [warm.slice(0, part), warm.slice(-part)];
+  const early = middle(first);
+  const late = middle(last);
+  const kept = [Math.min(...first), Math.min(...last)] as const;
   const most = Math.max(...looks);
   say(
-    `anonymous memory: ${megabytes(early)} after the warm-up, ${megabytes(late)} at the end, at most ${megabytes(most)}`,
+    `anonymous memory: ${megabytes(early)} after the warm-up, ${megabytes(late)} at the end, at most ${megabytes(most)}; ` +
+      `lowest ${megabytes(kept[0])} and ${megabytes(kept[1])}`,
   );
-  if (late > early + SLACK_BYTES) faults.push(`memory grew by ${megabytes(late - early)} after the warm-up`);
+  // A leak also shows in what the collections leave; only parts that are long enough have seen one.
+  const leaks = part < LONG_PART || kept[1] > kept[0] + SLACK_BYTES;
+  if (late > early + SLACK_BYTES && leaks)
+    faults.push(`memory grew by ${megabytes(late - early)} after the warm-up`);
   if (most > LIMIT) faults.push(`the process had ${megabytes(most)}`);
+}
+
+function middle(list: readonly number[]): number {
+  return [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)] ?? 0;
 }
 
 async function comeAndGo(clients: readonly RingClient[], stop: AbortSignal): Promise<void> {
