@@ -14,7 +14,10 @@ export interface DiallerOptions {
   /** Before each attempt. */
   prepare(): Promise<void>;
   /** Starts an attempt: `opened` once it came through, `closed` at its end, whichever way. */
-  open(events: { opened(session: EdgeSession): void; closed(reason: string): void }): EdgeSession;
+  open(events: {
+    opened(session: EdgeSession): void;
+    closed(reason: string, refused: boolean): void;
+  }): EdgeSession;
   /** The first attempt that came through. */
   chosen(session: EdgeSession): void;
   /** The last attempt under way failed. */
@@ -36,12 +39,16 @@ export interface Dialler {
 /** Attempts in a hurry are so far apart (and up to twice as far), farther with each that goes on: the relay may just be busy. */
 const HURRY_MS = 600;
 const MAX_TOGETHER = 4;
+/** A relay that turned a node away so often in a row means it: nothing hurries the next attempt. A link cut at that very moment
+ * looks the same once. */
+const MAX_REFUSALS = 2;
 
 export function createDialler(options: DiallerOptions): Dialler {
   const { clock, random } = options;
   const attempts = new Set<EdgeSession>();
   let closed = false;
   let timer: Timer | undefined;
+  let refusals = 0;
   let dueMs = Number.POSITIVE_INFINITY;
   let dialledMs = Number.NEGATIVE_INFINITY;
 
@@ -63,10 +70,12 @@ export function createDialler(options: DiallerOptions): Dialler {
         // Of those that were dropped none is wanted any more.
         if (!attempts.delete(session)) return session.close('another attempt was faster');
         isChosen = true;
+        refusals = 0;
         drop('another attempt was faster');
         options.chosen(session);
       },
-      closed: (reason) => {
+      closed: (reason, refused) => {
+        if (!isChosen && attempts.has(session)) refusals = refused ? refusals + 1 : 0;
         if (isChosen) options.ended(session, reason);
         else if (attempts.delete(session) && attempts.size === 0 && !closed) options.failed(reason);
       },
@@ -82,7 +91,7 @@ export function createDialler(options: DiallerOptions): Dialler {
   return {
     after,
     hurry: () => {
-      if (closed || attempts.size >= MAX_TOGETHER) return;
+      if (closed || attempts.size >= MAX_TOGETHER || refusals >= MAX_REFUSALS) return;
       const now = clock.monotonicMs();
       const apart = HURRY_MS * 2 ** Math.max(0, attempts.size - 1) * (1 + random.float());
       const soonest = Math.max(now, dialledMs + apart);

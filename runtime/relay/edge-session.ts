@@ -39,8 +39,8 @@ export interface EdgeSessionOptions {
   /** The control stream is there; the node says hello. */
   opened(session: EdgeSession): void;
   received(message: RelayMessage): void;
-  /** Called once. */
-  closed(reason: string): void;
+  /** Called once; `refused` when the relay was reached and hung up before a word. */
+  closed(reason: string, refused: boolean): void;
   /** A call went out and nothing came back yet; called again while it is so. */
   doubted?(): void;
   /** Something did come back. */
@@ -84,6 +84,7 @@ export function openEdgeSession(options: EdgeSessionOptions): EdgeSession {
   const waiting = createWaitingStreams(clock);
   let control: Control<NodeMessage> | undefined;
   let liveness: Liveness | undefined;
+  let secured = false;
   let over = false;
   const close = (reason: string): void => {
     if (over) return;
@@ -92,7 +93,7 @@ export function openEdgeSession(options: EdgeSessionOptions): EdgeSession {
     liveness?.stop();
     waiting.clear(new GrpcStatusError(GrpcCode.Unavailable, `the link to the relay is down: ${reason}`));
     socket.destroy();
-    options.closed(reason);
+    options.closed(reason, secured && control === undefined);
   };
   const dialLimit = clock.startTimer(DIAL_LIMIT_MS, () => close('the relay did not answer in time'), true);
   const session: EdgeSession = {
@@ -136,6 +137,7 @@ export function openEdgeSession(options: EdgeSessionOptions): EdgeSession {
 
   socket.setNoDelay(true);
   socket.once('secureConnect', () => {
+    secured = true;
     if (socket.alpnProtocol !== LINK_ALPN) return close('there is no relay at this address');
     liveness = startSession(socket, onStream, close, options, () => control?.beat());
   });

@@ -8,7 +8,7 @@ import { seededRandom } from '../../support/seeded-random.ts';
 function rig() {
   const clock = fakeClock();
   const log: string[] = [];
-  const attempts: { opened(): void; fail(reason: string): void }[] = [];
+  const attempts: { opened(): void; fail(reason: string): void; refuse(): void }[] = [];
   const dialler = createDialler({
     clock,
     random: seededRandom(3),
@@ -22,10 +22,14 @@ function rig() {
           if (over) return;
           over = true;
           log.push(`${number} closed: ${reason}`);
-          events.closed(reason);
+          events.closed(reason, reason === 'refused by the relay');
         },
       } as unknown as EdgeSession;
-      attempts.push({ opened: () => events.opened(session), fail: (reason) => session.close(reason) });
+      attempts.push({
+        opened: () => events.opened(session),
+        fail: (reason) => session.close(reason),
+        refuse: () => session.close('refused by the relay'),
+      });
       return session;
     },
     chosen: (session) => void log.push(`chosen ${(session as unknown as { name: number }).name}`),
@@ -85,6 +89,30 @@ t.test(
     dialler.close();
   },
 );
+
+t.test('a relay that turns the node away is not hurried', async (t) => {
+  const { clock, attempts, dialler } = rig();
+  dialler.after(0);
+  await clock.advance(0);
+  attempts[0]?.refuse();
+  dialler.hurry();
+  await clock.advance(2000);
+  t.equal(attempts.length, 2, 'once may be chance');
+  attempts[1]?.refuse();
+  dialler.after(30_000);
+  for (let ms = 0; ms < 29_000; ms += 500) {
+    dialler.hurry();
+    await clock.advance(500);
+  }
+  t.equal(attempts.length, 2);
+  await clock.advance(2000);
+  attempts[2]?.opened();
+  attempts[2]?.fail('cut');
+  dialler.hurry();
+  await clock.advance(2000);
+  t.equal(attempts.length, 4, 'until it lets the node in');
+  dialler.close();
+});
 
 t.test('nothing begins after the end', async (t) => {
   const { clock, log, attempts, dialler } = rig();
