@@ -63,7 +63,8 @@ const RENEW_AT = 0.5;
 const MAX_LOOK_MS = 60_000;
 /** Who has something to send waits for the first attempt so long. */
 const FIRST_LIMIT_MS = 3000;
-/** A connection that came through and brings no welcome. */
+/** A connection that came through and brings no welcome for so long is dialled anew beside, and given up. */
+const UNWELCOME_MS = 2000;
 const STUCK_MS = 12_000;
 
 export function createEdgeLink(options: EdgeLinkOptions): EdgeLink {
@@ -211,8 +212,9 @@ export function createEdgeLink(options: EdgeLinkOptions): EdgeLink {
   /** Somebody has something to send: no long pause is sat out. */
   const hurry = (): void => {
     if (welcomed || closed) return;
-    if (session === undefined) dialler.hurry();
-    else if (clock.monotonicMs() - chosenMs > STUCK_MS) session.close('the relay did not answer in time');
+    const ms = session === undefined ? UNWELCOME_MS : clock.monotonicMs() - chosenMs;
+    if (ms > STUCK_MS) session?.close('the relay did not answer in time');
+    else if (ms >= UNWELCOME_MS) dialler.hurry();
   };
 
   const lifetime = (): { readonly fromMs: number; readonly toMs: number } => {
