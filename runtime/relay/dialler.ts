@@ -37,7 +37,9 @@ export interface Dialler {
 }
 
 /** Attempts in a hurry are so far apart (and up to twice as far), farther with each that goes on: the relay may just be busy. */
-const HURRY_MS = 600;
+const HURRY_MS = 400;
+/** So long after the last word of somebody in a hurry the next pauses are short too. */
+const HURRIED_MS = 2500;
 const MAX_TOGETHER = 4;
 /** A relay that turned a node away so often in a row means it: nothing hurries the next attempt. A link cut at that very moment
  * looks the same once. */
@@ -49,6 +51,7 @@ export function createDialler(options: DiallerOptions): Dialler {
   let closed = false;
   let timer: Timer | undefined;
   let refusals = 0;
+  let hurriedMs = Number.NEGATIVE_INFINITY;
   let dueMs = Number.POSITIVE_INFINITY;
   let dialledMs = Number.NEGATIVE_INFINITY;
 
@@ -82,20 +85,28 @@ export function createDialler(options: DiallerOptions): Dialler {
     });
     attempts.add(session);
   };
-  const after = (ms: number): void => {
+  const start = (ms: number): void => {
     timer?.cancel();
     dueMs = clock.monotonicMs() + ms;
     timer = clock.startTimer(ms, () => void dial(), true);
   };
+  /** From now to the next attempt of somebody in a hurry. */
+  const shortly = (now: number): number => {
+    const apart = HURRY_MS * 2 ** Math.max(0, attempts.size - 1) * (1 + random.float());
+    return Math.max(0, dialledMs + apart - now);
+  };
 
   return {
-    after,
-    hurry: () => {
-      if (closed || attempts.size >= MAX_TOGETHER || refusals >= MAX_REFUSALS) return;
+    after: (ms) => {
       const now = clock.monotonicMs();
-      const apart = HURRY_MS * 2 ** Math.max(0, attempts.size - 1) * (1 + random.float());
-      const soonest = Math.max(now, dialledMs + apart);
-      if (soonest < dueMs) after(soonest - now);
+      const hurried = now - hurriedMs <= HURRIED_MS && refusals < MAX_REFUSALS;
+      start(hurried ? Math.min(ms, shortly(now)) : ms);
+    },
+    hurry: () => {
+      hurriedMs = clock.monotonicMs();
+      if (closed || attempts.size >= MAX_TOGETHER || refusals >= MAX_REFUSALS) return;
+      const ms = shortly(hurriedMs);
+      if (hurriedMs + ms < dueMs) start(ms);
     },
     drop: () => drop('it is not needed'),
     close: () => {

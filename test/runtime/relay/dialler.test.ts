@@ -106,6 +106,7 @@ t.test('a relay that turns the node away is not hurried', async (t) => {
   }
   t.equal(attempts.length, 2);
   await clock.advance(2000);
+  t.equal(attempts.length, 3);
   attempts[2]?.opened();
   attempts[2]?.fail('cut');
   dialler.hurry();
