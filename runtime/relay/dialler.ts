@@ -42,8 +42,8 @@ const HURRY_MS = 400;
 const HURRIED_MS = 2500;
 const MAX_TOGETHER = 4;
 /** A relay that turned a node away so often in a row means it: nothing hurries the next attempt. A link cut at that very moment
- * looks the same once. */
-const MAX_REFUSALS = 2;
+ * looks the same. */
+const MAX_REFUSALS = 5;
 
 export function createDialler(options: DiallerOptions): Dialler {
   const { clock, random } = options;

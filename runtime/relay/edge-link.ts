@@ -20,7 +20,7 @@ import { type EdgeSession, openEdgeSession } from './edge-session.ts';
 import { type NodeEnrolment, readEnrolment, writeEnrolment } from './enrolment.ts';
 import type { LinkedApp } from './linked-app.ts';
 import { createPacker } from './packing.ts';
-import type { RelayMessage, SidecarOffer } from './protocol.ts';
+import { type RelayMessage, SIDECAR_SUBSCRIBE_PATH, type SidecarOffer } from './protocol.ts';
 import { createRelayedSidecar, type SidecarLine } from './relayed-sidecar.ts';
 import { type ReverseCall, startReverseCall } from './reverse-call.ts';
 
@@ -313,7 +313,7 @@ export function createEdgeLink(options: EdgeLinkOptions): EdgeLink {
     open: async (call, callOptions) => {
       if (!welcomed || session === undefined)
         throw new GrpcStatusError(GrpcCode.Unavailable, `the link to the relay is down: ${reason}`);
-      const stream = await session.take(callOptions.signal);
+      const stream = await session.take(callOptions.signal, call.path === SIDECAR_SUBSCRIBE_PATH);
       return startReverseCall(stream, call, {
         ...callOptions,
         clock,

@@ -50,8 +50,8 @@ export interface EdgeSessionOptions {
 export interface EdgeSession {
   readonly lastContact: number;
   send(message: NodeMessage): void;
-  /** A stream that carries one call to the relay. */
-  take(signal: AbortSignal | undefined): Promise<ServerHttp2Stream>;
+  /** A stream that carries one call to the relay; `lasting`: a subscription, on which nothing need come. */
+  take(signal: AbortSignal | undefined, lasting?: boolean): Promise<ServerHttp2Stream>;
   close(reason: string): void;
 }
 
@@ -85,6 +85,7 @@ export function openEdgeSession(options: EdgeSessionOptions): EdgeSession {
   let control: Control<NodeMessage> | undefined;
   let liveness: Liveness | undefined;
   let secured = false;
+  let underWay = 0;
   let over = false;
   const close = (reason: string): void => {
     if (over) return;
@@ -101,9 +102,16 @@ export function openEdgeSession(options: EdgeSessionOptions): EdgeSession {
       return liveness?.lastContact ?? 0;
     },
     send: (message) => control?.send(message),
-    take: async (signal) => {
+    take: async (signal, lasting = false) => {
       liveness?.verify();
-      return await waiting.take(signal);
+      const stream = await waiting.take(signal);
+      if (!lasting) {
+        underWay += 1;
+        stream.once('close', () => {
+          underWay -= 1;
+        });
+      }
+      return stream;
     },
     close,
   };
@@ -139,7 +147,10 @@ export function openEdgeSession(options: EdgeSessionOptions): EdgeSession {
   socket.once('secureConnect', () => {
     secured = true;
     if (socket.alpnProtocol !== LINK_ALPN) return close('there is no relay at this address');
-    liveness = startSession(socket, onStream, close, options, () => control?.beat());
+    liveness = startSession(socket, onStream, close, options, {
+      beat: () => control?.beat(),
+      expecting: () => underWay > 0,
+    });
   });
   socket.on('error', (error) => close(errorText(error)));
   socket.once('close', () => close('the connection was closed'));
@@ -151,7 +162,7 @@ function startSession(
   onStream: (stream: ServerHttp2Stream, fields: IncomingHttpHeaders, flags: number, raw: string[]) => void,
   close: (reason: string) => void,
   options: EdgeSessionOptions,
-  beat: () => void,
+  mine: { beat(): void; expecting(): boolean },
 ): Liveness {
   const { clock, probeMs, probeTimeoutMs } = options;
   // The typings do not know `strictSingleValueFields` here: metadata may repeat any name.
@@ -173,7 +184,7 @@ function startSession(
     clock,
     beatMs: probeMs * NODE_BEATS_EVERY,
     silenceMs: probeMs + probeTimeoutMs,
-    beat,
+    ...mine,
     lost: close,
     doubted: () => options.doubted?.(),
     trusted: () => options.trusted?.(),

@@ -18,6 +18,8 @@ export interface LivenessOptions {
   readonly silenceMs: number;
   beat(): void;
   lost(reason: string): void;
+  /** Calls wait for something of the other end; without it what was heard since the last call counts. */
+  expecting?(): boolean;
   /** A question is not answered yet; called again while it is so. */
   doubted?(): void;
   /** It is, late. */
@@ -53,6 +55,7 @@ export function watchLiveness(options: LivenessOptions): Liveness {
   let verifying: Timer | undefined;
   let doubting: Timer | undefined;
   let watching = false;
+  let calledAt = 0;
   let stopped = false;
   const timers = new Set<Timer>();
 
@@ -120,6 +123,17 @@ export function watchLiveness(options: LivenessOptions): Liveness {
       if (doubted) options.trusted?.();
     });
   };
+  const watch = (): void => {
+    look();
+    const left = Math.max(heardAt, calledAt) + DOUBT_MS - lookedAt;
+    const waits = options.expecting?.() ?? heardAt < calledAt;
+    if (waits && left > 0) {
+      later(left, watch);
+      return;
+    }
+    watching = false;
+    if (waits && verifying === undefined && !session.destroyed) ask();
+  };
   later(options.beatMs, speak);
   later(options.silenceMs / LOOKS, listen);
 
@@ -137,15 +151,11 @@ export function watchLiveness(options: LivenessOptions): Liveness {
       if (stopped || verifying !== undefined || session.destroyed) return;
       look();
       if (lookedAt - heardAt >= FRESH_MS) return ask();
+      calledAt = lookedAt;
       if (watching) return;
       // It was there a moment ago: whether it still is shows when nothing comes back.
       watching = true;
-      const askedAt = lookedAt;
-      later(DOUBT_MS, () => {
-        watching = false;
-        look();
-        if (heardAt < askedAt && verifying === undefined && !session.destroyed) ask();
-      });
+      later(DOUBT_MS, watch);
     },
     stop() {
       stopped = true;
