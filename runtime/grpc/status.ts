@@ -5,10 +5,11 @@
 
 import { type ErrorDetail, RuntimeError, runtimeError } from '../contracts/error.ts';
 import type { ErrorKey } from '../contracts/error-table.ts';
-import { type GrpcCode, grpcCodeOfHttp } from '../contracts/grpc-code.ts';
+import { GrpcCode, grpcCodeOfHttp } from '../contracts/grpc-code.ts';
 import { type GrpcStatus, GrpcStatusError } from '../contracts/grpc-wire/status.ts';
 import type { Logger } from '../contracts/logger.ts';
-import { abortStatus } from '../grpc-client/abort-status.ts';
+import { CircuitOpenError, PolicyTimeoutError } from '../contracts/resiliency.ts';
+import { abortStatus, deadlineExceeded } from '../grpc-client/abort-status.ts';
 import { encodeStatusDetails } from './error-details.ts';
 
 /** Errors whose ErrorInfo tells more on HTTP than on gRPC. */
@@ -25,6 +26,9 @@ export function toGrpcStatus(error: unknown, log: Logger): GrpcStatus {
   if (error instanceof GrpcStatusError) return error;
   if (error instanceof Error && (error.name === 'AbortError' || error.name === 'TimeoutError'))
     return abortStatus(error);
+  // What a policy decided about a call to an app is told as it is.
+  if (error instanceof PolicyTimeoutError) return deadlineExceeded();
+  if (error instanceof CircuitOpenError) return { code: GrpcCode.Unknown, message: error.message };
   log.error('unexpected failure of a gRPC call', { error });
   return statusOfRuntimeError(runtimeError('internal', { error: 'internal error' }));
 }

@@ -12,6 +12,7 @@ import { daprPrefixed, isPermanentHeader } from '../../contracts/grpc-wire/heade
 import { isBinaryName } from '../../contracts/grpc-wire/metadata.ts';
 import type { GrpcCall } from '../../contracts/grpc-wire/service.ts';
 import { GrpcStatusError } from '../../contracts/grpc-wire/status.ts';
+import { CircuitOpenError, PolicyTimeoutError } from '../../contracts/resiliency.ts';
 import {
   type InvokeRequest as InvokeMessage,
   InvokeResponseSchema,
@@ -52,7 +53,11 @@ const NOT_RETURNED = new Set([
 export function invokeOperations({ blocks: { invoke } }: ServiceDeps): Operations<'invoke'> {
   return {
     invoke: unary(InvokeServiceRequestSchema, InvokeResponseSchema, async ({ id, message }, call) => {
-      const response = await invoke.invoke({ id }, requestOf(message, call), call);
+      const response = await invoke.invoke({ id }, requestOf(message, call), call).catch((error: Error) => {
+        // Over gRPC a policy's own verdict is not told as a failed invocation.
+        const { cause } = error;
+        throw cause instanceof PolicyTimeoutError || cause instanceof CircuitOpenError ? cause : error;
+      });
       const bytes = await readBody(response.body);
       call.addHeaders(returnedHeaders(response, call));
       const failure = response.grpc

@@ -3,6 +3,7 @@ import t from 'tap';
 import { runtimeError } from '../../../runtime/contracts/error.ts';
 import { ERRORS, type ErrorKey } from '../../../runtime/contracts/error-table.ts';
 import { type GrpcStatus, GrpcStatusError } from '../../../runtime/contracts/grpc-wire/status.ts';
+import { CircuitOpenError, PolicyTimeoutError } from '../../../runtime/contracts/resiliency.ts';
 import {
   BadRequestSchema,
   ErrorInfoSchema,
@@ -38,6 +39,14 @@ t.test('rich errors carry their details in order', async (t) => {
     { '@type': 'type.googleapis.com/google.rpc.ResourceInfo', resourceType: 'state', resourceName: 's' },
     { '@type': ERROR_INFO, reason: 'DAPR_STATE_ILLEGAL_KEY', domain: 'dapr.io' },
   ]);
+});
+
+t.test('what a policy decided about a proxied call', async (t) => {
+  const log = recordingLogger();
+  t.match(toGrpcStatus(new PolicyTimeoutError(), log), { code: 4, message: 'context deadline exceeded' });
+  const open = new CircuitOpenError('circuit breaker is open');
+  t.match(toGrpcStatus(open, log), { code: 2, message: 'circuit breaker is open' });
+  t.equal(log.lines.length, 0, 'is nothing unexpected');
 });
 
 t.test('a help link', async (t) => {

@@ -2,6 +2,8 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { AnySchema } from '@bufbuild/protobuf/wkt';
 import t from 'tap';
 import type { InvokeRequest, InvokeResponse } from '../../../../runtime/contracts/app-channel.ts';
+import { runtimeError } from '../../../../runtime/contracts/error.ts';
+import { CircuitOpenError, PolicyTimeoutError } from '../../../../runtime/contracts/resiliency.ts';
 import {
   HTTPExtension_Verb,
   InvokeResponseSchema,
@@ -149,4 +151,23 @@ t.test('a failed gRPC app: code, text, details and trailers pass', async (t) => 
     message: 'no',
     details: [{ typeUrl: 'x/y', value: Buffer.from('d') }],
   });
+});
+
+t.test('the verdict of a policy is told as it is, other failures as failed invocations', async (t) => {
+  const failing = async (cause: Error) => {
+    const server = await startDapr(t, {
+      invoke: {
+        invoke: () =>
+          Promise.reject(runtimeError('directInvoke', { appId: 'a', error: cause.message }, { cause })),
+      },
+    });
+    const request = { id: 'a', message: { method: 'm' } };
+    return daprCall(server, 'InvokeService', InvokeServiceRequestSchema, InvokeResponseSchema, request);
+  };
+  t.match(await failing(new PolicyTimeoutError()), { code: 4, text: 'context deadline exceeded' });
+  t.match(await failing(new CircuitOpenError('circuit breaker is open')), {
+    code: 2,
+    text: 'circuit breaker is open',
+  });
+  t.match(await failing(new Error('gone')), { code: 13, text: 'failed to invoke, id: a, err: gone' });
 });
