@@ -190,6 +190,7 @@ export function createInvokeBlock(options: InvokeBlockOptions): InvokeBlock {
     const policy = policies.app(policyName(id), policyInstance(id, given.method, options.endpoints()));
     const request = policy.retries ? await replayableRequest(given) : given;
     const replayable = request.body.bytes !== undefined;
+    const failed = (response: InvokeResponse): StatusCarrier | undefined => failedStatus(response, call);
     return policy.run(
       async (signal) => {
         const response = await attempt(
@@ -199,9 +200,9 @@ export function createInvokeBlock(options: InvokeBlockOptions): InvokeBlock {
           never,
         );
         // A failed answer is kept whole: the next attempt may replace it, and nobody else would read it to its end.
-        return replayable && failedStatus(response) !== undefined ? wholeBody(response) : response;
+        return replayable && failed(response) !== undefined ? wholeBody(response) : response;
       },
-      { signal: call.signal, failed: failedStatus, status: statusOfError, replayable },
+      { signal: call.signal, failed, replayable },
     );
   };
 
@@ -323,14 +324,20 @@ function isSuccess(status: number): boolean {
   return status >= 200 && status <= 299;
 }
 
-/** What resiliency counts as a failed answer: HTTP outside 200 to 399, a gRPC status other than OK. */
-function failedStatus(response: InvokeResponse): StatusCarrier | undefined {
-  if (response.grpc) return response.status === GrpcCode.OK ? undefined : { grpcCode: response.status };
-  return response.status >= 200 && response.status <= 399 ? undefined : { httpStatus: response.status };
-}
+/** Dapr compares statuses with `matching` lists in its HTTP API only: a gRPC caller's failure has none to compare. */
+const NO_STATUS: StatusCarrier = {};
 
-function statusOfError(cause: unknown): StatusCarrier | undefined {
-  return cause instanceof PeerError ? { grpcCode: cause.grpcCode } : undefined;
+/**
+ * What resiliency counts as a failed answer: HTTP outside 200 to 399, for gRPC callers a status other than OK. To an
+ * HTTP caller the status of a gRPC app is an answer like any other. Errors without an answer are always failures.
+ */
+function failedStatus(
+  { grpc, status }: InvokeResponse,
+  { protocol }: CallContext,
+): StatusCarrier | undefined {
+  const http = protocol === 'http';
+  if (grpc ? http || status === GrpcCode.OK : status >= 200 && status <= 399) return undefined;
+  return http ? { httpStatus: status } : NO_STATUS;
 }
 
 /** Policies name an app without its namespace. */

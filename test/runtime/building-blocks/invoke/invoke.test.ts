@@ -172,6 +172,35 @@ t.test('a policy repeats failed answers and gives the last one', async (t) => {
   t.same(answers, []);
 });
 
+t.test('which answers fail, and with which status, depends on who calls whom', async (t) => {
+  const policy = retrying(2);
+  const statuses: unknown[] = [];
+  const watched = {
+    ...policy,
+    run: ((attempt, options) =>
+      policy.run(attempt, {
+        ...options,
+        failed: (value) => {
+          const status = options.failed?.(value);
+          statuses.push(status);
+          return status;
+        },
+      })) as typeof policy.run,
+  };
+  const failing = async (protocol: 'http' | 'grpc', answer: { status: number; grpc?: boolean }) => {
+    statuses.length = 0;
+    const { block } = setUp({ policy: watched, app: async () => invokeResponse(answer) });
+    const request = invokeRequest({ verb: 'POST', body: wholeBody('x') });
+    await block.invoke({ id: 'me' }, request, { ...callContext(), protocol });
+    return [...statuses];
+  };
+  t.same(await failing('http', { status: 500 }), [{ httpStatus: 500 }, { httpStatus: 500 }]);
+  t.same(await failing('http', { status: 14, grpc: true }), [undefined], 'an answer like any other');
+  t.same(await failing('grpc', { status: 14, grpc: true }), [{}, {}], 'no list of codes is asked');
+  t.same(await failing('grpc', { status: 404 }), [{}, {}]);
+  t.same(await failing('grpc', { status: 0, grpc: true }), [undefined]);
+});
+
 t.test(
   'under a policy with retries a body of known length is kept, a chunked one is not repeated',
   async (t) => {
