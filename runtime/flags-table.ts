@@ -32,8 +32,8 @@ export const FLAGS: readonly FlagRow[] = [
   row('app-ssl', 'bool', 'false', 'Deprecated: turns http into https and grpc into grpcs'),
   row('app-channel-address', 'text', '127.0.0.1', 'Host of the app'),
   row('app-max-concurrency', 'int', '-1', 'Most simultaneous calls to the app; 0 or less is unlimited'),
-  row('dapr-http-port', 'int', '3500', 'Port of the HTTP API'),
-  row('dapr-grpc-port', 'int', '50001', 'Port of the gRPC API'),
+  row('dapr-http-port', 'text', '3500', 'Port of the HTTP API'),
+  row('dapr-grpc-port', 'text', '50001', 'Port of the gRPC API'),
   row(
     'dapr-internal-grpc-port',
     'text',

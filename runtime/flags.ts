@@ -56,9 +56,7 @@ function check(row: FlagRow, value: string): void {
         ? 'true or false'
         : row.kind === 'duration' && parseGoDuration(value) === undefined
           ? 'a duration such as 5s'
-          : row.kind === 'quantity' && value !== '-1' && parseQuantity(value) === undefined
-            ? 'a size such as 4Mi'
-            : undefined;
+          : undefined;
   if (expected !== undefined)
     throw new FlagError(`invalid argument "${value}" for --${row.name}: expected ${expected}`);
 }
@@ -182,6 +180,12 @@ class Reader {
   ms(name: string): number {
     return parseGoDuration(this.text(name)) ?? 0;
   }
+  /** A port that must be told. */
+  neededPort(name: string): number {
+    if (this.text(name) === '')
+      throw new FlagError(`invalid argument "" for --${name}: expected a port from 0 to ${MAX_PORT}`);
+    return this.port(name);
+  }
   /** A port, 0 when empty. */
   port(name: string): number {
     const given = this.text(name);
@@ -197,16 +201,17 @@ class Reader {
 export function sidecarOptions(given: GivenFlags): SidecarOptions {
   const flags = new Reader(given);
   const appId = flags.text('app-id');
-  if (appId === '') throw new FlagError('app-id parameter cannot be empty');
+  if (appId === '') throw new FlagError('parameter app-id cannot be empty');
   if (appId.includes('.')) throw new FlagError(`parameter app-id cannot contain dots: ${appId}`);
   const mode = flags.text('mode');
   if (mode !== 'standalone')
     throw new FlagError(`invalid argument "${mode}" for --mode: expected standalone`);
   const ports = {
     appPort: flags.port('app-port'),
-    httpPort: flags.port('dapr-http-port'),
-    grpcPort: flags.port('dapr-grpc-port'),
+    httpPort: flags.neededPort('dapr-http-port'),
+    grpcPort: flags.neededPort('dapr-grpc-port'),
   };
+  refuseUseless(flags);
   refuseClash(ports);
   const grace = flags.int('dapr-graceful-shutdown-seconds');
   return Object.freeze({
@@ -245,6 +250,17 @@ export function sidecarOptions(given: GivenFlags): SidecarOptions {
       controlPlaneNamespace: flags.given('control-plane-namespace'),
     },
   });
+}
+
+/** Values of flags without effect here that Dapr starts with no more than we do. */
+function refuseUseless(flags: Reader): void {
+  flags.port('profile-port');
+  if (flags.int('scheduler-job-streams') === 0)
+    throw new FlagError('must define at least 1 scheduler stream, got 0');
+  if (flags.ms('actors-disseminate-timeout') <= 0)
+    throw new FlagError(
+      `invalid value for 'actors-disseminate-timeout' option: must be positive, got ${flags.text('actors-disseminate-timeout')}`,
+    );
 }
 
 function refuseClash({
@@ -310,11 +326,14 @@ function appHealth(flags: Reader): AppHealthOptions {
 /** The newer flag, else the deprecated one in its own unit; -1 is the default, 0 or less no limit. */
 function size(flags: Reader, name: string, old: string, oldUnit: number): number {
   const fallback = parseQuantity(ROWS.get(name)?.fallback ?? '') ?? 0;
+  const given = flags.text(name);
+  if (given !== '-1' && parseQuantity(given) === undefined)
+    throw new FlagError(`invalid argument "${given}" for --${name}: expected a size such as 4Mi`);
   const bytes =
     flags.has(name) || !flags.has(old)
-      ? flags.text(name) === '-1'
+      ? given === '-1'
         ? fallback
-        : (parseQuantity(flags.text(name)) ?? fallback)
+        : (parseQuantity(given) ?? fallback)
       : flags.int(old) === -1
         ? fallback
         : flags.int(old) * oldUnit;

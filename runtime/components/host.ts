@@ -139,7 +139,7 @@ export function createComponentHost(options: ComponentHostOptions): ComponentHos
       name: resource.name,
       category: definition.category as Category,
       type: resource.type,
-      version: normaliseVersion(resource.version),
+      version: resource.version,
       metadata: items,
       capabilities: capabilitiesOf(definition, instance),
       instance,
@@ -181,7 +181,7 @@ export function createComponentHost(options: ComponentHostOptions): ComponentHos
       store.add(component);
       metrics.count('runtime_component_loaded', {});
       metrics.count('runtime_component_init_total', { component: resource.type });
-      log.info(`Component loaded: ${resource.name} (${resource.type}/${component.version})`);
+      log.info(`Component loaded: ${resource.name} (${resource.type}/${normaliseVersion(resource.version)})`);
     } catch (error) {
       const reason = error instanceof ComponentFailure ? error.phase : 'init';
       metrics.count('runtime_component_init_fail_total', {

@@ -89,7 +89,23 @@ t.test('what cannot be understood is refused by name', (t) => {
   );
   t.match(
     refusal(() => sidecar('--dapr-http-port', 'x')),
-    /--dapr-http-port: expected an integer/,
+    /--dapr-http-port: expected a port/,
+  );
+  t.match(
+    refusal(() => sidecar('--dapr-grpc-port', '')),
+    /"" for --dapr-grpc-port: expected a port/,
+  );
+  t.match(
+    refusal(() => sidecar('--profile-port', 'x')),
+    /--profile-port: expected a port/,
+  );
+  t.equal(
+    refusal(() => sidecar('--scheduler-job-streams', '0')),
+    'must define at least 1 scheduler stream, got 0',
+  );
+  t.equal(
+    refusal(() => sidecar('--actors-disseminate-timeout', '0s')),
+    "invalid value for 'actors-disseminate-timeout' option: must be positive, got 0s",
   );
   t.match(
     refusal(() => sidecar('--dapr-http-port', '70000')),
@@ -113,7 +129,7 @@ t.test('what cannot be understood is refused by name', (t) => {
   );
   t.match(
     refusal(() => sidecarOptions(parseFlags([]))),
-    'app-id parameter cannot be empty',
+    'parameter app-id cannot be empty',
   );
   t.match(
     refusal(() => sidecarOptions(parseFlags(['--app-id', 'a.b']))),

@@ -111,7 +111,7 @@ t.test('a component is started, found by name, closed once', async (t) => {
   const { host, store, life, counted } = rig();
   await host.load(resource('mem', { type: 'State.Fake', version: 'V0' }), never);
   const component = store.get('state', 'mem');
-  t.match(component, { name: 'mem', type: 'State.Fake', version: 'v1', metadata: { path: '/data' } });
+  t.match(component, { name: 'mem', type: 'State.Fake', version: 'V0', metadata: { path: '/data' } });
   t.strictSame(component?.capabilities, ['ETAG', 'TRANSACTIONAL', 'ACTOR']);
   await host.unload('mem');
   await host.unload('mem');
