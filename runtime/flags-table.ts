@@ -185,3 +185,12 @@ export const FLAGS: readonly FlagRow[] = [
     ours,
   ),
 ];
+
+/** What Dapr does not start with in flags that have no effect here; `undefined` when nothing is wrong. */
+export function uselessFault(text: (name: string) => string): string | undefined {
+  if (Number(text('scheduler-job-streams')) === 0) return 'must define at least 1 scheduler stream, got 0';
+  const limit = text('actors-disseminate-timeout');
+  if (/^\s*-|^[+]?0+(?:[a-z\u00b5]+)?$/.test(limit))
+    return `invalid value for 'actors-disseminate-timeout' option: must be positive, got ${limit}`;
+  return undefined;
+}

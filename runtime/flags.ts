@@ -3,7 +3,7 @@
 import { parseGoDuration } from './contracts/duration.ts';
 import { isTruthy, parseQuantity, splitCommaList } from './contracts/metadata.ts';
 import { type RelayLinkOptions, relayLinkOptions } from './flags-relay.ts';
-import { FLAGS, type FlagRow } from './flags-table.ts';
+import { FLAGS, type FlagRow, uselessFault } from './flags-table.ts';
 
 /** Flag values by name: text as given, repeated flags in order. */
 export interface GivenFlags {
@@ -180,17 +180,11 @@ class Reader {
   ms(name: string): number {
     return parseGoDuration(this.text(name)) ?? 0;
   }
-  /** A port that must be told. */
-  neededPort(name: string): number {
-    if (this.text(name) === '')
-      throw new FlagError(`invalid argument "" for --${name}: expected a port from 0 to ${MAX_PORT}`);
-    return this.port(name);
-  }
-  /** A port, 0 when empty. */
-  port(name: string): number {
+  /** A port, 0 when it may be empty and is. */
+  port(name: string, mayBeEmpty = true): number {
     const given = this.text(name);
-    if (given === '' || given === 'off') return 0;
-    const port = Number(given);
+    if (mayBeEmpty && (given === '' || given === 'off')) return 0;
+    const port = given === '' ? Number.NaN : Number(given);
     if (!Number.isInteger(port) || port < -1 || port > MAX_PORT)
       throw new FlagError(`invalid argument "${given}" for --${name}: expected a port from 0 to ${MAX_PORT}`);
     return Math.max(0, port);
@@ -208,10 +202,12 @@ export function sidecarOptions(given: GivenFlags): SidecarOptions {
     throw new FlagError(`invalid argument "${mode}" for --mode: expected standalone`);
   const ports = {
     appPort: flags.port('app-port'),
-    httpPort: flags.neededPort('dapr-http-port'),
-    grpcPort: flags.neededPort('dapr-grpc-port'),
+    httpPort: flags.port('dapr-http-port', false),
+    grpcPort: flags.port('dapr-grpc-port', false),
   };
-  refuseUseless(flags);
+  flags.port('profile-port');
+  const useless = uselessFault((name) => flags.text(name));
+  if (useless !== undefined) throw new FlagError(useless);
   refuseClash(ports);
   const grace = flags.int('dapr-graceful-shutdown-seconds');
   return Object.freeze({
@@ -250,17 +246,6 @@ export function sidecarOptions(given: GivenFlags): SidecarOptions {
       controlPlaneNamespace: flags.given('control-plane-namespace'),
     },
   });
-}
-
-/** Values of flags without effect here that Dapr starts with no more than we do. */
-function refuseUseless(flags: Reader): void {
-  flags.port('profile-port');
-  if (flags.int('scheduler-job-streams') === 0)
-    throw new FlagError('must define at least 1 scheduler stream, got 0');
-  if (flags.ms('actors-disseminate-timeout') <= 0)
-    throw new FlagError(
-      `invalid value for 'actors-disseminate-timeout' option: must be positive, got ${flags.text('actors-disseminate-timeout')}`,
-    );
 }
 
 function refuseClash({
@@ -325,18 +310,13 @@ function appHealth(flags: Reader): AppHealthOptions {
 
 /** The newer flag, else the deprecated one in its own unit; -1 is the default, 0 or less no limit. */
 function size(flags: Reader, name: string, old: string, oldUnit: number): number {
-  const fallback = parseQuantity(ROWS.get(name)?.fallback ?? '') ?? 0;
   const given = flags.text(name);
-  if (given !== '-1' && parseQuantity(given) === undefined)
+  const newer = given === '-1' ? -1 : parseQuantity(given);
+  if (newer === undefined)
     throw new FlagError(`invalid argument "${given}" for --${name}: expected a size such as 4Mi`);
-  const bytes =
-    flags.has(name) || !flags.has(old)
-      ? given === '-1'
-        ? fallback
-        : (parseQuantity(given) ?? fallback)
-      : flags.int(old) === -1
-        ? fallback
-        : flags.int(old) * oldUnit;
+  const older = flags.int(old) === -1 ? -1 : flags.int(old) * oldUnit;
+  const bytes = flags.has(name) || !flags.has(old) ? newer : older;
+  if (bytes === -1) return parseQuantity(ROWS.get(name)?.fallback ?? '') ?? 0;
   return bytes <= 0 ? Number.POSITIVE_INFINITY : bytes;
 }
 
