@@ -110,7 +110,7 @@ t.test('options', async (t) => {
   ]);
   refused(t, none, 'app-id');
   refusedWith(t, USAGE_CODE, unknown, '--no-such-flag');
-  refusedWith(t, USAGE_CODE, notPort, 'dapr-http-port', 'many');
+  refused(t, notPort, 'dapr-http-port', 'many');
   refused(t, sameAsApp, 'app-port');
   refused(t, config, '/nowhere/config.yaml');
   refused(t, up, '/nowhere/dapr.yaml');
