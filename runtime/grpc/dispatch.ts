@@ -226,14 +226,11 @@ async function* decodeAll(call: IncomingCall, codec: Codec<unknown>): AsyncGener
   }
 }
 
-const INVALID_UTF8 = 'field contains invalid UTF-8';
-
 function decode<T>(codec: Codec<T>, bytes: Uint8Array): T {
   try {
     return codec.decode(bytes);
   } catch (cause) {
-    const fault = errorText(cause).includes('UTF') ? INVALID_UTF8 : 'cannot parse invalid wire-format data';
-    throw new GrpcStatusError(GrpcCode.Internal, `grpc: error unmarshalling request: proto: ${fault}`, {
+    throw new GrpcStatusError(GrpcCode.Internal, `grpc: error unmarshalling request: ${errorText(cause)}`, {
       cause,
     });
   }

@@ -29,10 +29,10 @@ async function overHttp(t: Test, node: RunningNode, app: ScriptedApp): Promise<v
   const at = (path: string, options = {}) => call(`${node.base}/v1.0${path}`, options);
   t.match(JSON.parse((await at('/metadata')).text), {
     components: [
+      { name: 'vault', type: 'secretstores.Gadgets', capabilities: ['MULTIPLE_KEY_VALUES_PER_SECRET'] },
       { name: 'store', type: 'state.gadgets', capabilities: ['ETAG', 'TRANSACTIONAL', 'ACTOR'] },
       { name: 'bus', type: 'pubsub.gadgets', capabilities: ['BULK_PUBSUB'] },
       { name: 'io', type: 'bindings.gadgets', capabilities: ['INPUT_BINDING', 'OUTPUT_BINDING'] },
-      { name: 'vault', type: 'secretstores.Gadgets', capabilities: ['MULTIPLE_KEY_VALUES_PER_SECRET'] },
     ],
   });
   const items = await at(`/secrets/vault/${encodeURIComponent('items StateStore store')}`);
