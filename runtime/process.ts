@@ -8,7 +8,7 @@ import { formatGoDuration } from './contracts/duration.ts';
 import { errorText } from './contracts/error.ts';
 import type { NodeOptions, SidecarOptions } from './flags.ts';
 import { createNode, type Node } from './node.ts';
-import { trimHeapWhenQuiet, trimHeapWhileStreaming } from './platform/trim-heap.ts';
+import { trimHeapOfManyCalls, trimHeapWhenQuiet, trimHeapWhileStreaming } from './platform/trim-heap.ts';
 import { type Sidecar, startSidecar } from './sidecar.ts';
 
 export interface ProcessSetup {
@@ -148,6 +148,7 @@ export async function runProcess(setup: ProcessSetup): Promise<void> {
     await setup.onServing?.(node, [...sidecars.values()], stop, closeOne);
     trimHeapWhenQuiet(node.clock);
     trimHeapWhileStreaming();
+    trimHeapOfManyCalls(node.clock);
   })().catch(fail);
 
   await stopped;

@@ -13,6 +13,7 @@ import {
 } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import { callBegins, callEnds } from '../contracts/calls-in-progress.ts';
 import type { Clock, Timer } from '../contracts/clock.ts';
 import { errorText } from '../contracts/error.ts';
 import { GrpcCode } from '../contracts/grpc-code.ts';
@@ -157,9 +158,11 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
       callerId,
     });
     calls.add(call);
+    callBegins();
     keepalive.callStarted();
     stream.once('close', () => {
       calls.delete(call);
+      callEnds();
       keepalive.callEnded();
       if (calls.size === 0) drained?.();
     });

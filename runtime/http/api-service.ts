@@ -5,6 +5,7 @@
  */
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { callBegins, callEnds } from '../contracts/calls-in-progress.ts';
 import type { Clock } from '../contracts/clock.ts';
 import { errorText, type RuntimeError } from '../contracts/error.ts';
 import type { HttpMiddleware } from '../contracts/http-middleware.ts';
@@ -102,6 +103,7 @@ export class ApiService {
       incoming,
     });
     this.#active.set(call, request.body);
+    callBegins();
     this.#stalls.watch();
     response.on('close', () => {
       if (!response.writableEnded) call.abort(new CallCanceledError('context canceled'));
@@ -114,6 +116,7 @@ export class ApiService {
       })
       .finally(() => {
         this.#active.delete(call);
+        callEnds();
         if (this.#active.size === 0) this.#idle?.();
       });
   };

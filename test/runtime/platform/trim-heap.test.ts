@@ -1,10 +1,15 @@
-/** Dead buffers of streams are collected as they pass. */
+/** Dead buffers of streams are collected as they pass; many calls in progress make the heap grow in small steps. */
 
 import t from 'tap';
+import { callBegins, callEnds, onManyCalls } from '../../../runtime/contracts/calls-in-progress.ts';
 import { countPassing, onPassing, PASSING_STEP_BYTES } from '../../../runtime/contracts/passing-bytes.ts';
-import { trimHeapWhileStreaming } from '../../../runtime/platform/trim-heap.ts';
+import { trimHeapOfManyCalls, trimHeapWhileStreaming } from '../../../runtime/platform/trim-heap.ts';
+import { fakeClock } from '../../support/fake-clock.ts';
 
-t.afterEach(() => onPassing(undefined));
+t.afterEach(() => {
+  onPassing(undefined);
+  onManyCalls(undefined);
+});
 
 t.test('the listener is told at every step', (t) => {
   let told = 0;
@@ -33,4 +38,39 @@ t.test('what has passed does not stay in memory', (t) => {
   }
   t.ok(most < 3 * PASSING_STEP_BYTES, `${most >> 20} MB of 256 MB at most`);
   t.end();
+});
+
+t.test('calls are many from 1000 on, and few again at 250', (t) => {
+  const told: boolean[] = [];
+  onManyCalls((many) => told.push(many));
+  const times = (count: number, what: () => void): void => {
+    for (let n = 0; n < count; n += 1) what();
+  };
+  times(999, callBegins);
+  t.strictSame(told, []);
+  times(1, callBegins);
+  times(500, callBegins);
+  t.strictSame(told, [true], 'told once');
+  times(1249, callEnds);
+  t.strictSame(told, [true]);
+  times(1, callEnds);
+  times(250, callEnds);
+  t.strictSame(told, [true, false]);
+  t.end();
+});
+
+t.test('what many calls left is collected when it is quiet', async (t) => {
+  const clock = fakeClock();
+  trimHeapOfManyCalls(clock);
+  for (let n = 0; n < 1000; n += 1) callBegins();
+  let garbage: object[] | undefined = Array.from({ length: 1000 }, () => ({}));
+  const kept = new WeakRef(garbage);
+  garbage = undefined;
+  for (let n = 0; n < 1000; n += 1) callEnds();
+  // The clock is not the system's: a second without work has passed at once, or with the work of this test in it.
+  for (let tries = 0; tries < 20 && kept.deref() !== undefined; tries += 1) {
+    await clock.advance(1000);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  t.equal(kept.deref(), undefined);
 });
