@@ -199,7 +199,12 @@ export function sidecarOptions(given: GivenFlags): SidecarOptions {
   if (appId.includes('.')) throw new FlagError(`parameter app-id cannot contain dots: ${appId}`);
   const mode = flags.text('mode');
   if (mode !== 'standalone')
-    throw new FlagError(`invalid argument "${mode}" for --mode: expected standalone`);
+    throw new FlagError(
+      mode === 'kubernetes'
+        ? '--mode kubernetes is not supported: Skerry asks no operator for its resources and reads them from files; ' +
+            'expected standalone, with --resources-path and --config'
+        : `invalid argument "${mode}" for --mode: expected standalone`,
+    );
   const ports = {
     appPort: flags.port('app-port'),
     httpPort: flags.port('dapr-http-port', false),

@@ -145,6 +145,10 @@ t.test('what cannot be understood is refused by name', (t) => {
   );
   t.match(
     refusal(() => sidecar('--mode', 'kubernetes')),
+    /--mode kubernetes is not supported: .* --resources-path/,
+  );
+  t.match(
+    refusal(() => sidecar('--mode', 'cloud')),
     /--mode: expected standalone/,
   );
   t.match(
