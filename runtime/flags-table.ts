@@ -194,3 +194,11 @@ export function uselessFault(text: (name: string) => string): string | undefined
     return `invalid value for 'actors-disseminate-timeout' option: must be positive, got ${limit}`;
   return undefined;
 }
+
+/** What is said about another `--mode` than standalone. */
+export function modeFault(mode: string): string {
+  return mode === 'kubernetes'
+    ? '--mode kubernetes is not supported: Skerry asks no operator for its resources and reads them from files; ' +
+        'expected standalone, with --resources-path and --config'
+    : `invalid argument "${mode}" for --mode: expected standalone`;
+}

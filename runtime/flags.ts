@@ -3,7 +3,7 @@
 import { parseGoDuration } from './contracts/duration.ts';
 import { isTruthy, parseQuantity, splitCommaList } from './contracts/metadata.ts';
 import { type RelayLinkOptions, relayLinkOptions } from './flags-relay.ts';
-import { FLAGS, type FlagRow, uselessFault } from './flags-table.ts';
+import { FLAGS, type FlagRow, modeFault, uselessFault } from './flags-table.ts';
 
 /** Flag values by name: text as given, repeated flags in order. */
 export interface GivenFlags {
@@ -198,13 +198,7 @@ export function sidecarOptions(given: GivenFlags): SidecarOptions {
   if (appId === '') throw new FlagError('parameter app-id cannot be empty');
   if (appId.includes('.')) throw new FlagError(`parameter app-id cannot contain dots: ${appId}`);
   const mode = flags.text('mode');
-  if (mode !== 'standalone')
-    throw new FlagError(
-      mode === 'kubernetes'
-        ? '--mode kubernetes is not supported: Skerry asks no operator for its resources and reads them from files; ' +
-            'expected standalone, with --resources-path and --config'
-        : `invalid argument "${mode}" for --mode: expected standalone`,
-    );
+  if (mode !== 'standalone') throw new FlagError(modeFault(mode));
   const ports = {
     appPort: flags.port('app-port'),
     httpPort: flags.port('dapr-http-port', false),
