@@ -7,6 +7,7 @@ import { catalog } from '../edge-components/catalog.ts';
 import { decodeCbor } from '../edge-components/drivers/cbor/decode.ts';
 import { createAppHealth } from './app-channel/app-health.ts';
 import { createHealth } from './building-blocks/health/health.ts';
+import type { Publishing } from './building-blocks/pubsub/publish.ts';
 import type { Sync } from './building-blocks/sync/sync.ts';
 import { resolveEndpoint, resolveEndpoints } from './components/endpoints.ts';
 import { createComponentHost } from './components/host.ts';
@@ -89,11 +90,13 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
   const internalPort = await reserveInternalPort(options, asRead, log);
   stack.defer(() => internalPort?.close());
   const setup = { ...asRead, internalPort: internalPort?.port ?? asRead.internalPort };
+  const late: LateParts = {};
   const { store, host, names, endpoints, policies, registry, deps } = await openComponents(
     request,
     setup,
     log,
     stack,
+    late,
   );
   const channel = openChannel(node, options, setup, store);
   if (channel !== undefined) stack.defer(() => channel.close());
@@ -142,6 +145,7 @@ async function start(request: SidecarRequest, stack: AsyncDisposableStack): Prom
     sync: () => sync,
   });
   const { blocks } = built;
+  late.publish = built.publish;
   const faults = built.subscriptions.faults();
   if (faults.length > 0) throw new Error(`failed to load subscriptions: ${faults.join('; ')}`);
   stack.defer(() => built.configuration.close());
@@ -244,12 +248,18 @@ function traceFlushMs({ gracefulShutdownMs }: SidecarOptions): number {
   return gracefulShutdownMs > 0 ? Math.min(MAX_TRACE_FLUSH_MS, gracefulShutdownMs / 4) : MAX_TRACE_FLUSH_MS;
 }
 
+/** What components may use and what is made after them. */
+interface LateParts {
+  publish?: Publishing;
+}
+
 /** Components, name resolution, endpoints and policies: what blocks stand on. */
 async function openComponents(
   request: SidecarRequest,
   setup: SidecarSetup,
   log: Logger,
   stack: AsyncDisposableStack,
+  late: LateParts,
 ) {
   const { node, options, signal } = request;
   const { appId } = options;
@@ -289,6 +299,17 @@ async function openComponents(
     nodeKey: node.key,
     relayedSidecar: async () =>
       (await node.relay())?.sidecar({ appId, namespace: namespace === '' ? 'default' : namespace }),
+    tell: async (event, signal) => {
+      const { pubsub, topic } = event;
+      if (late.publish === undefined) throw new Error('the sidecar is still starting');
+      const { FORWARDED_TYPE, ownEvent } = await import('./building-blocks/sync/sync-event.ts');
+      const data = ownEvent({ ...event, source: appId, target: { pubsub, topic } });
+      await late.publish.publishRaw(
+        pubsub,
+        { topic, data, contentType: FORWARDED_TYPE, metadata: {} },
+        signal,
+      );
+    },
     endpoint: async (name) => {
       const resource = resources.httpEndpoints.find((candidate) => candidate.name === name);
       return resource === undefined ? undefined : await resolveEndpoint(resource, store, { ...sources, log });

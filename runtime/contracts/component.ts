@@ -69,8 +69,21 @@ export interface ComponentDeps {
   endpoint(name: string): Promise<RemoteEndpoint | undefined>;
   /** The sidecar beside the relay that this node is enrolled at; `undefined` where it is enrolled at none. */
   relayedSidecar?(): Promise<RelayedSidecar | undefined>;
+  /** Publishes an event that the runtime tells of itself, as the app would; rejects while nobody takes it. */
+  tell?(event: RuntimeEvent, signal: AbortSignal): Promise<void>;
   /** 32 random bytes that stay the same for the life of the data folder: the root of what is kept encrypted in it. */
   nodeKey(): Promise<Uint8Array>;
+}
+
+/** An event of the runtime's own: it becomes a CloudEvent. */
+export interface RuntimeEvent {
+  readonly pubsub: string;
+  readonly topic: string;
+  /** The same for a repeat. */
+  readonly id: string;
+  readonly type: string;
+  /** JSON text. */
+  readonly data: string;
 }
 
 export interface ComponentDefinition<C extends Category = Category, M = unknown> {

@@ -15,7 +15,6 @@ import {
   type HttpClient,
 } from '../http/request.ts';
 import type { ConnectionItems } from './connection-items.ts';
-import { parseExact } from './exact-json.ts';
 
 /** Nobody answered: the link or the far sidecar is down. */
 export class LinkDownError extends Error {
@@ -243,12 +242,12 @@ export function farError(answer: HttpAnswer): FarSidecarError {
   return new FarSidecarError(answer.status, '', `status ${answer.status}${line === '' ? '' : `: ${line}`}`);
 }
 
-/** The JSON of an answer with all digits of its numbers; `undefined` for an empty one. */
-export function farJson(answer: HttpAnswer): unknown {
+/** The JSON of an answer; `undefined` for an empty one. */
+export function farJson(answer: HttpAnswer, parse: (text: string) => unknown = JSON.parse): unknown {
   const text = Buffer.from(answer.body).toString('utf8');
   if (text === '') return undefined;
   try {
-    return parseExact(text);
+    return parse(text);
   } catch {
     throw new FarSidecarError(answer.status, '', 'the answer is not JSON');
   }

@@ -24,14 +24,35 @@ export const definition = defineComponent({
       queueMaxMessages: integer(100_000, 1),
       queueMaxBytes: quantity(256 * 1024 * 1024),
       refreshAfter: duration(30_000),
+      conflictPubsub: text(''),
+      conflictTopic: text(''),
     },
     { aliases: { url: 'baseUrl' } },
   ),
   capabilities: FEATURES,
   create: (metadata, deps) => {
+    checkConflictTopic(metadata);
     const far = createFarSidecar(metadata, deps);
     const remote = createRemoteState(metadata, deps, far);
     if (metadata.mode === 'local-first') return createLocalState(remote, far, metadata, deps);
     return metadata.mode === 'cached' ? createCachedState(remote, metadata.cacheMaxEntries, deps) : remote;
   },
 });
+
+function checkConflictTopic({ mode, conflictPubsub, conflictTopic }: ConflictItems): void {
+  if (conflictPubsub === '' && conflictTopic === '') return;
+  if (conflictTopic === '')
+    throw new Error("metadata item 'conflictTopic': expected a topic, since conflictPubsub is set");
+  if (conflictPubsub === '')
+    throw new Error(
+      "metadata item 'conflictPubsub': expected the name of a pub/sub component, since conflictTopic is set",
+    );
+  if (mode !== 'local-first')
+    throw new Error("metadata item 'conflictTopic': only with mode local-first, other modes refuse at once");
+}
+
+interface ConflictItems {
+  readonly mode: string;
+  readonly conflictPubsub: string;
+  readonly conflictTopic: string;
+}

@@ -39,6 +39,9 @@ export interface LocalStateItems {
   readonly queueMaxBytes: number;
   /** A key that was compared longer ago is compared again when it is read, milliseconds; 0: never. */
   readonly refreshAfter: number;
+  /** Where changes that the far side refused are told; empty: nowhere. */
+  readonly conflictPubsub: string;
+  readonly conflictTopic: string;
 }
 
 /** Dapr feature names; what expires over there would live on here. */
@@ -62,7 +65,7 @@ export function createLocalState(
   deps: ComponentDeps,
 ): StateStore {
   const owner = `${deps.appId}/${deps.componentName}`;
-  const refused = createRefusedChanges(deps);
+  const refused = createRefusedChanges(items, deps);
   const depth = { messages: 0, bytes: 0 };
   /** When a key was compared with the far side. */
   const compared = new Map<string, number>();

@@ -8,6 +8,7 @@
  */
 
 import type { ComponentDeps } from '../../../runtime/contracts/component.ts';
+import { parseExact } from '../../../runtime/contracts/exact-json.ts';
 import {
   type BulkStateRecord,
   checkStateOptions,
@@ -53,7 +54,7 @@ export function createRemoteState(
   const atFar = <O extends StateOperation>(operation: O): O => ({ ...operation, key: farKey(operation.key) });
 
   const post = async (where: readonly string[], body: string, signal: AbortSignal): Promise<unknown> =>
-    farJson(await far.call({ method: 'POST', path: where, body, signal }).catch(rethrowEtag));
+    farJson(await far.call({ method: 'POST', path: where, body, signal }).catch(rethrowEtag), parseExact);
 
   const set: StateStore['set'] = async (request, signal) => {
     checkStateOptions(request.options);

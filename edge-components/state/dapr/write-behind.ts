@@ -26,6 +26,7 @@ import {
   textOf,
   toOperation,
 } from './queued-change.ts';
+import type { RefusedChange } from './refused-changes.ts';
 
 export interface WriteBehindOptions {
   readonly remote: StateStore;
@@ -36,7 +37,7 @@ export interface WriteBehindOptions {
   readonly database: Database;
   readonly deps: Pick<ComponentDeps, 'clock' | 'random' | 'ids' | 'log' | 'componentName'>;
   /** Keeps a change that the far side refused where people see it; resolves when that is on disk. */
-  readonly refuse: (change: QueuedChange, reason: string, conflict: boolean) => Promise<void>;
+  readonly refuse: (refusal: RefusedChange) => Promise<void>;
   /** Changes left the queue. */
   readonly settled: (changes: number) => void;
 }
@@ -283,7 +284,7 @@ export class WriteBehind {
   async #refuse(change: Queued, reason: string, conflict: boolean): Promise<void> {
     const adopted = new Map<string, StateRecord | undefined>();
     for (const { key } of change.operations) adopted.set(key, await this.#farValue(key));
-    await this.#options.refuse(change, reason, conflict);
+    await this.#options.refuse({ change, reason, conflict, there: adopted });
     await this.#settle([change], adopted);
   }
 }

@@ -99,6 +99,14 @@ t.test('a read gives bytes, ETag and metadata; 204 is no record', async (t) => {
   t.equal(await store.get({ key: 'app||none', consistency: '', metadata: {} }, signal), undefined);
 });
 
+t.test('a bulk read keeps the digits of numbers', async (t) => {
+  const body = '[{"key":"k","data":{"id":9007199254740993,"n":[1.10]},"etag":"1"},{"key":"none"}]';
+  const { store } = await open(t, () => ({ body }));
+  const [first, second] = (await store.bulkGet?.(['app||k', 'app||none'], {}, signal)) ?? [];
+  t.equal(Buffer.from(first?.record?.value ?? []).toString(), '{"id":9007199254740993,"n":[1.1]}');
+  t.same(second, { key: 'app||none' });
+});
+
 t.test('a conflict over there is a conflict here, in a transaction too', async (t) => {
   const text =
     'failed saving state in state store far: possible etag mismatch. error from state store: it moved';

@@ -50,7 +50,11 @@ t.test('between sidecars the text is decoded, a literal percent sign is not', as
   t.equal(wireMethod('a%20b/c'), 'a b/c');
   t.equal(wireMethod('a%25b'), 'a%25b');
   t.equal(methodFromWire('a b/c'), 'a%20b/c');
-  t.equal(methodFromWire("it's [me] %25"), 'it%27s%20%5Bme%5D%20%25', 'brackets only where nothing is escaped');
+  t.equal(
+    methodFromWire("it's [me] %25"),
+    'it%27s%20%5Bme%5D%20%25',
+    'brackets only where nothing is escaped',
+  );
   t.equal(methodFromWire("it's[me]%25"), "it's[me]%25");
   t.equal(methodFromWire('a%25b'), 'a%25b', 'a valid escape stays');
   t.equal(methodFromWire('100%'), '100%25', 'a stray percent sign is escaped');
