@@ -148,5 +148,7 @@ export function errorText(error: unknown): string {
   if (path === undefined || code === undefined || !error.message.startsWith(`${code}: `))
     return error.message;
   const fault = FILE_FAULTS[code];
-  return fault === undefined ? error.message : `${syscall} ${path}: ${fault}`;
+  if (fault === undefined) return error.message;
+  // Who watches a file says which.
+  return syscall === 'watch' ? fault : `${syscall} ${path}: ${fault}`;
 }

@@ -147,7 +147,7 @@ t.test('faults of the file name it', async (t) => {
   const missing = join(directory, 'no', 'such.db');
   await t.rejects(pool.open({ path: missing }), {
     name: 'DatabaseError',
-    message: `cannot open database file '${missing}': ENOENT: no such file or directory, open '${missing}'`,
+    message: `cannot open database file '${missing}': open ${missing}: no such file or directory`,
   });
   const text = join(directory, 'text.db');
   await t.rejects(pool.open({ path: text }), {
