@@ -92,7 +92,7 @@ async function act(
   body: string,
   { relay, enrolling }: AdminOptions,
 ): Promise<{ readonly status: number; readonly body: object }> {
-  if (what === 'GET /nodes') return { status: 200, body: { nodes: relay.nodes() } };
+  if (what === 'GET /nodes') return { status: 200, body: { nodes: await relay.nodes() } };
   if (what === 'POST /token')
     return { status: 200, body: { token: await enrolling.token(tokenRequest.parse(JSON.parse(body))) } };
   if (what === 'POST /revoke') {

@@ -12,7 +12,7 @@ import type { Random } from '../contracts/random.ts';
 import { type Authority, keyHash } from '../security/authority.ts';
 import { requestedKey } from '../security/csr.ts';
 import { NODE_NAME, nodeUri } from './protocol.ts';
-import type { EnrolledNode, RelayRegistry } from './registry.ts';
+import { type EnrolledNode, type Enrolment, RegistryAway, type RelayRegistry } from './registry.ts';
 
 export interface EnrollingOptions {
   readonly registry: RelayRegistry;
@@ -83,6 +83,14 @@ export function createEnrolling(options: EnrollingOptions): Enrolling {
       log.warn('an enrolment was refused', { reason: error, ...(node === undefined ? {} : { node }) });
     return { status, answer: { error } };
   };
+  const enrolled: (...args: Parameters<RelayRegistry['enrol']>) => Promise<Enrolment | undefined> = (
+    hash,
+    node,
+  ) =>
+    registry.enrol(hash, node).catch((cause: unknown) => {
+      if (!(cause instanceof RegistryAway)) throw cause;
+      return undefined;
+    });
   const tooMany = (): boolean =>
     refusals > MAX_REFUSALS && clock.monotonicMs() - refusalsSince <= REFUSALS_PER_MS;
 
@@ -92,7 +100,7 @@ export function createEnrolling(options: EnrollingOptions): Enrolling {
       await registry.addToken({
         hash: tokenHash(secret),
         appIds,
-        expiresAt: clock.now() + ttlMs,
+        ttlMs,
         ...(node === undefined ? {} : { node }),
       });
       return `${secret}.${Buffer.from(authority.fingerprint).toString('base64url')}`;
@@ -112,7 +120,12 @@ export function createEnrolling(options: EnrollingOptions): Enrolling {
         return refuse(400, errorText(cause), node);
       }
       const [secret = ''] = token.split('.');
-      const outcome = await registry.enrol(tokenHash(secret), { name: node, keyHash: keyHash(key) });
+      const outcome = await enrolled(tokenHash(secret), { name: node, keyHash: keyHash(key) });
+      if (outcome === undefined)
+        return {
+          status: 503,
+          answer: { error: 'the registry of the relay cannot be reached: try again later' },
+        };
       if (!outcome.ok) return refuse(403, outcome.reason, node);
       log.info('a node was enrolled', { node, app_ids: outcome.node.appIds });
       return {

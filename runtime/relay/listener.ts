@@ -28,7 +28,7 @@ export interface RelayListenerOptions {
   readonly clock: Clock;
   readonly log: Logger;
   /** A connection that asks to be a link; its certificate is for the taker to judge. */
-  link(socket: TLSSocket): void;
+  link(socket: TLSSocket): Promise<void>;
   /** A short JSON request; resolves with status and answer. */
   request(path: string, body: unknown): Promise<{ readonly status: number; readonly answer: object }>;
 }
@@ -87,13 +87,11 @@ export function createRelayListener(options: RelayListenerOptions): RelayListene
       http.emit('connection', socket);
       return;
     }
-    try {
-      socket.setNoDelay(true);
-      options.link(socket);
-    } catch (cause) {
+    socket.setNoDelay(true);
+    options.link(socket).catch((cause: unknown) => {
       refused(socket.remoteAddress, errorText(cause));
       socket.destroy();
-    }
+    });
   });
 
   return {

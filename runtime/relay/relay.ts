@@ -54,9 +54,11 @@ export interface NodeView {
 }
 
 export interface Relay {
-  /** A connection that wants to be a link. Throws why not. */
-  link(socket: TLSSocket): void;
-  nodes(): readonly NodeView[];
+  /** A connection that wants to be a link. Rejects with why not. */
+  link(socket: TLSSocket): Promise<void>;
+  nodes(): Promise<readonly NodeView[]>;
+  /** A node is another one than it was: revoked, or enrolled anew. */
+  changed(node: Pick<EnrolledNode, 'name' | 'keyHash' | 'revokedAt'>): void;
   /** Revokes a node and closes its link. */
   revoke(node: string): Promise<boolean>;
   close(): Promise<void>;
@@ -75,8 +77,11 @@ export function createRelay(options: RelayOptions): Relay {
   const saving = new Set<Promise<void>>();
   let open = 0;
 
-  /** Throws why the connection may not be a link. */
-  const admit = (socket: TLSSocket): Admitted => {
+  /** Keys by which links were taken. */
+  const keys = new WeakMap<RelayLink, string>();
+
+  /** Rejects with why the connection may not be a link. */
+  const admit = async (socket: TLSSocket): Promise<Admitted> => {
     const certificate = socket.getPeerX509Certificate();
     if (certificate === undefined) throw new Error('a link needs the certificate of an enrolled node');
     const expired = expiredOnly(socket);
@@ -85,7 +90,7 @@ export function createRelay(options: RelayOptions): Relay {
     if (!authorities.some((authority) => certificate.verify(authority.publicKey)))
       throw new Error('the certificate is not of this relay');
     const name = nodeNameOf(certificate, options.trustDomain);
-    const node = registry.node(name);
+    const node = await registry.node(name);
     if (node === undefined) throw new Error(`the node ${name} is not enrolled here`);
     if (node.revokedAt !== undefined) throw new Error(`the node ${name} is revoked`);
     if (keyHash(certificate.publicKey) !== node.keyHash)
@@ -138,15 +143,15 @@ export function createRelay(options: RelayOptions): Relay {
           .then((found) => link.send({ type: 'found', n: message.n, found }));
         return;
       case 'renew':
-        renew(admitted, message.request, link);
+        void renew(admitted, message.request, link);
         return;
     }
   };
 
-  const renew = ({ node, expired }: Admitted, request: string, link: RelayLink): void => {
+  const renew = async ({ node, expired }: Admitted, request: string, link: RelayLink): Promise<void> => {
     try {
       // As it is known now: it may have been revoked or enrolled anew meanwhile.
-      const current = registry.node(node.name);
+      const current = await registry.node(node.name);
       if (current === undefined || current.revokedAt !== undefined) throw new Error('the node is revoked');
       link.send({ type: 'certificate', chain: options.enrolling.renew(current, request) });
       log.info('a certificate was renewed', { node: node.name });
@@ -175,13 +180,21 @@ export function createRelay(options: RelayOptions): Relay {
   };
 
   return {
-    link(socket) {
+    async link(socket) {
       if (open >= options.maxLinks) throw new Error(`there are ${open} links: no more are taken`);
-      const admitted = admit(socket);
-      const { name } = admitted.node;
       open += 1;
+      let admitted: Admitted;
+      try {
+        admitted = await admit(socket);
+        if (socket.destroyed) throw new Error('the connection was closed');
+        closing.signal.throwIfAborted();
+      } catch (cause) {
+        open -= 1;
+        throw cause;
+      }
+      const { name, keyHash } = admitted.node;
       let visit: Visit | undefined;
-      openRelayLink({
+      const link = openRelayLink({
         socket,
         clock,
         maxMessageBytes: options.maxMessageBytes,
@@ -203,9 +216,17 @@ export function createRelay(options: RelayOptions): Relay {
           ended(name, reason, link);
         },
       });
+      keys.set(link, keyHash);
     },
 
-    nodes: () => registry.nodes().map((node) => viewOf(node, links.get(node.name))),
+    nodes: async () => (await registry.nodes()).map((node) => viewOf(node, links.get(node.name))),
+
+    changed({ name, revokedAt, keyHash }) {
+      const link = links.get(name)?.link;
+      if (link === undefined) return;
+      if (revokedAt !== undefined) link.close('the node is revoked');
+      else if (keys.get(link) !== keyHash) link.close('the node was enrolled anew with another key');
+    },
 
     async revoke(name) {
       const known = await registry.revoke(name);

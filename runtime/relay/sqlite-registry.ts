@@ -2,7 +2,14 @@
 
 import type { Clock } from '../contracts/clock.ts';
 import { type Database, type Migration, StepRefused } from '../contracts/database.ts';
-import type { EnrolledNode, Enrolment, RelayRegistry } from './registry.ts';
+import {
+  type EnrolledNode,
+  type Enrolment,
+  FORGET_TOKENS_MS,
+  nameTaken,
+  type RelayRegistry,
+  tokenRefusal,
+} from './registry.ts';
 
 export const RELAY_MIGRATION: Migration = {
   metadataTable: 'skerry_schema',
@@ -22,23 +29,21 @@ export const RELAY_MIGRATION: Migration = {
 
 type Row = Readonly<Record<string, unknown>>;
 
-/** Tokens are forgotten this long after they expired; until then a replay is told from a stranger's. */
-const FORGET_TOKENS_MS = 30 * 86_400_000;
-
 export function createSqliteRegistry(database: Database, clock: Pick<Clock, 'now'>): RelayRegistry {
   const find = (name: string): EnrolledNode | undefined => {
     const [row] = database.read('SELECT * FROM skerry_relay_node WHERE name = ?', [name]);
     return row === undefined ? undefined : nodeOf(row);
   };
 
-  const refusal = (row: Row | undefined, wanted: string): string | undefined => {
-    if (row === undefined) return 'the token is not known here';
-    if (row['used_at'] !== null) return 'the token was used already';
-    if (Number(row['expires_at']) <= clock.now()) return 'the token has expired';
-    const bound = row['node'];
-    if (bound !== null && bound !== wanted) return `the token is for the node ${String(bound)}`;
-    return undefined;
-  };
+  const refusal = (row: Row | undefined, wanted: string): string | undefined =>
+    tokenRefusal(
+      row && {
+        used: row['used_at'] !== null,
+        expired: Number(row['expires_at']) <= clock.now(),
+        node: row['node'] === null ? undefined : String(row['node']),
+      },
+      wanted,
+    );
 
   /** Marks the token and writes the node, both or nothing; tells why not. */
   const useToken = async (
@@ -56,7 +61,6 @@ export function createSqliteRegistry(database: Database, clock: Pick<Clock, 'now
           atLeast: 1,
         },
         {
-          // A name that is in use passes to another key only by a token for just this name.
           sql: `INSERT INTO skerry_relay_node (name, app_ids, key_hash, enrolled_at) VALUES (?, ?, ?, ?)
             ON CONFLICT (name) DO UPDATE SET app_ids = excluded.app_ids, key_hash = excluded.key_hash,
               enrolled_at = excluded.enrolled_at, revoked_at = NULL WHERE ? = name`,
@@ -67,14 +71,12 @@ export function createSqliteRegistry(database: Database, clock: Pick<Clock, 'now
       return undefined;
     } catch (cause) {
       if (!(cause instanceof StepRefused)) throw cause;
-      return cause.stepIndex === 0
-        ? 'the token was used already'
-        : `the name ${name} is taken: a token for it (--node ${name}) enrols it anew`;
+      return cause.stepIndex === 0 ? 'the token was used already' : nameTaken(name);
     }
   };
 
   return {
-    async addToken({ hash, appIds, node, expiresAt }) {
+    async addToken({ hash, appIds, node, ttlMs }) {
       await database.write([
         {
           sql: 'DELETE FROM skerry_relay_token WHERE expires_at < ?',
@@ -82,7 +84,7 @@ export function createSqliteRegistry(database: Database, clock: Pick<Clock, 'now
         },
         {
           sql: 'INSERT INTO skerry_relay_token (hash, app_ids, node, expires_at) VALUES (?, ?, ?, ?)',
-          params: [hash, JSON.stringify(appIds), node ?? null, expiresAt],
+          params: [hash, JSON.stringify(appIds), node ?? null, clock.now() + ttlMs],
         },
       ]);
     },
@@ -97,8 +99,8 @@ export function createSqliteRegistry(database: Database, clock: Pick<Clock, 'now
       return node === undefined ? { ok: false, reason: 'the node is gone' } : { ok: true, node };
     },
 
-    node: find,
-    nodes: () => database.read('SELECT * FROM skerry_relay_node ORDER BY name').map(nodeOf),
+    node: async (name) => find(name),
+    nodes: async () => database.read('SELECT * FROM skerry_relay_node ORDER BY name').map(nodeOf),
 
     async revoke(name) {
       const [result] = await database.write([
