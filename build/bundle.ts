@@ -69,7 +69,7 @@ function options(target: Target): BuildOptions {
     alias: { 'better-sqlite3': `better-sqlite3/${target}` },
     loader: { '.node': 'copy' },
     assetNames: '[name]',
-    external: ['cbor-extract', 'bufferutil', 'utf-8-validate'],
+    external: ['cbor-extract', 'bufferutil', 'utf-8-validate', 'pg-native', 'pg-cloudflare'],
     define: {
       SKERRY_VERSION: JSON.stringify(productVersion()),
       SKERRY_WRITER: JSON.stringify(`./${WRITER}`),

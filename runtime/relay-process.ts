@@ -18,10 +18,12 @@ import { createEnrolling } from './relay/enrolling.ts';
 import { createLinkTable } from './relay/link-table.ts';
 import { createRelayListener } from './relay/listener.ts';
 import { createMeshPlaces } from './relay/mesh-places.ts';
-import { createRelay } from './relay/relay.ts';
+import type { RelayRegistry } from './relay/registry.ts';
+import { createRelay, type Relay } from './relay/relay.ts';
 import { type BesideOptions, openDoor } from './relay/sidecar-beside.ts';
 import { createSqliteRegistry, RELAY_MIGRATION } from './relay/sqlite-registry.ts';
 import { createSwitchboard, type Switchboard } from './relay/switchboard.ts';
+import { openCompany } from './relay-company.ts';
 import { loadConfiguration } from './resources/configuration.ts';
 import { faultText } from './resources/documents.ts';
 import { type MtlsFlags, securitySettings } from './security/settings.ts';
@@ -46,6 +48,10 @@ export interface RelayProcessOptions {
   readonly certificateTtlMs: number;
   readonly maxLinks: number;
   readonly maxMessageBytes: number;
+  /** Connection string of the registry that relays share; `undefined`: a file of this relay's own. */
+  readonly registry?: string | undefined;
+  /** Where other relays hand over calls; 0 picks a free port. */
+  readonly relaysPort: number;
   /** A sidecar that nodes may ask. */
   readonly sidecar?: BesideOptions | undefined;
   /** Whether the sidecars beside the relay are a mesh of Dapr's sentry. */
@@ -80,11 +86,38 @@ export async function startRelay(
   const attached = node.metrics.attach(metrics);
   stack.defer(() => attached.detach());
 
-  const database = await node.databases.system([RELAY_MIGRATION]);
-  stack.defer(() => database.close());
-  const registry = createSqliteRegistry(database, clock);
   const authority = await loadAuthority({ ...options, dataDir: node.dataDir, clock, random });
   const { trustDomain, certificateTtlMs } = options;
+  const address = await hostAddress(node.env, options.internalAddress);
+  const portParts = {
+    address: options.internalAddress,
+    maxMessageBytes: options.maxMessageBytes,
+    switchboard: () => switchboard,
+    tracer: createTracer({
+      samplingRate: '0',
+      random,
+      now: () => clock.now(),
+      monotonicMs: () => clock.monotonicMs(),
+    }),
+    clock,
+    log,
+    metrics,
+  };
+  const company =
+    options.registry === undefined
+      ? undefined
+      : await openCompany({
+          ...portParts,
+          registry: options.registry,
+          port: options.relaysPort,
+          host: address,
+          authority,
+          trustDomain,
+          random,
+          relay: () => relay,
+        });
+  stack.defer(() => company?.close());
+  const registry = company?.registry ?? (await ownRegistry(node, stack));
   const enrolling = createEnrolling({
     registry,
     authority,
@@ -119,23 +152,8 @@ export async function startRelay(
   });
   stack.defer(() => resolver.close());
 
-  const address = await hostAddress(node.env, options.internalAddress);
   let internalPort = 0;
   const ports = new Set<string>();
-  const portParts = {
-    address: options.internalAddress,
-    maxMessageBytes: options.maxMessageBytes,
-    switchboard: () => switchboard,
-    tracer: createTracer({
-      samplingRate: '0',
-      random,
-      now: () => clock.now(),
-      monotonicMs: () => clock.monotonicMs(),
-    }),
-    clock,
-    log,
-    metrics,
-  };
   const mesh = options.mtls.enabled
     ? createMeshPlaces({
         ...portParts,
@@ -173,7 +191,9 @@ export async function startRelay(
     clients: (caller) => mesh?.clients(caller) ?? clients,
     trustDomain,
     namespace,
+    elsewhere: company?.elsewhere,
     isOwn: (where) => {
+      if (company?.isOther(where) === true) return true;
       const host = address.includes(':') ? `[${address}]` : address;
       return where.startsWith(`${host}:`) && ports.has(where.slice(host.length));
     },
@@ -197,10 +217,10 @@ export async function startRelay(
           metrics,
         });
   stack.defer(() => door?.close());
-  const relay = createRelay({
+  const relay: Relay = createRelay({
     registry,
     enrolling,
-    links,
+    links: (await company?.join(links, internalPort)) ?? links,
     switchboard,
     door,
     authority: authority.certificates,
@@ -247,7 +267,12 @@ export async function startRelay(
   let timer = clock.startTimer(LISTENER_LIFETIME_MS / 4, renewal, true);
   stack.defer(() => timer.cancel());
 
-  const admin = await openAdmin({ dataDir: node.dataDir, random, relay, enrolling });
+  const admin = await openAdmin({
+    dataDir: node.dataDir,
+    random,
+    relay: { revoke: relay.revoke, nodes: company?.nodes(relay.nodes) ?? relay.nodes },
+    enrolling,
+  });
   stack.defer(() => admin.close());
   if (options.metricsPort !== undefined) {
     const server = createMetricsServer({
@@ -264,3 +289,9 @@ export async function startRelay(
 }
 
 const CLOSE_GRACE_MS = 2000;
+
+async function ownRegistry(node: Node, stack: AsyncDisposableStack): Promise<RelayRegistry> {
+  const database = await node.databases.system([RELAY_MIGRATION]);
+  stack.defer(() => database.close());
+  return createSqliteRegistry(database, node.clock);
+}

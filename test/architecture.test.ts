@@ -86,6 +86,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   yaml: ['runtime/resources', 'edge-components/middleware/routeralias'],
   '@marcbachmann/cel-js': ['runtime/building-blocks/pubsub/routing-rules.ts'],
   jose: ['edge-components/middleware/bearer'],
+  pg: ['runtime/relay/postgres'],
   croner: ['edge-components/bindings/cron'],
 };
 

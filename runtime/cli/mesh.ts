@@ -1,17 +1,16 @@
-/** `skerry mesh ls`: the nodes of a relay, asked of the relay on its own machine. */
+/** `skerry mesh ls`: the nodes of a relay, asked of it on its own machine or of the registry that relays share. */
 
-import { homedir } from 'node:os';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { errorText } from '../contracts/error.ts';
 import { FlagError } from '../flags.ts';
-import { askRelay } from '../relay/admin.ts';
 import type { NodeView } from '../relay/relay.ts';
 import { print, printError, printTable } from './output.ts';
+import { DESK_OPTIONS, openDesk } from './relay-desk.ts';
 
-const USAGE = `Usage: skerry mesh ls [--data-dir DIR] [--json]
+const USAGE = `Usage: skerry mesh ls [--data-dir DIR | --registry URL | --registry-file FILE] [--json]
 
 The nodes of the relay that runs on DIR (SKERRY_DATA_DIR, ~/.skerry/relay): app ids, link, since when, last contact, why it is down.
+Where relays share a registry (also: SKERRY_RELAY_REGISTRY in the environment), all nodes, and which relay has the link.
 `;
 
 /** Runs the command; the exit code. */
@@ -26,14 +25,18 @@ export async function meshCommand(
   }
   if (positionals[0] !== 'ls')
     throw new FlagError(`unknown command: mesh ${positionals[0] ?? ''} (expected ls)`);
-  const dataDir = values['data-dir'] ?? env['SKERRY_DATA_DIR'] ?? join(homedir(), '.skerry', 'relay');
   try {
-    const { nodes } = (await askRelay(dataDir, 'GET', '/nodes')) as { nodes: readonly NodeView[] };
+    await using stack = new AsyncDisposableStack();
+    const desk = await openDesk(values, env);
+    stack.defer(() => desk.close());
+    const nodes = await desk.nodes();
+    const shared = nodes.some(({ relay }) => relay !== undefined);
+    const more = (text: string): readonly string[] => (shared ? [text] : []);
     if (values.json === true) print(JSON.stringify(nodes));
     else
       printTable(
-        ['NODE', 'LINK', 'SINCE', 'LAST CONTACT', 'APP IDS', 'NOT ANNOUNCED', 'REASON'],
-        nodes.map(row),
+        ['NODE', 'LINK', 'SINCE', 'LAST CONTACT', 'APP IDS', 'NOT ANNOUNCED', ...more('RELAY'), 'REASON'],
+        nodes.map((node) => row(node, more(node.relay ?? ''))),
       );
     return 0;
   } catch (error) {
@@ -42,15 +45,18 @@ export async function meshCommand(
   }
 }
 
-function row({ node, state, since, lastContact, enrolled, announced, reason }: NodeView): readonly string[] {
+function row(view: NodeView, more: readonly string[]): readonly string[] {
+  const { node, state, since, lastContact, enrolled, announced, reason } = view;
   const missing = enrolled.filter((appId) => !announced.includes(appId));
   return [
     node,
     state,
     time(since),
-    lastContact === undefined ? 'never' : time(lastContact),
+    // A node whose link stands at another relay is in contact there.
+    lastContact === undefined ? (state === 'up' ? 'now' : 'never') : time(lastContact),
     announced.join(','),
     missing.join(','),
+    ...more,
     reason ?? '',
   ];
 }
@@ -64,7 +70,7 @@ function parse(args: readonly string[]) {
     return parseArgs({
       args: [...args],
       allowPositionals: true,
-      options: { 'data-dir': { type: 'string' }, json: { type: 'boolean' }, help: { type: 'boolean' } },
+      options: { ...DESK_OPTIONS, json: { type: 'boolean' }, help: { type: 'boolean' } },
     });
   } catch (error) {
     throw new FlagError(`mesh: ${errorText(error)}`);

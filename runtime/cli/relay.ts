@@ -1,7 +1,5 @@
-/** `skerry relay`: the relay itself, and on its machine `token` and `revoke`. */
+/** `skerry relay`: the relay itself; `token`, `revoke` and `services`, asked of it or of the registry that relays share. */
 
-import { homedir } from 'node:os';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { daprVersion } from '../build-info.ts';
 import { parseGoDuration } from '../contracts/duration.ts';
@@ -10,24 +8,30 @@ import { parseQuantity, splitCommaList } from '../contracts/metadata.ts';
 import { FlagError, nodeOptions, parseFlags } from '../flags.ts';
 import { createNode } from '../node.ts';
 import { trimHeapWhenQuiet, trimHeapWhileStreaming } from '../platform/trim-heap.ts';
-import { askRelay } from '../relay/admin.ts';
+import { serviceManifests } from '../relay/service-manifests.ts';
 import type { BesideOptions } from '../relay/sidecar-beside.ts';
 import { DEFAULT_ALLOWED, parseAllowList } from '../relay/sidecar-rules.ts';
 import { type RelayProcessOptions, startRelay } from '../relay-process.ts';
 import type { ProgramSetup } from './daprd.ts';
 import { print, printError } from './output.ts';
+import { DESK_OPTIONS, type Desk, openDesk, registryUrl, relayDataDir } from './relay-desk.ts';
 
 const USAGE = `Usage:
   skerry relay --listen HOST:PORT [flags]       run a relay: nodes dial in, their apps are called by name
   skerry relay token --app-ids A,B [flags]      a token of one use that enrols one node for these app ids
   skerry relay revoke NODE                      revokes a node and closes its link
+  skerry relay services --namespace NS [flags]  manifests for Kubernetes: a Service for each app id, to pipe into kubectl
 
-Flags of all: --data-dir DIR (SKERRY_DATA_DIR, ~/.skerry/relay)
+Flags of all:
+  --data-dir DIR              (SKERRY_DATA_DIR, ~/.skerry/relay)
+  --registry postgres://USER@HOST/DATABASE   the registry that relays share, in place of one in the data folder
+  --registry-file FILE        a file with its address, password included; or SKERRY_RELAY_REGISTRY in the environment
 Flags of relay:
   --listen HOST:PORT          where nodes dial in (0.0.0.0:8443)
   --public-address HOST,...   names and addresses by which nodes reach it
   --internal-address HOST     bind address of Dapr's internal gRPC (all interfaces)
   --internal-port PORT        its port; 0 picks one (0)
+  --relays-port PORT          where other relays of the registry hand over calls; 0 picks one (0)
   --config FILE               a Dapr Configuration, for nameResolution (mDNS by default); repeatable
   --metrics-port PORT         Prometheus endpoint; 0: none (9090)
   --metrics-address HOST      its bind address (127.0.0.1)
@@ -44,6 +48,7 @@ Flags of relay:
   --max-body-size SIZE        largest message that passes (4Mi)
   --log-level LEVEL, --log-as-json, --log-file FILE
 Flags of token: --app-ids A,B  --ttl DURATION (15m)  --node NAME (the name the node must take)
+Flags of services: --namespace NS  --internal-port PORT (50002)  --selector LABEL=VALUE,... (app=skerry-relay)
 `;
 
 type Values = ReturnType<typeof parse>['values'];
@@ -52,19 +57,36 @@ export async function relayCommand(args: readonly string[], setup: ProgramSetup)
   const { values, positionals } = parse(args);
   const [command, name] = positionals;
   if (values.help === true) return print(USAGE);
-  const dataDir = values['data-dir'] ?? setup.env['SKERRY_DATA_DIR'] ?? join(homedir(), '.skerry', 'relay');
-  if (command === undefined) return await serve(values, dataDir, setup);
+  if (command === undefined) return await serve(values, relayDataDir(values, setup.env), setup);
+  const act = actOf(command, name, values);
   try {
-    if (command === 'token') print(await token(values, dataDir));
-    else if (command === 'revoke') {
-      if (name === undefined) throw new FlagError('relay revoke: the name of a node is required');
-      await askRelay(dataDir, 'POST', '/revoke', { node: name });
-      print(`${name} is revoked`);
-    } else throw new FlagError(`unknown command: relay ${command} (expected token, revoke or none)`);
+    await using stack = new AsyncDisposableStack();
+    const desk = await openDesk(values, setup.env);
+    stack.defer(() => desk.close());
+    print(await act(desk));
   } catch (error) {
     if (error instanceof FlagError) throw error;
     printError(errorText(error));
     process.exitCode = 1;
+  }
+}
+
+/** What a command does, and prints. Throws where it is not complete. */
+function actOf(command: string, name: string | undefined, values: Values): (desk: Desk) => Promise<string> {
+  switch (command) {
+    case 'token':
+      return token(values);
+    case 'revoke': {
+      if (name === undefined) throw new FlagError('relay revoke: the name of a node is required');
+      return async (desk) => {
+        await desk.revoke(name);
+        return `${name} is revoked`;
+      };
+    }
+    case 'services':
+      return services(values);
+    default:
+      throw new FlagError(`unknown command: relay ${command} (expected token, revoke, services or none)`);
   }
 }
 
@@ -75,7 +97,10 @@ function parse(args: readonly string[]) {
       args: [...args],
       allowPositionals: true,
       options: {
-        'data-dir': text,
+        ...DESK_OPTIONS,
+        'relays-port': text,
+        namespace: text,
+        selector: { type: 'string', multiple: true },
         listen: text,
         'public-address': { type: 'string', multiple: true },
         'internal-address': text,
@@ -111,16 +136,38 @@ function parse(args: readonly string[]) {
   }
 }
 
-async function token(values: Values, dataDir: string): Promise<string> {
+function token(values: Values): (desk: Desk) => Promise<string> {
   const appIds = (values['app-ids'] ?? []).flatMap((list) => splitCommaList(list));
   if (appIds.length === 0)
     throw new FlagError('relay token: --app-ids is required, such as --app-ids door,lamp');
-  const answer = await askRelay(dataDir, 'POST', '/token', {
+  const request = {
     appIds,
     ttlMs: duration('ttl', values.ttl ?? '15m'),
     ...(values.node === undefined ? {} : { node: values.node }),
-  });
-  return (answer as { token: string }).token;
+  };
+  return (desk) => desk.token(request);
+}
+
+function services(values: Values): (desk: Desk) => Promise<string> {
+  const { namespace } = values;
+  if (namespace === undefined || namespace === '')
+    throw new FlagError('relay services: --namespace is required, such as --namespace default');
+  const labels = (values.selector ?? ['app=skerry-relay']).flatMap((list) => splitCommaList(list));
+  const selector = Object.fromEntries(
+    labels.map((label) => {
+      const [, name = '', value = ''] = /^([^=]+)=(.*)$/.exec(label) ?? [];
+      if (name === '')
+        throw new FlagError(`invalid argument "${label}" for --selector: expected LABEL=VALUE`);
+      return [name, value];
+    }),
+  );
+  const port = whole('internal-port', values['internal-port'] ?? '50002', 1, MAX_PORT);
+  return async (desk) => {
+    const { text, skipped } = serviceManifests(await desk.nodes(), { namespace, port, selector });
+    if (skipped.length > 0)
+      printError(`left out, since Kubernetes has no Service of such a name: ${skipped.join(', ')}`);
+    return text.trimEnd();
+  };
 }
 
 function duration(name: string, text: string): number {
@@ -146,6 +193,7 @@ const DEFAULTS = {
   'public-address': NONE,
   'internal-address': '',
   'internal-port': '0',
+  'relays-port': '0',
   config: NONE,
   'metrics-port': '9090',
   'metrics-address': '127.0.0.1',
@@ -167,7 +215,7 @@ function listenAddress(listen: string): { readonly listenHost: string; readonly 
 }
 
 /** With the defaults of what was not given. */
-function relayOptions(given: Values): RelayProcessOptions {
+function relayOptions(given: Values, env: ProgramSetup['env']): RelayProcessOptions {
   const values = { ...DEFAULTS, ...given };
   const metricsPort = whole('metrics-port', values['metrics-port'], 0, MAX_PORT);
   const size = values['max-body-size'];
@@ -190,6 +238,8 @@ function relayOptions(given: Values): RelayProcessOptions {
     certificateTtlMs: duration('certificate-ttl', values['certificate-ttl']),
     maxLinks: whole('max-links', values['max-links'], 1, 1_000_000),
     maxMessageBytes,
+    registry: registryUrl(given, env),
+    relaysPort: whole('relays-port', values['relays-port'], 0, MAX_PORT),
     sidecar: besideOptions(given),
     mtls: {
       enabled: values['enable-mtls'],
@@ -226,7 +276,7 @@ function besideOptions(given: Values): BesideOptions | undefined {
 }
 
 async function serve(values: Values, dataDir: string, setup: ProgramSetup): Promise<void> {
-  const options = relayOptions(values);
+  const options = relayOptions(values, setup.env);
   const flags = ['log-level', 'log-file', 'log-as-json'] as const;
   const given = flags.flatMap((name) =>
     values[name] === undefined ? [] : [`--${name}=${String(values[name])}`],

@@ -27,7 +27,8 @@ export interface AdminOptions {
   readonly enrolling: Pick<Enrolling, 'token'>;
 }
 
-const tokenRequest = z.object({
+/** What `skerry relay token` may ask for. */
+export const tokenRequest = z.object({
   appIds: z
     .array(z.string().regex(/^[^.\s]{1,256}$/, 'app ids have no dots and no spaces'))
     .min(1)

@@ -12,6 +12,7 @@ import type { NameResolver } from '../contracts/name-resolver.ts';
 import type { Tracer } from '../contracts/trace.ts';
 import type { RawCall } from '../grpc/dispatch.ts';
 import { createGrpcServer, type GrpcServer } from '../grpc/server.ts';
+import type { ForwardedCall } from './forward.ts';
 import type { Switchboard } from './switchboard.ts';
 
 export interface CloudPortOptions {
@@ -42,11 +43,12 @@ export function createCloudPort(options: CloudPortOptions): GrpcServer {
     services: [],
     tls: options.app?.tls,
     unknownMethod: (call) =>
-      options.switchboard().fromCloud(forwarded(call), call.callerId, options.app?.appId),
+      options.switchboard().fromCloud(forwardedCall(call), call.callerId, options.app?.appId),
   });
 }
 
-function forwarded(call: RawCall) {
+/** What passes on of a call at a server. */
+export function forwardedCall(call: RawCall): ForwardedCall {
   const type = call.metadata.find(([name]) => name === 'content-type')?.[1] ?? 'application/grpc';
   return {
     path: call.path,

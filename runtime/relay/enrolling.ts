@@ -56,6 +56,23 @@ export function tokenHash(secret: string): string {
   return createHash('sha256').update(secret).digest('hex');
 }
 
+/** Enters a token and resolves with its text. */
+export async function newToken(
+  registry: Pick<RelayRegistry, 'addToken'>,
+  random: Random,
+  fingerprint: Uint8Array,
+  { appIds, ttlMs, node }: TokenRequest,
+): Promise<string> {
+  const secret = Buffer.from(random.bytes(SECRET_BYTES)).toString('base64url');
+  await registry.addToken({
+    hash: tokenHash(secret),
+    appIds,
+    ttlMs,
+    ...(node === undefined ? {} : { node }),
+  });
+  return `${secret}.${Buffer.from(fingerprint).toString('base64url')}`;
+}
+
 export function createEnrolling(options: EnrollingOptions): Enrolling {
   const { registry, authority, clock, random, log } = options;
   let refusals = 0;
@@ -95,16 +112,7 @@ export function createEnrolling(options: EnrollingOptions): Enrolling {
     refusals > MAX_REFUSALS && clock.monotonicMs() - refusalsSince <= REFUSALS_PER_MS;
 
   return {
-    async token({ appIds, ttlMs, node }) {
-      const secret = Buffer.from(random.bytes(SECRET_BYTES)).toString('base64url');
-      await registry.addToken({
-        hash: tokenHash(secret),
-        appIds,
-        ttlMs,
-        ...(node === undefined ? {} : { node }),
-      });
-      return `${secret}.${Buffer.from(authority.fingerprint).toString('base64url')}`;
-    },
+    token: (request) => newToken(registry, random, authority.fingerprint, request),
 
     async enrol(given) {
       if (tooMany())

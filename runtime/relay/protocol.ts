@@ -108,5 +108,12 @@ export function nodeUri(trustDomain: string, node: string): string {
   return `spiffe://${trustDomain}/skerry/node/${node}`;
 }
 
+/** SPIFFE id of a relay's certificate towards other relays: no node can have it, since names of nodes have no slash. */
+export function relayUri(trustDomain: string, id: string): string {
+  return `spiffe://${trustDomain}${RELAY_PATH}${id}`;
+}
+const RELAY_PATH = '/skerry/relay/';
+export const isRelayPath = (path: string): boolean => path.startsWith(RELAY_PATH);
+
 /** Names that nodes may have: they end up in SPIFFE ids. */
 export const NODE_NAME = /^[A-Za-z0-9._-]{1,128}$/;

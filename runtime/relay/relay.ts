@@ -51,6 +51,8 @@ export interface NodeView {
   readonly lastContact?: number;
   readonly reason?: string;
   readonly calls: number;
+  /** Where several relays share a registry: which one has the link. */
+  readonly relay?: string;
 }
 
 export interface Relay {
@@ -257,7 +259,8 @@ function nodeNameOf(certificate: X509Certificate, trustDomain: string): string {
   return text.slice(prefix.length);
 }
 
-function viewOf(node: EnrolledNode, linked: LinkedNode | undefined): NodeView {
+/** A node, and its link where this relay has it. */
+export function viewOf(node: EnrolledNode, linked?: LinkedNode): NodeView {
   const shared = { node: node.name, enrolled: node.appIds };
   if (linked !== undefined) {
     const { since, lastContact, calls } = linked.link;

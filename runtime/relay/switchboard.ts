@@ -16,6 +16,7 @@ import type { SpiffeId } from '../contracts/spiffe.ts';
 import type { GrpcStream } from '../grpc-client/call.ts';
 import type { GrpcClientPool } from '../grpc-client/client.ts';
 import { type ForwardedCall, firstMessage, forward, isInternal } from './forward.ts';
+import type { FarRelay } from './link-rows.ts';
 import type { LinkTable } from './link-table.ts';
 import type { NodeCall } from './node-call.ts';
 import { CALLEE_FIELD, CALLER_FIELD, withoutLinkFields } from './protocol.ts';
@@ -27,15 +28,28 @@ export interface SwitchboardOptions {
   readonly clients: (caller: string) => GrpcClientPool;
   readonly trustDomain: string;
   readonly namespace: string;
+  /** Absent where the relay is alone. */
+  readonly elsewhere?: Elsewhere | undefined;
   /** Whether this is an internal address of the relay: a name that leads there leads nowhere. */
   readonly isOwn: (address: string) => boolean;
   readonly log: Logger;
   readonly metrics: Metrics;
 }
 
+/** Other relays of the same registry. */
+export interface Elsewhere {
+  /** Relays that have a link to this app. */
+  find(appId: string): Promise<readonly FarRelay[]>;
+  /** What was found was wrong. */
+  forget(appId: string): void;
+  open(relay: FarRelay, call: ForwardedCall, metadata: HeaderList): Promise<GrpcStream>;
+}
+
 export interface Switchboard {
   /** A call of a sidecar of the cloud; `callee` where its port already tells. */
   fromCloud(call: ForwardedCall, callerId: SpiffeId | undefined, callee?: string): Promise<void>;
+  /** A call that another relay hands over. */
+  fromRelay(call: ForwardedCall): Promise<void>;
   /** A call of a node; ends it in every case. */
   fromNode(call: NodeCall, node: string): Promise<void>;
   /** Whether a node could reach this app through us. */
@@ -44,6 +58,8 @@ export interface Switchboard {
 
 const CALLER = 'dapr-caller-app-id';
 const CALLEE = 'dapr-callee-app-id';
+/** Relays that are asked for a link before it is taken to be nowhere. */
+const ATTEMPTS = 2;
 
 export function createSwitchboard(options: SwitchboardOptions): Switchboard {
   const { links, log, metrics, namespace } = options;
@@ -60,6 +76,50 @@ export function createSwitchboard(options: SwitchboardOptions): Switchboard {
       contentType: call.contentType,
       ...(call.remainingMs === undefined ? {} : { timeoutMs: call.remainingMs }),
     });
+
+  /** Calls on their way through another relay. */
+  const handed = new WeakSet<GrpcStream>();
+  let turn = 0;
+  const toRelay = async (
+    call: ForwardedCall,
+    callee: string,
+    callerId: string,
+    metadata: HeaderList,
+  ): Promise<GrpcStream | undefined> => {
+    const { elsewhere } = options;
+    if (elsewhere === undefined) return undefined;
+    const fields: HeaderList = [...metadata, [CALLEE_FIELD, callee], [CALLER_FIELD, callerId]];
+    for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+      const relays = await elsewhere.find(callee);
+      turn += 1;
+      const relay = relays[turn % relays.length];
+      if (relay === undefined) return undefined;
+      try {
+        const stream = await elsewhere.open(relay, call, fields);
+        handed.add(stream);
+        return stream;
+      } catch (cause) {
+        // Nothing was sent yet: the node may have come back somewhere else.
+        if (!isUnavailable(cause) || call.signal.aborted) throw cause;
+        elsewhere.forget(callee);
+      }
+    }
+    return undefined;
+  };
+  /** Passes a call on until it ends; what turns out to be somewhere else is forgotten. */
+  const passOn = async (
+    call: ForwardedCall,
+    target: GrpcStream,
+    first: Uint8Array | undefined,
+    callee: string,
+  ): Promise<void> => {
+    try {
+      await forward(call, target, first);
+    } catch (cause) {
+      if (handed.has(target) && isUnavailable(cause)) options.elsewhere?.forget(callee);
+      throw cause;
+    }
+  };
 
   const addressOf = async (appId: string, ns: string, signal: AbortSignal): Promise<string> => {
     const resolver = options.resolver();
@@ -94,8 +154,7 @@ export function createSwitchboard(options: SwitchboardOptions): Switchboard {
       return await open(address);
     } catch (cause) {
       // Nothing was sent yet: the app may have moved.
-      if (!(cause instanceof GrpcStatusError) || cause.code !== GrpcCode.Unavailable || call.signal.aborted)
-        throw cause;
+      if (!isUnavailable(cause) || call.signal.aborted) throw cause;
       options.resolver()?.forget?.({ appId: callee, namespace: ns }, address);
       return open(await addressOf(callee, ns, call.signal));
     }
@@ -125,9 +184,10 @@ export function createSwitchboard(options: SwitchboardOptions): Switchboard {
     const ns = call.namespace === '' ? namespace : call.namespace;
     const callerId = `spiffe://${options.trustDomain}/ns/${namespace}/${caller}`;
     const target =
-      (ns === namespace ? toNode(call, callee, callerId, metadata) : undefined) ??
-      (await toCloud(call, callee, ns, caller, metadata));
-    await forward(call, target, first);
+      (ns === namespace
+        ? (toNode(call, callee, callerId, metadata) ?? (await toRelay(call, callee, callerId, metadata)))
+        : undefined) ?? (await toCloud(call, callee, ns, caller, metadata));
+    await passOn(call, target, first, callee);
   };
 
   /** A node that speaks for an app it was not enrolled for. */
@@ -154,14 +214,21 @@ export function createSwitchboard(options: SwitchboardOptions): Switchboard {
       }
       if (known !== undefined && callee !== known)
         throw new GrpcStatusError(GrpcCode.InvalidArgument, `this is the port of ${known}, not of ${callee}`);
-      const target = toNode(call, callee, callerId?.text ?? '', withoutLinkFields(call.metadata));
-      if (target === undefined)
-        throw new GrpcStatusError(
-          GrpcCode.Unavailable,
-          `no node with the app ${callee} has a link to this relay`,
-        );
+      const id = callerId?.text ?? '';
+      const metadata = withoutLinkFields(call.metadata);
+      const target =
+        toNode(call, callee, id, metadata) ?? (await toRelay(call, callee, id, metadata)) ?? absent(callee);
       metrics.count('skerry_relay_calls_total', { direction: 'down' });
-      await forward(call, target, first);
+      await passOn(call, target, first, callee);
+    },
+
+    async fromRelay(call) {
+      const callee = metadataValue(call.metadata, CALLEE_FIELD) ?? '';
+      const callerId = metadataValue(call.metadata, CALLER_FIELD) ?? '';
+      // Never on to a third relay.
+      const target = toNode(call, callee, callerId, withoutLinkFields(call.metadata)) ?? absent(callee);
+      metrics.count('skerry_relay_calls_total', { direction: 'relay' });
+      await forward(call, target, undefined);
     },
 
     async fromNode(call, node) {
@@ -177,11 +244,22 @@ export function createSwitchboard(options: SwitchboardOptions): Switchboard {
     },
 
     async find(appId, ns, signal) {
-      if ((ns === '' || ns === namespace) && links.pick(appId) !== undefined) return true;
+      if (ns === '' || ns === namespace) {
+        if (links.pick(appId) !== undefined) return true;
+        if (((await options.elsewhere?.find(appId)) ?? []).length > 0) return true;
+      }
       return await addressOf(appId, ns === '' ? namespace : ns, signal).then(
         () => true,
         () => false,
       );
     },
   };
+}
+
+function isUnavailable(cause: unknown): boolean {
+  return cause instanceof GrpcStatusError && cause.code === GrpcCode.Unavailable;
+}
+
+function absent(callee: string): never {
+  throw new GrpcStatusError(GrpcCode.Unavailable, `no node with the app ${callee} has a link to this relay`);
 }

@@ -32,7 +32,7 @@ export interface CertificateNames {
   readonly uris?: readonly string[];
   /** DNS names and IP addresses. */
   readonly hosts?: readonly string[];
-  readonly usage: 'client' | 'server';
+  readonly usage: 'client' | 'server' | 'both';
 }
 
 export interface Validity {
@@ -67,7 +67,9 @@ const USAGE_OID = hex('0603551d0f');
 const CONSTRAINTS_OID = hex('0603551d13');
 const NAMES_OID = hex('0603551d11');
 const EXTENDED_OID = hex('0603551d25');
-const PURPOSES = { server: hex('06082b06010505070301'), client: hex('06082b06010505070302') };
+const SERVER = hex('06082b06010505070301');
+const CLIENT = hex('06082b06010505070302');
+const PURPOSES = { server: [SERVER], client: [CLIENT], both: [SERVER, CLIENT] };
 const TRUE = hex('0101ff');
 const SERIAL_BYTES = 16;
 const VERSION_3 = hex('a003020102');
@@ -164,7 +166,7 @@ function leafExtensions({ uris = [], hosts = [], usage }: CertificateNames): rea
     extension(CONSTRAINTS_OID, true, der(SEQUENCE)),
     // digitalSignature
     extension(USAGE_OID, true, hex('03020780')),
-    extension(EXTENDED_OID, false, der(SEQUENCE, PURPOSES[usage])),
+    extension(EXTENDED_OID, false, der(SEQUENCE, ...PURPOSES[usage])),
     ...(names.length === 0 ? [] : [extension(NAMES_OID, false, der(SEQUENCE, ...names))]),
   ];
 }
