@@ -146,11 +146,11 @@ export function openSession(options: SessionOptions): Session {
   const destroy = (why: string): void => {
     broken ??= why;
     leave();
-    http2.destroy();
     // A polite end would wait behind what was sent into the dark, and the other side hold what it sent for as long. Under
-    // TLS there is only the polite one.
+    // TLS there is only the polite one. First: a session that was destroyed before looks for its end for ever.
     if (raw !== undefined && !(raw instanceof TLSSocket) && raw.remotePort !== undefined)
       raw.resetAndDestroy();
+    http2.destroy();
   };
   const watch = (): void => {
     if (over) return;
