@@ -13,7 +13,12 @@ import { createMetrics } from './platform/metrics.ts';
 import { createTracer } from './platform/trace-context.ts';
 import { openAdmin } from './relay/admin.ts';
 import { issueListener, LISTENER_LIFETIME_MS, loadAuthority } from './relay/authority-files.ts';
-import { createAnnouncements, createCloudPort } from './relay/cloud-side.ts';
+import {
+  type CloudPortOptions,
+  createAnnouncements,
+  createCloudPort,
+  type Place,
+} from './relay/cloud-side.ts';
 import { createEnrolling } from './relay/enrolling.ts';
 import { createLinkTable } from './relay/link-table.ts';
 import { createRelayListener } from './relay/listener.ts';
@@ -154,6 +159,8 @@ export async function startRelay(
 
   let internalPort = 0;
   const ports = new Set<string>();
+  // The table of Dapr's SQLite resolver has one row for an address: at one port all apps would displace each other.
+  const portPerApp = configuration.nameResolution?.component === 'sqlite';
   const mesh = options.mtls.enabled
     ? createMeshPlaces({
         ...portParts,
@@ -169,7 +176,9 @@ export async function startRelay(
     address,
     namespace,
     place: async (appId, placeSignal) => {
-      const place = (await mesh?.open(appId, placeSignal)) ?? { port: internalPort, close: async () => {} };
+      const place =
+        (await mesh?.open(appId, placeSignal)) ??
+        (portPerApp ? await plainPlace(portParts) : { port: internalPort, close: async () => {} });
       const own = `:${place.port}`;
       ports.add(own);
       return {
@@ -289,6 +298,12 @@ export async function startRelay(
 }
 
 const CLOSE_GRACE_MS = 2000;
+
+async function plainPlace(parts: Omit<CloudPortOptions, 'port'>): Promise<Place> {
+  const server = createCloudPort({ ...parts, port: 0 });
+  const port = await server.listen();
+  return { port, close: () => server.close(CLOSE_GRACE_MS) };
+}
 
 async function ownRegistry(node: Node, stack: AsyncDisposableStack): Promise<RelayRegistry> {
   const database = await node.databases.system([RELAY_MIGRATION]);
