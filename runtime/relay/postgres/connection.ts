@@ -1,5 +1,5 @@
 /**
- * The database that relays share, by the client `pg` (decision 0021), which is loaded with the first connection and nowhere else.
+ * The database that relays share, by the client `pg` (decision 0022), which is loaded with the first connection and nowhere else.
  * What cannot be asked is told apart from what was answered: `RegistryAway` means that nothing is known of the outcome.
  */
 
