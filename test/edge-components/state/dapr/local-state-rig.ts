@@ -109,6 +109,8 @@ function farStore() {
     set: (next: typeof mood): void => {
       mood = next;
     },
+    /** Whether a request is on its way while the link is gone. */
+    onItsWay: (): boolean => late !== undefined,
     /** The request that was on its way when the link went arrives now. */
     arriveLate: (): TargetAnswer | undefined => late?.(),
     refuse: (key: string): void => {

@@ -166,6 +166,7 @@ t.test('a request that arrives late puts nothing old over something new', async 
   far.set('late');
   await write(operation('k', 2));
   await write(operation('k', 3));
+  await until('a request on its way', () => far.onItsWay());
   await restart();
   await write(operation('k', 4));
   far.set('up');
