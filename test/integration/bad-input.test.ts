@@ -19,7 +19,7 @@ import {
 import { program } from './support/package-folder.ts';
 import { freePort } from './support/ports.ts';
 import { component, writeFiles } from './support/resource-files.ts';
-import { until } from './support/until.ts';
+import { says, until } from './support/until.ts';
 
 /** Runs `daprd` on these resources; it is expected to end by itself. */
 async function attempt(
@@ -158,7 +158,7 @@ t.test(
       return answer?.status === 204;
     });
     t.equal((await call(`${node.base}/v1.0/healthz`)).status, 500, 'not ready');
-    t.match(node.output(), `waiting on port ${appPort}`);
+    await says(t, node, `waiting on port ${appPort}`);
     t.equal((await node.stop()).code, 0);
   },
 );
@@ -209,7 +209,7 @@ t.test("the node's file is no database any more: it is set aside, told, and the 
   const content = 'this is no database, whatever its name says'.repeat(200);
   writeFileSync(file, content);
   const second = await startSidecar(t, { appId: 'hurt', resources: store, dataDir: first.dataDir });
-  t.match(second.output(), /set aside/);
+  await says(t, second, /set aside/);
   t.equal(readFileSync(`${file}.damaged-1/skerry.db`, 'utf8'), content, 'kept as it was');
   const report = JSON.parse(readFileSync(`${file}.damaged-1/report.json`, 'utf8')) as { reason: string };
   t.match(report.reason, /does not begin like a database/);

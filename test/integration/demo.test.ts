@@ -7,7 +7,7 @@ import { call } from './support/http-call.ts';
 import { nodesDirectory, startProcess } from './support/node-process.ts';
 import { packageFolder } from './support/package-folder.ts';
 import { freePort } from './support/ports.ts';
-import { until } from './support/until.ts';
+import { says, until } from './support/until.ts';
 
 // They mostly wait, and longer where other tests share the machine.
 t.setTimeout(120_000);
@@ -48,7 +48,7 @@ t.test('what it says to try works, and Ctrl-C ends it with 0', { buffered: true 
   const ports = await demoPorts();
   const demo = startDemo(t, ports, '--devices=4', '--rate=4');
   await until('the demo to be up', () => demo.output().includes('Ctrl-C ends everything'), 60_000);
-  t.match(demo.output(), `curl http://localhost:${ports['cloud-http']}/v1.0/invoke/gateway/method/stats`);
+  await says(t, demo, `curl http://localhost:${ports['cloud-http']}/v1.0/invoke/gateway/method/stats`);
   const cloud = `http://127.0.0.1:${ports['cloud-http']}/v1.0`;
   const gateway = (): Promise<{ readonly status: number; readonly text: string }> =>
     call(`${cloud}/invoke/gateway/method/stats`);

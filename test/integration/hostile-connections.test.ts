@@ -17,7 +17,7 @@ function exchange(port: number, bytes: string, end: 'wait' | 'fin' | 'reset' = '
   return new Promise((resolve, reject) => {
     const socket = connect(port, '127.0.0.1');
     let text = '';
-    const limit = AbortSignal.timeout(8000);
+    const limit = AbortSignal.timeout(30_000);
     limit.addEventListener('abort', () => {
       socket.destroy();
       reject(new Error(`still open after ${text}`));

@@ -7,7 +7,7 @@ import t from 'tap';
 import { call } from './support/http-call.ts';
 import { healthy, startSidecar } from './support/node-process.ts';
 import { component, writeFiles } from './support/resource-files.ts';
-import { until } from './support/until.ts';
+import { says, until } from './support/until.ts';
 
 t.test('components, an HTTPEndpoint, SIGHUP, and a component that cannot start', async (t) => {
   const resources = writeFiles(t.testdir(), 'resources', {
@@ -40,7 +40,7 @@ t.test('components, an HTTPEndpoint, SIGHUP, and a component that cannot start',
   write('far.yaml', JSON.stringify(endpoint));
   const far = `${node.base}/v1.0/invoke/far/method/v1.0/healthz/outbound`;
   await until('the endpoint', async () => (await call(far).catch(() => undefined))?.status === 204);
-  t.match(node.output(), /Received HTTPEndpoint CREATED event: far - triggering SIGHUP reload/);
+  await says(t, node, /Received HTTPEndpoint CREATED event: far - triggering SIGHUP reload/);
   t.equal(await get('kept'), '', 'all of it has started anew');
 
   await put('kept');
@@ -50,7 +50,7 @@ t.test('components, an HTTPEndpoint, SIGHUP, and a component that cannot start',
     return answer?.status === 204;
   });
   await healthy(node);
-  t.match(node.output(), /Received signal 'hangup'; restarting/);
+  await says(t, node, /Received signal 'hangup'; restarting/);
 
   write('bad.yaml', component('bad', 'state.nonsense'));
   const ended = await node.ended;

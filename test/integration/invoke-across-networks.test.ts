@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { startProcess } from './support/node-process.ts';
 import { packageFolder, program } from './support/package-folder.ts';
-import { until } from './support/until.ts';
+import { says, until } from './support/until.ts';
 
 const [left, right] = [`skl${process.pid}`, `skr${process.pid}`];
 const RIGHT_ADDRESS = '10.213.77.2';
@@ -75,7 +75,7 @@ t.test('a call from one machine to the other', { skip: obstacle() }, async (t) =
     throw new Error(`${error}\n${caller.output()}\n${callee.output()}`);
   });
   t.equal(answer.trim(), '203 from the right PUT /who?a=1 for left');
-  t.match(callee.output(), `right -> ${RIGHT_ADDRESS}`, 'announced by its own address');
+  await says(t, callee, `right -> ${RIGHT_ADDRESS}`, 'announced by its own address');
 
   callee.child.kill('SIGTERM');
   t.equal((await callee.ended).code, 0);

@@ -7,7 +7,7 @@ import t, { type Test } from 'tap';
 import { call } from './support/http-call.ts';
 import { freePorts, healthy, nodesDirectory, runToEnd, startProcess } from './support/node-process.ts';
 import { program } from './support/package-folder.ts';
-import { until } from './support/until.ts';
+import { says, until } from './support/until.ts';
 
 /** A user's environment of their own; paths of sockets must be short. */
 function userEnvironment(t: Test): Record<string, string | undefined> {
@@ -72,7 +72,7 @@ t.test('apps of a run file are listed, stopped one by one, and the last one ends
   ]);
   t.match((await skerry('list')).output, /^APP ID +HTTP PORT +GRPC PORT .*\nalpha +\d+ /);
   t.match((await skerry('list', '--output=yaml')).output, /^- appId: "alpha"\n {2}httpPort: \d+\n/);
-  t.match(node.output(), /without effect here: common\.daprdLogDestination\n/);
+  await says(t, node, /without effect here: common\.daprdLogDestination\n/);
   const logs = join(directory, '.dapr/logs');
   await until('the log of an app', () => existsSync(logs) && readdirSync(logs).length === 2);
   const [first = ''] = readdirSync(logs).sort();

@@ -19,7 +19,7 @@ import { program } from './support/package-folder.ts';
 import { freePort } from './support/ports.ts';
 import { configuration, writeFiles } from './support/resource-files.ts';
 import { startApp } from './support/scripted-app.ts';
-import { until } from './support/until.ts';
+import { says, until } from './support/until.ts';
 
 const authority = createAuthority();
 const issuer = authority.intermediate('issuer');
@@ -65,7 +65,7 @@ t.test('calls between nodes, access by certificate, and a sentry that comes late
     startSidecar(t, { appId: id('plain') }),
   ]);
   await until('sentry to be missed', () => caller.output().includes('trying again'));
-  t.match(caller.output(), /level=error msg="failed to retrieve the initial identity: .*connection refused/);
+  await says(t, caller, /level=error msg="failed to retrieve the initial identity: .*connection refused/);
   await t.rejects(call(`${caller.base}/v1.0/healthz`), 'nothing is served without an identity');
 
   const sentry = await startSentry(t, { authority: issuer, port });
@@ -84,7 +84,7 @@ t.test('calls between nodes, access by certificate, and a sentry that comes late
   t.equal((await invoke(other, 'open')).status, 403, 'another app has no policy');
   const unknown = await invoke(plain, 'open');
   t.equal(unknown.status, 500, 'a sidecar without mTLS reaches nobody');
-  t.match(callee.output(), /level=warning msg="refused a connection/);
+  await says(t, callee, /level=warning msg="refused a connection/);
   const metrics = await call(`http://127.0.0.1:${callee.ports.metrics}/metrics`);
   t.match(metrics.text, /dapr_runtime_mtls_init_total\{app_id="callee-\d+"\} 1/);
   t.match(metrics.text, /dapr_runtime_acl_app_policy_action_blocked_total\{.*trustDomain="public"\} 1/);
@@ -147,7 +147,7 @@ t.test('spec.mtls turns it on for `skerry run`, and is only said to daprd', asyn
     mtls: { enabled: true, sentryAddress: sentry.address, workloadCertTTL: '24h', allowedClockSkew: '15m' },
   });
   const node = await startSidecar(t, { appId: 'plaintext', args: [config] });
-  t.match(node.output(), /level=warning msg="spec.mtls.enabled is true, but --enable-mtls was not given/);
+  await says(t, node, /level=warning msg="spec.mtls.enabled is true, but --enable-mtls was not given/);
   t.equal(sentry.requests.length, 0);
   const done = join(nodesDirectory(t), 'done');
   const ended = await runToEnd(

@@ -65,8 +65,8 @@ async function inMesh(t: Test, executable: string | undefined): Promise<void> {
   ]);
   const invoke = (from: RunningNode, id: string, path: string) =>
     call(`${from.base}/v1.0/invoke/${id}/method/${path}`);
-  await until('the way down', async () => (await invoke(billing, ids.door, 'open')).status === 200, 15_000);
-  await until('the way up', async () => (await invoke(edgeDoor, ids.billing, 'open')).status === 200, 15_000);
+  await until('the way down', async () => (await invoke(billing, ids.door, 'open')).status === 200);
+  await until('the way up', async () => (await invoke(edgeDoor, ids.billing, 'open')).status === 200);
   t.equal(app.to('/open').at(-1)?.headers['dapr-caller-app-id'], ids.door);
   t.equal((await invoke(billing, ids.door, 'closed')).status, 403, 'down: another operation');
   t.equal((await invoke(other, ids.door, 'open')).status, 403, 'down: another app of the cloud');

@@ -26,7 +26,7 @@ import {
 } from './support/relay-process.ts';
 import { component, subscription, writeFiles } from './support/resource-files.ts';
 import { startApp } from './support/scripted-app.ts';
-import { until } from './support/until.ts';
+import { says, until } from './support/until.ts';
 
 const TOKEN = 'cloud-token';
 const { path: daprd, missing: withoutDaprd } = realProgram('SKERRY_TEST_DAPRD', 'daprd');
@@ -282,7 +282,7 @@ async function story(t: Test, executable: string | undefined): Promise<void> {
     const secret = await call(`${edge.base}/v1.0/secrets/vault/DOOR_CODE`);
     t.not(secret.status, 200);
     t.notMatch(secret.text, /1234/);
-    t.match(relay.output(), /a node asked the sidecar for what it may not/);
+    await says(t, relay, /a node asked the sidecar for what it may not/);
     const metrics = (await call(`http://127.0.0.1:${relay.metricsPort}/metrics`)).text;
     t.match(metrics, /skerry_relay_refused_total\{[^}]*reason="sidecar"[^}]*\} [1-9]/);
   });

@@ -30,7 +30,7 @@ t.test('the file shrinks after draining', async (t) => {
     30_000,
   );
   const size = (): number => statSync(join(node.dataDir, 'skerry.db')).size;
-  await until('the file to shrink', async () => size() < 10_000_000, 15_000);
+  await until('the file to shrink', async () => size() < 10_000_000);
   t.equal((await node.stop()).code, 0);
   t.ok(size() < 10_000_000, `${size()} bytes`);
 });

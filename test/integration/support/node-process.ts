@@ -185,7 +185,7 @@ export async function startSidecar(t: Test, request: SidecarRequest): Promise<Ru
 /** Waits for `healthz`; a process that ended instead is reported with its last words. */
 export async function healthy(
   node: Pick<RunningNode, 'base' | 'ended' | 'output'>,
-  limitMs = 10_000,
+  limitMs = 30_000,
 ): Promise<void> {
   let over: Ended | undefined;
   void node.ended.then((ended) => {
