@@ -6,23 +6,25 @@
 type Reviver = (name: string, value: unknown, context: { readonly source?: string }) => unknown;
 
 /** ECMAScript 2026, "JSON.parse source text access"; the typings do not know it yet. */
-const { parse, rawJSON, isRawJSON } = JSON as unknown as {
+const { parse, rawJSON } = JSON as unknown as {
   parse(text: string, reviver: Reviver): unknown;
   rawJSON(text: string): unknown;
-  isRawJSON(value: unknown): boolean;
 };
 
 /** Numbers in a text that a double may not hold: many digits, or an exponent. Digits in strings cost time only. */
 const SUSPECT = /[\d.]{16}|\d[eE][-+]?\d/;
 const NUMBER = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([-+]?\d+))?$/;
 
-/** As `JSON.parse`; numbers that would lose digits are objects for which `isExactNumber` holds, and `JSON.stringify` writes them. */
+/** As `JSON.parse`; numbers that would lose digits are raw JSON (`JSON.isRawJSON`), and `JSON.stringify` writes them. */
 export function parseExact(text: string): unknown {
   return SUSPECT.test(text) ? parse(text, exact) : JSON.parse(text);
 }
 
-export function isExactNumber(value: unknown): boolean {
-  return isRawJSON(value);
+/** As `JSON.parse`; every number is raw JSON, so that `JSON.stringify` writes it digit by digit as it came. */
+export function parseVerbatim(text: string): unknown {
+  return parse(text, (_name, value, { source }) =>
+    typeof value === 'number' && source !== undefined ? rawJSON(source) : value,
+  );
 }
 
 function exact(_name: string, value: unknown, { source }: { readonly source?: string }): unknown {

@@ -3,6 +3,7 @@
  * and the last of several; so what was judged is written anew, and a member that only nearly has the name is refused.
  */
 
+import { parseVerbatim } from '../contracts/exact-json.ts';
 import type { SidecarRequest } from './sidecar-message.ts';
 import type { Asked } from './sidecar-operations.ts';
 
@@ -50,24 +51,11 @@ function fromQuery(path: string): Touched | undefined {
 
 function fromBody(body: Uint8Array, names: (value: unknown) => readonly string[]): Touched | undefined {
   try {
-    const value = parseExactly(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString());
+    const value = parseVerbatim(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString());
     return { names: names(value), body: Buffer.from(JSON.stringify(value)) };
   } catch {
     return undefined;
   }
-}
-
-interface WithSource {
-  readonly source?: string;
-}
-// TypeScript's library does not know the text of a value yet (ECMAScript, JSON.parse source text access).
-const { rawJSON } = JSON as unknown as { rawJSON(text: string): unknown };
-
-/** Numbers keep every digit; of equal members the last one stays. */
-function parseExactly(text: string): unknown {
-  const revive = (_name: string, value: unknown, context?: WithSource): unknown =>
-    typeof value === 'number' && context?.source !== undefined ? rawJSON(context.source) : value;
-  return JSON.parse(text, revive as (name: string, value: unknown) => unknown);
 }
 
 const folded = (name: string): string => name.toUpperCase().toLowerCase();

@@ -1,5 +1,8 @@
 import t from 'tap';
-import { isExactNumber, parseExact } from '../../../runtime/contracts/exact-json.ts';
+import { parseExact, parseVerbatim } from '../../../runtime/contracts/exact-json.ts';
+
+/** ECMAScript 2026, "JSON.parse source text access"; the typings do not know it yet. */
+const { isRawJSON } = JSON as unknown as { isRawJSON(value: unknown): boolean };
 
 t.test('numbers that a double does not hold keep their text', async (t) => {
   for (const text of [
@@ -25,8 +28,8 @@ t.test('numbers that it holds are plain, however they are written', async (t) =>
     1,
   ]);
   t.same(parseExact('{"digits":"12345678901234567890","n":1}'), { digits: '12345678901234567890', n: 1 });
-  t.notOk(isExactNumber(parseExact('5')));
-  t.ok(isExactNumber(parseExact('9007199254740993')));
+  t.notOk(isRawJSON(parseExact('5')));
+  t.ok(isRawJSON(parseExact('9007199254740993')));
 });
 
 t.test('what is no JSON is refused as before', async (t) => {
@@ -37,4 +40,11 @@ t.test('what is no JSON is refused as before', async (t) => {
 t.test('a member named __proto__ is a member', async (t) => {
   const text = '{"__proto__":{"id":9007199254740993}}';
   t.equal(JSON.stringify(parseExact(text)), text);
+});
+
+t.test('verbatim: every number as it was written', async (t) => {
+  const text = '{"a":[1.0,1e2,-0,12345678901234567890],"b":"1.0"}';
+  t.equal(JSON.stringify(parseVerbatim(text)), text);
+  t.equal(JSON.stringify(parseVerbatim('{"a":1.0,"a":2.0}')), '{"a":2.0}', 'of equal members the last one');
+  t.throws(() => parseVerbatim('{"a":1.0'), SyntaxError);
 });
