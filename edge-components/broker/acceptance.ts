@@ -322,7 +322,7 @@ export class Acceptance {
       const from = at;
       at += payload.copy(blob, at);
       at += properties.copy(blob, at);
-      const crc = messageCrc(topicBytes, blob.subarray(from, at));
+      const crc = messageCrc(topicBytes, payload, properties);
       messages.push(
         `[${id},${JSON.stringify(topic)},${from + 1},${payload.length},${properties.length},${expiresAt ?? null},${shares.length},${crc}]`,
       );

@@ -15,17 +15,15 @@ const KEPT = 100;
 /** Told one by one up to here, so that a ruined disk does not fill the log as well. */
 const TOLD = 100;
 
-/** Checksum of a message, signed (four bytes on disk); `body` is its payload and behind it its properties. */
-export function messageCrc(topic: Buffer | string, body: Buffer): number {
-  return crc32(body, crc32(topic)) | 0;
+/** Checksum of a message, signed (four bytes on disk). */
+export function messageCrc(topic: Buffer | string, payload: Buffer, properties: Buffer): number {
+  return crc32(properties, crc32(payload, crc32(topic))) | 0;
 }
 
 /** Whether a row with topic, payload, properties and crc is as it was written; older rows have no checksum. */
 export function isWhole(row: Row): boolean {
-  const crc = row['crc'];
-  if (crc === null) return true;
-  const ofPayload = crc32(bufferOf(row['payload']), crc32(String(row['topic'])));
-  return crc === (crc32(bufferOf(row['properties']), ofPayload) | 0);
+  const { crc = null, topic, payload, properties } = row;
+  return crc === null || crc === messageCrc(String(topic), bufferOf(payload), bufferOf(properties));
 }
 
 export class DamagedMessages {

@@ -56,7 +56,7 @@ export class RetainedMessages {
     const sql =
       'INSERT OR REPLACE INTO mqtt_retained (topic, payload, qos, properties, expires_at, crc) VALUES (?, ?, ?, ?, ?, ?)';
     const kept = properties.length === 0 ? null : properties;
-    const crc = messageCrc(topicBytes, Buffer.concat([payload, properties]));
+    const crc = messageCrc(topicBytes, payload, properties);
     return {
       steps: [step(sql, topic, payload, qos, kept, expiresAt ?? null, crc)],
       committed: () => this.#note(topic, payload.length),

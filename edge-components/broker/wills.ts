@@ -41,7 +41,7 @@ export class Wills {
     const sql = `INSERT OR REPLACE INTO mqtt_will (client, topic, payload, qos, retain, properties, expiry, delay, crc)
       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`;
     const bytes = properties.length === 0 ? null : properties;
-    const crc = messageCrc(topic, Buffer.concat([payload, properties]));
+    const crc = messageCrc(topic, payload, properties);
     const params = [
       clientId,
       topic,
