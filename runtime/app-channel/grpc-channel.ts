@@ -6,6 +6,7 @@
 import { create, type DescMessage, type MessageShape } from '@bufbuild/protobuf';
 import { EmptySchema } from '@bufbuild/protobuf/wkt';
 import type { AppChannel, BulkTopicDelivery, DeliveryResult, HeaderList } from '../contracts/app-channel.ts';
+import { EMPTY_BODY } from '../contracts/body.ts';
 import type { Clock } from '../contracts/clock.ts';
 import { GrpcCode } from '../contracts/grpc-code.ts';
 import type { Codec } from '../contracts/grpc-wire/service.ts';
@@ -28,7 +29,6 @@ import {
 import { createGrpcClient, type GrpcClient } from '../grpc-client/client.ts';
 import { codec } from '../grpc-client/codec.ts';
 import { statusDetails } from '../grpc-client/status-details.ts';
-import { EMPTY_BODY } from '../http-client/body.ts';
 import { AppStatusError } from './app-status-error.ts';
 import { createConcurrencyLimit } from './concurrency-limit.ts';
 import { DROP_FOR_GOOD, retry } from './event-reply.ts';

@@ -11,6 +11,7 @@ import type {
   InvokeRequest,
   InvokeResponse,
 } from '../contracts/app-channel.ts';
+import { bytesBody, EMPTY_BODY, readBody } from '../contracts/body.ts';
 import { DEFAULT_BULK_EVENT_TYPE } from '../contracts/cloud-event.ts';
 import { GrpcCode } from '../contracts/grpc-code.ts';
 import type { ProgrammaticSubscription } from '../contracts/resource.ts';
@@ -25,7 +26,6 @@ import {
   TopicEventBulkRequestSchema,
   type TopicSubscription,
 } from '../generated/dapr/proto/runtime/v1/appcallback_pb.ts';
-import { bytesBody, EMPTY_BODY, readBody } from '../http-client/body.ts';
 import { DROP, retry } from './event-reply.ts';
 import { eventFields } from './grpc-event.ts';
 

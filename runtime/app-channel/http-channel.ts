@@ -14,13 +14,13 @@ import type {
   InvokeResponse,
   TopicDelivery,
 } from '../contracts/app-channel.ts';
+import { bytesBody, EMPTY_BODY, readBody } from '../contracts/body.ts';
 import type { CallContext } from '../contracts/call-context.ts';
 import type { Clock } from '../contracts/clock.ts';
 import { CLOUD_EVENTS_JSON, DEFAULT_BULK_EVENT_TYPE } from '../contracts/cloud-event.ts';
 import { errorText } from '../contracts/error.ts';
 import type { Logger } from '../contracts/logger.ts';
 import { type TraceContext, ZERO_TRACEPARENT } from '../contracts/trace.ts';
-import { bytesBody, EMPTY_BODY, readBody } from '../http-client/body.ts';
 import { flatHeader } from '../http-client/exchange.ts';
 import { pairs } from '../http-client/flat-headers.ts';
 import { headerText, textHeader } from '../http-client/transport.ts';

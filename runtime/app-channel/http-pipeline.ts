@@ -3,13 +3,13 @@
  * transport; with it, request and response take the shape that middleware knows and come back.
  */
 
+import { EMPTY_BODY, streamBody } from '../contracts/body.ts';
 import type {
   HttpMiddleware,
   PipelineNext,
   PipelineRequest,
   PipelineResponse,
 } from '../contracts/http-middleware.ts';
-import { EMPTY_BODY, streamBody } from '../http-client/body.ts';
 import type { HttpTransport, TransportRequest, TransportResponse } from '../http-client/transport.ts';
 
 type Fields = Readonly<Record<string, string | readonly string[]>>;

@@ -1,6 +1,6 @@
 /** Bodies: whole ones from bytes, streamed ones from a reader, and the way back. */
 
-import type { Body } from '../contracts/app-channel.ts';
+import type { Body } from './app-channel.ts';
 
 const NOTHING = new Uint8Array(0);
 

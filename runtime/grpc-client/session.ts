@@ -7,6 +7,7 @@ import { type ClientHttp2Session, connect } from 'node:http2';
 import { createConnection, type Socket } from 'node:net';
 import { type ConnectionOptions, TLSSocket } from 'node:tls';
 import type { Clock, Timer } from '../contracts/clock.ts';
+import { DIAL_FAULTS } from '../contracts/dial-fault.ts';
 import { errorText } from '../contracts/error.ts';
 import { GrpcCode } from '../contracts/grpc-code.ts';
 import { GrpcStatusError } from '../contracts/grpc-wire/status.ts';
@@ -209,14 +210,6 @@ function dial(options: SessionOptions): ClientHttp2Session {
   if (options.tls === undefined) return connect(`http://${options.target}`, shared);
   return connect(`https://${options.target}`, { ...options.tls, ...shared });
 }
-
-const DIAL_FAULTS: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'connect: connection refused',
-  EHOSTUNREACH: 'connect: no route to host',
-  ENETUNREACH: 'connect: network is unreachable',
-  ENOENT: 'connect: no such file or directory',
-  ETIMEDOUT: 'i/o timeout',
-};
 
 /** Why there is no connection, in the words of gRPC's Go clients where they have some. */
 function dialFault(error: Error): string {

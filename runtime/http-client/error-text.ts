@@ -1,5 +1,6 @@
 /** Texts of failed requests as Dapr's clients know them: `Get "http://host:port/path": dial tcp ...`. */
 
+import { DIAL_FAULTS } from '../contracts/dial-fault.ts';
 import { errorText } from '../contracts/error.ts';
 
 const PLAIN: Readonly<Record<string, string>> = {
@@ -7,13 +8,6 @@ const PLAIN: Readonly<Record<string, string>> = {
   EPIPE: 'write: broken pipe',
   ECONNABORTED: 'EOF',
   HPE_INVALID_CONSTANT: 'malformed HTTP response',
-};
-
-const DIAL: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'connect: connection refused',
-  EHOSTUNREACH: 'connect: no route to host',
-  ENETUNREACH: 'connect: network is unreachable',
-  ETIMEDOUT: 'i/o timeout',
 };
 
 interface SystemError extends Error {
@@ -28,7 +22,7 @@ export function transportErrorText(cause: unknown, address: string): string {
   const error = cause as SystemError;
   const code = error?.code ?? error?.errors?.[0]?.code ?? '';
   const dial =
-    DIAL[code] ??
+    DIAL_FAULTS[code] ??
     (code === 'ECONNRESET' && error.syscall === 'connect' ? 'connect: connection reset by peer' : undefined);
   if (dial !== undefined) return `dial tcp ${address}: ${dial}`;
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') {

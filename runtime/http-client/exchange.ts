@@ -2,8 +2,8 @@
 
 import type { Readable, Writable } from 'node:stream';
 import type { Body } from '../contracts/app-channel.ts';
+import { bytesBody, EMPTY_BODY, joinChunks, streamBody } from '../contracts/body.ts';
 import { countPassing } from '../contracts/passing-bytes.ts';
-import { bytesBody, EMPTY_BODY, joinChunks, streamBody } from './body.ts';
 
 /** Bodies up to this size are read before the response is handed out: one promise, no stream. */
 const WHOLE_BODY_LIMIT = 64 * 1024;

@@ -3,7 +3,7 @@
 import { pipeline } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import type { HeaderList } from '../contracts/app-channel.ts';
-import { streamBody } from './body.ts';
+import { streamBody } from '../contracts/body.ts';
 import { flatHeader } from './exchange.ts';
 import type { TransportResponse } from './transport.ts';
 

@@ -5,6 +5,7 @@
  */
 
 import type { Body, HeaderList, InvokeRequest, InvokeResponse } from '../contracts/app-channel.ts';
+import { bytesBody, streamBody } from '../contracts/body.ts';
 import type { CallContext } from '../contracts/call-context.ts';
 import { GrpcCode } from '../contracts/grpc-code.ts';
 import { GrpcStatusError } from '../contracts/grpc-wire/status.ts';
@@ -15,7 +16,6 @@ import type { GrpcStream } from '../grpc-client/call.ts';
 import { callUnary, type GrpcClient, type GrpcClientPool } from '../grpc-client/client.ts';
 import { statusDetails } from '../grpc-client/status-details.ts';
 import { metadataOfTrace } from '../grpc-client/trace-metadata.ts';
-import { bytesBody, streamBody } from '../http-client/body.ts';
 import { CHUNK_BYTES, createSequence, cut, nextTurn } from './chunks.ts';
 import {
   type ResponseChunk,

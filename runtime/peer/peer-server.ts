@@ -7,6 +7,7 @@ import { EmptySchema } from '@bufbuild/protobuf/wkt';
 import { withCaller } from '../building-blocks/invoke/identity-headers.ts';
 import type { Body, InvokeResponse } from '../contracts/app-channel.ts';
 import type { InvokeBlock } from '../contracts/blocks.ts';
+import { bytesBody, readBody, streamBody } from '../contracts/body.ts';
 import { errorText } from '../contracts/error.ts';
 import { GrpcCode } from '../contracts/grpc-code.ts';
 import {
@@ -22,7 +23,6 @@ import { PeerError } from '../contracts/peer.ts';
 import type { Span } from '../contracts/trace.ts';
 import { ReminderSchema } from '../generated/dapr/proto/internals/v1/reminders_pb.ts';
 import { codec } from '../grpc-client/codec.ts';
-import { bytesBody, readBody, streamBody } from '../http-client/body.ts';
 import { CHUNK_BYTES, createSequence, cut, nextTurn } from './chunks.ts';
 import {
   type RequestChunk,

@@ -1,6 +1,6 @@
 /** Which request follows a redirect, by the rules that Go's HTTP client keeps. */
 
-import { EMPTY_BODY } from '../http-client/body.ts';
+import { EMPTY_BODY } from '../contracts/body.ts';
 import { flatHeader } from '../http-client/exchange.ts';
 import type { TransportRequest, TransportResponse } from '../http-client/transport.ts';
 

@@ -3,8 +3,8 @@
  * only goes from hop to hop, and without anything that a node might say of itself in their place.
  */
 
+import { bytesBody, readBody } from '../contracts/body.ts';
 import type { Clock } from '../contracts/clock.ts';
-import { bytesBody, readBody } from '../http-client/body.ts';
 import { createHttp1Transport } from '../http-client/http1-transport.ts';
 import { type HttpTransport, headerText } from '../http-client/transport.ts';
 import type { AskSidecar } from './sidecar-door.ts';

@@ -1,7 +1,7 @@
 /** One POST of a batch to a collector, judged by its status: OTLP over HTTP and Zipkin share it. */
 
+import { bytesBody, readBody } from '../contracts/body.ts';
 import type { Clock } from '../contracts/clock.ts';
-import { bytesBody, readBody } from '../http-client/body.ts';
 import { createHttp1Transport } from '../http-client/http1-transport.ts';
 import { headerText, type TransportTls } from '../http-client/transport.ts';
 import { ExportError } from './span-queue.ts';

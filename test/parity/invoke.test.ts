@@ -5,6 +5,7 @@
 
 import t from 'tap';
 import type { HeaderList, InvokeRequest, InvokeResponse } from '../../runtime/contracts/app-channel.ts';
+import { bytesBody } from '../../runtime/contracts/body.ts';
 import { PeerError } from '../../runtime/contracts/peer.ts';
 import type { SpoolMessage } from '../../runtime/contracts/spool.ts';
 import {
@@ -12,7 +13,6 @@ import {
   HTTPExtension_Verb as Verb,
 } from '../../runtime/generated/dapr/proto/common/v1/common_pb.ts';
 import { InvokeServiceRequestSchema } from '../../runtime/generated/dapr/proto/runtime/v1/invoke_pb.ts';
-import { bytesBody } from '../../runtime/http-client/body.ts';
 import { failure, type HttpOutcome, type ParityCase, type ParityRequest, runCases } from './support/cases.ts';
 import { grpcOutcome, utf8 } from './support/grpc-call.ts';
 import { startParity } from './support/rig.ts';

@@ -1,22 +1,10 @@
 /** Bodies that must be sent or handed out more than once. */
 
 import type { Body, InvokeRequest, InvokeResponse } from '../../contracts/app-channel.ts';
-
-/** A body that is there already. */
-export function wholeBytes(bytes: Uint8Array): Body {
-  return {
-    bytes,
-    length: bytes.byteLength,
-    async *stream() {
-      if (bytes.byteLength > 0) yield bytes;
-    },
-  };
-}
+import { bytesBody, readBody } from '../../contracts/body.ts';
 
 async function read(body: Body): Promise<Body> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of body.stream()) chunks.push(chunk);
-  return wholeBytes(Buffer.concat(chunks));
+  return bytesBody(await readBody(body));
 }
 
 /** The response with its body complete in memory. */

@@ -1,18 +1,19 @@
 /**
- * Calls that may wait (header or gRPC metadata `skerry-queue: true`): accepted onto the disk, made when their target can be reached, in order per
- * target. What an app refuses for good is parked, where people see it; everything else is tried again. The message id goes along
- * as `skerry-message-id`, so that a receiver can drop the repeat that follows a lost answer.
+ * Calls that may wait (header or gRPC metadata `skerry-queue: true`): accepted onto the disk, made when their target can be
+ * reached, in order per target. What an app refuses for good is parked, where people see it; everything else is tried again.
+ * The message id goes along as `skerry-message-id`, so that a receiver can drop the repeat that follows a lost answer.
  */
 
 import type { HeaderList, InvokeRequest, InvokeResponse } from '../../contracts/app-channel.ts';
 import type { InvokeTarget } from '../../contracts/blocks.ts';
+import { bytesBody } from '../../contracts/body.ts';
 import type { CallContext } from '../../contracts/call-context.ts';
 import { errorText, runtimeError } from '../../contracts/error.ts';
 import { GrpcCode } from '../../contracts/grpc-code.ts';
 import type { Logger } from '../../contracts/logger.ts';
 import { isTruthy } from '../../contracts/metadata.ts';
 import type { DeliveryOutcome, Spool, SpoolSource, StoredMessage } from '../../contracts/spool.ts';
-import { dropBody, wholeBytes, wholeRequest } from './body.ts';
+import { dropBody, wholeRequest } from './body.ts';
 
 const QUEUE_HEADER = 'skerry-queue';
 const ID_HEADER = 'skerry-message-id';
@@ -129,7 +130,7 @@ function accepted(id: string): InvokeResponse {
     grpc: false,
     headers: [[ID_HEADER, id]],
     contentType: 'application/json',
-    body: wholeBytes(Buffer.from(`${JSON.stringify({ id })}\n`)),
+    body: bytesBody(Buffer.from(`${JSON.stringify({ id })}\n`)),
   };
 }
 
@@ -165,7 +166,7 @@ function fromMessage({ id, headers, payload }: StoredMessage): {
       verb: headers['verb'] ?? '',
       query: headers['query'] ?? '',
       headers: [...own, [ID_HEADER, id]],
-      body: wholeBytes(payload),
+      body: bytesBody(payload),
       ...(contentType === undefined ? {} : { contentType }),
       ...(dataTypeUrl === undefined ? {} : { dataTypeUrl }),
     },

@@ -7,6 +7,7 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { AnySchema } from '@bufbuild/protobuf/wkt';
 import type { HeaderList, InvokeRequest, InvokeResponse } from '../../contracts/app-channel.ts';
 import { headerValue } from '../../contracts/blocks.ts';
+import { bytesBody, readBody } from '../../contracts/body.ts';
 import { GrpcCode } from '../../contracts/grpc-code.ts';
 import { daprPrefixed, isPermanentHeader } from '../../contracts/grpc-wire/header-names.ts';
 import { isBinaryName } from '../../contracts/grpc-wire/metadata.ts';
@@ -21,7 +22,6 @@ import {
 import { InvokeServiceRequestSchema } from '../../generated/dapr/proto/runtime/v1/invoke_pb.ts';
 import { StatusSchema } from '../../generated/google/rpc/status_pb.ts';
 import { metadataOfTrace } from '../../grpc-client/trace-metadata.ts';
-import { bytesBody, readBody } from '../../http-client/body.ts';
 import { statusOfHttpFailure } from '../status.ts';
 import { type Operations, type ServiceDeps, unary } from './method.ts';
 

@@ -1,5 +1,6 @@
 /** The internal gRPC port without sockets: messages of calls between sidecars, drawn, damaged or of another type. */
 
+import { bytesBody, readBody } from '../../../runtime/contracts/body.ts';
 import type { AnyGrpcMethod, GrpcCall } from '../../../runtime/contracts/grpc-wire/service.ts';
 import { GrpcStatusError } from '../../../runtime/contracts/grpc-wire/status.ts';
 import {
@@ -9,7 +10,6 @@ import {
   InternalInvokeResponseStreamSchema,
 } from '../../../runtime/generated/dapr/proto/internals/v1/service_invocation_pb.ts';
 import { toGrpcStatus } from '../../../runtime/grpc/status.ts';
-import { bytesBody, readBody } from '../../../runtime/http-client/body.ts';
 import { createPeerService } from '../../../runtime/peer/peer-server.ts';
 import {
   requestChunks,

@@ -3,7 +3,7 @@
 import { CommunicationProtocolEnum, DaprClient, HttpMethod } from '@dapr/dapr';
 import t from 'tap';
 import type { StateKeyed } from '../../../runtime/contracts/blocks.ts';
-import { bytesBody } from '../../../runtime/http-client/body.ts';
+import { bytesBody } from '../../../runtime/contracts/body.ts';
 import { startDapr } from '../../support/fake-blocks.ts';
 
 interface Test {

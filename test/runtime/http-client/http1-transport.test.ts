@@ -1,7 +1,7 @@
 import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import t from 'tap';
-import { bytesBody, EMPTY_BODY, readBody } from '../../../runtime/http-client/body.ts';
+import { bytesBody, EMPTY_BODY, readBody } from '../../../runtime/contracts/body.ts';
 import { createHttp1Transport } from '../../../runtime/http-client/http1-transport.ts';
 import { fakeClock } from '../../support/fake-clock.ts';
 

@@ -2,6 +2,7 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { AnySchema } from '@bufbuild/protobuf/wkt';
 import t from 'tap';
 import type { InvokeRequest, InvokeResponse } from '../../../../runtime/contracts/app-channel.ts';
+import { bytesBody } from '../../../../runtime/contracts/body.ts';
 import { runtimeError } from '../../../../runtime/contracts/error.ts';
 import { CircuitOpenError, PolicyTimeoutError } from '../../../../runtime/contracts/resiliency.ts';
 import {
@@ -10,7 +11,6 @@ import {
 } from '../../../../runtime/generated/dapr/proto/common/v1/common_pb.ts';
 import { InvokeServiceRequestSchema } from '../../../../runtime/generated/dapr/proto/runtime/v1/invoke_pb.ts';
 import { StatusSchema } from '../../../../runtime/generated/google/rpc/status_pb.ts';
-import { bytesBody } from '../../../../runtime/http-client/body.ts';
 import { daprCall } from '../../../support/dapr-calls.ts';
 import { startDapr } from '../../../support/fake-blocks.ts';
 
