@@ -14,8 +14,8 @@ const NODE_FLAGS = '--disable-warning=ExperimentalWarning --max-semi-space-size=
 
 /**
  * The young generation: 16 MB halves save a seventh of the CPU time of invocations and cost up to 25 MB under load, nothing
- * at rest. Where memory is short (below 1.5 GB in the machine, or half a GB for the control
- * group of the process, of version 2 or 1), 4 MB.
+ * at rest. Where memory is short (below 1.5 GB in the machine, or half a GB for the control group of the process, of version 2
+ * or 1), 4 MB.
  */
 const SEMI_SPACE = `semi=16
 read -r name kb unit 2>/dev/null </proc/meminfo && [ "\${kb:-0}" -lt 1500000 ] && semi=4

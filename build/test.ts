@@ -1,5 +1,6 @@
 // `npm test`: everything that must hold before a commit: rules, types, the bundle, all tests (the integration tests use the
-// bundle), the official SDKs of JavaScript and Python (also one at an edge and one in its cloud), the recorded contract. The last line is `N passed, N failed`.
+// bundle), the official SDKs of JavaScript and Python (also one at an edge and one in its cloud), the recorded contract. The
+// last line is `N passed, N failed`.
 //
 // Arguments are given to tap, whose output is then always shown, and leave out the rest: `npm test -- test/runtime/flags.test.ts`.
 

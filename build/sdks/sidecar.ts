@@ -3,9 +3,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { freePort } from '../../test/integration/support/ports.ts';
 
 export const APP_ID = 'sdk-app';
 export const TOKEN = 'let-me-in';
@@ -32,17 +32,6 @@ export interface SidecarUse {
   readonly protocol: string;
   /** Whether the API asks for a token. */
   readonly token: boolean;
-}
-
-async function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 /** Resources are written as JSON, which is YAML too. */

@@ -34,7 +34,7 @@ export async function callComponent<T>(
 ): Promise<T> {
   const policy = deps.policies.componentOutbound(name, kind);
   const started = deps.clock.monotonicMs();
-  let success = 'false';
+  let success: 'true' | 'false' = 'false';
   try {
     const result = await (policy.active
       ? policy.run(attempt, { signal: call.signal })
@@ -43,13 +43,7 @@ export async function callComponent<T>(
     if (!(result instanceof Error)) success = 'true';
     return result;
   } finally {
-    const labels = { component: name, namespace: deps.namespace, operation, success };
-    deps.metrics.count(`component_${METRIC_NAME[kind]}_count`, labels);
-    deps.metrics.observe(
-      `component_${METRIC_NAME[kind]}_latencies`,
-      labels,
-      deps.clock.monotonicMs() - started,
-    );
+    measure(deps, kind, { name, operation, success }, deps.clock.monotonicMs() - started);
   }
 }
 
@@ -60,7 +54,16 @@ export function countRefusal(
   name: string,
   operation: string,
 ): void {
-  const labels = { component: name, namespace: deps.namespace, operation, success: 'false' };
-  deps.metrics.count(`component_${METRIC_NAME[kind]}_count`, labels);
-  deps.metrics.observe(`component_${METRIC_NAME[kind]}_latencies`, labels, 0);
+  measure(deps, kind, { name, operation, success: 'false' }, 0);
+}
+
+function measure(
+  { metrics, namespace }: ComponentCallDeps,
+  kind: ComponentKind,
+  call: { readonly name: string; readonly operation: string; readonly success: 'true' | 'false' },
+  ms: number,
+): void {
+  const labels = { component: call.name, namespace, operation: call.operation, success: call.success };
+  metrics.count(`component_${METRIC_NAME[kind]}_count`, labels);
+  metrics.observe(`component_${METRIC_NAME[kind]}_latencies`, labels, ms);
 }

@@ -5,12 +5,12 @@
 
 import { GrpcCode } from '../contracts/grpc-code.ts';
 import { GrpcStatusError } from '../contracts/grpc-wire/status.ts';
-import type { RelayedAnswer, RelayedRequest, RelayedSidecar } from '../contracts/relayed-sidecar.ts';
+import type { RelayedRequest, RelayedSidecar } from '../contracts/relayed-sidecar.ts';
 import type { GrpcCallOptions, GrpcStream } from '../grpc-client/call.ts';
 import { createUnpacker, PACKING, type Packed, type Packer, packAlone, plain } from './packing.ts';
 import { SIDECAR_HTTP_PATH, SIDECAR_SUBSCRIBE_PATH, type SidecarOffer } from './protocol.ts';
 import type { ReverseCall } from './reverse-call.ts';
-import { decodeAnswerMessage, encodeRequest, MAX_HEAD_BYTES } from './sidecar-message.ts';
+import { decodeAnswerMessage, encodeRequest, errorAnswer, MAX_HEAD_BYTES } from './sidecar-message.ts';
 
 /** What of the link is used here. */
 export interface SidecarLine {
@@ -70,7 +70,11 @@ export function createRelayedSidecar(
       const packs = await offered('http', request.signal);
       const body = request.body ?? new Uint8Array(0);
       if (body.byteLength > line.maxMessageBytes)
-        return refusal(413, 'ERR_BODY_TOO_LARGE', `the body is larger than ${line.maxMessageBytes} bytes`);
+        return errorAnswer(
+          413,
+          'ERR_BODY_TOO_LARGE',
+          `the body is larger than ${line.maxMessageBytes} bytes`,
+        );
       const message = encodeRequest(request, body);
       try {
         return await ask(message, request, packs, false);
@@ -79,7 +83,7 @@ export function createRelayedSidecar(
         // The relay has forgotten what the message was compressed against.
         if (error.code === GrpcCode.FailedPrecondition) return await ask(message, request, packs, true);
         if (error.code === GrpcCode.ResourceExhausted)
-          return refusal(413, 'ERR_BODY_TOO_LARGE', `the relay: ${error.message}`);
+          return errorAnswer(413, 'ERR_BODY_TOO_LARGE', `the relay: ${error.message}`);
         throw error;
       }
     },
@@ -101,7 +105,7 @@ export function createRelayedSidecar(
   };
 }
 
-const BUSY = refusal(429, 'ERR_RELAY_BUSY', 'the relay takes no more calls of this node for now');
+const BUSY = errorAnswer(429, 'ERR_RELAY_BUSY', 'the relay takes no more calls of this node for now');
 
 /** `undefined` where the link stands and has no room for another call. */
 function orBusy(error: unknown): undefined {
@@ -112,12 +116,4 @@ function orBusy(error: unknown): undefined {
 /** Requests that look alike: the first parts of the path, without a key or a topic. */
 function routeOf({ method, path }: RelayedRequest): string {
   return `${method} ${path.split(/[/?]/, 5).join('/')}`;
-}
-
-function refusal(status: number, errorCode: string, message: string): RelayedAnswer {
-  return {
-    status,
-    headers: { 'content-type': 'application/json' },
-    body: Buffer.from(JSON.stringify({ errorCode, message })),
-  };
 }

@@ -6,6 +6,7 @@ import type { Clock } from '../contracts/clock.ts';
 import { errorText } from '../contracts/error.ts';
 import type { Logger } from '../contracts/logger.ts';
 import type { Metrics } from '../contracts/metrics.ts';
+import { parseGrpcAddress } from '../grpc-client/address.ts';
 import { createGrpcClient } from '../grpc-client/client.ts';
 import { createKeepers } from './keepers.ts';
 import { type AskSidecar, createSidecarDoor, type SidecarDoor } from './sidecar-door.ts';
@@ -47,14 +48,12 @@ export async function openDoor(parts: DoorParts): Promise<SidecarDoor> {
       const answer = await http.ask(...call);
       return answer.status === UNAUTHORIZED && (await token.reread()) ? await http.ask(...call) : answer;
     });
-  const secure = /^https:\/\//i.test(parts.grpc ?? '');
   const client =
     parts.grpc === undefined
       ? undefined
       : createGrpcClient({
-          target: parts.grpc.replace(/^https?:\/\//i, ''),
+          ...parseGrpcAddress(parts.grpc),
           clock,
-          ...(secure ? { tls: { minVersion: 'TLSv1.2' as const } } : {}),
           limits: { maxMessageBytes },
         });
   const headers = (): HeaderList => {

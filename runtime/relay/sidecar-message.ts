@@ -48,6 +48,15 @@ export function encodeAnswer({ status, headers, body }: RelayedAnswer): Buffer {
   return encode(String(status), headers, body);
 }
 
+/** What the link or the relay itself answers, in Dapr's form of an error. */
+export function errorAnswer(status: number, errorCode: string, message: string): RelayedAnswer {
+  return {
+    status,
+    headers: { 'content-type': 'application/json' },
+    body: Buffer.from(JSON.stringify({ errorCode, message })),
+  };
+}
+
 /** Throws on what is no answer. */
 export function decodeAnswerMessage(message: Uint8Array): RelayedAnswer {
   const { first, headers, body } = decode(message);

@@ -31,7 +31,7 @@ const MAX_PATH = 8192;
 /** `publish/bulk/<pubsub>/<topic>` */
 const BULK_PARTS = 4;
 const WRITES = new Set(['POST', 'PUT']);
-/** How many parts stand behind the version and which verbs are taken; the component is the part with the number `at`. */
+/** How many parts stand behind the version and which verbs are taken. */
 const SHAPES: Readonly<
   Record<
     string,

@@ -12,7 +12,13 @@ import type { NodeCall } from './node-call.ts';
 import { createUnpacker, PACKING, packAlone, plain, UnknownBaseError, type Unpacker } from './packing.ts';
 import { SIDECAR_HTTP_PATH, SIDECAR_SUBSCRIBE_PATH } from './protocol.ts';
 import type { SidecarDoorOptions } from './sidecar-door.ts';
-import { decodeRequest, encodeAnswer, MAX_HEAD_BYTES, type SidecarRequest } from './sidecar-message.ts';
+import {
+  decodeRequest,
+  encodeAnswer,
+  errorAnswer,
+  MAX_HEAD_BYTES,
+  type SidecarRequest,
+} from './sidecar-message.ts';
 import { touchedBy } from './sidecar-names.ts';
 import { type Asked, askedOf } from './sidecar-operations.ts';
 import { allowedPart } from './sidecar-rules.ts';
@@ -176,7 +182,7 @@ function beginSo(names: readonly string[], prefixes: readonly string[]): boolean
 }
 
 function refusalOf(cause: unknown): RelayedAnswer {
-  if (cause instanceof RefusedError) return failure(403, 'ERR_RELAY_REFUSED', cause.message);
+  if (cause instanceof RefusedError) return errorAnswer(403, 'ERR_RELAY_REFUSED', cause.message);
   throw cause;
 }
 
@@ -186,7 +192,7 @@ function statusOf(cause: unknown): GrpcStatus {
   return { code, message: errorText(cause) };
 }
 
-const BUSY = failure(429, 'ERR_RELAY_BUSY', 'the relay has too many requests under way');
+const BUSY = errorAnswer(429, 'ERR_RELAY_BUSY', 'the relay has too many requests under way');
 
 function asRequest(message: Uint8Array): SidecarRequest {
   try {
@@ -194,14 +200,6 @@ function asRequest(message: Uint8Array): SidecarRequest {
   } catch (cause) {
     throw invalid(errorText(cause));
   }
-}
-
-function failure(status: number, errorCode: string, message: string): RelayedAnswer {
-  return {
-    status,
-    headers: { 'content-type': 'application/json' },
-    body: Buffer.from(JSON.stringify({ errorCode, message })),
-  };
 }
 
 function invalid(text: string): GrpcStatusError {

@@ -1,8 +1,8 @@
 /** The gRPC connection to a far sidecar: its address as components write it, its token and its TLS. */
 
-import type { ConnectionOptions } from 'node:tls';
 import type { HeaderList } from '../../../runtime/contracts/app-channel.ts';
 import type { Clock } from '../../../runtime/contracts/clock.ts';
+import { parseGrpcAddress } from '../../../runtime/grpc-client/address.ts';
 import {
   createGrpcClient,
   type GrpcClient,
@@ -21,10 +21,7 @@ export function createFarGrpcClient(
   clock: Clock,
   limits: NonNullable<GrpcClientOptions['limits']> = {},
 ): GrpcClient {
-  const secure = /^https:\/\//i.test(grpcAddress);
-  const target = grpcAddress.replace(/^(?:https?:\/\/|dns:(?:\/\/\/)?)/i, '').replace(/\/+$/, '');
-  const tls: ConnectionOptions = { ...credentials.tls, minVersion: 'TLSv1.2' };
-  return createGrpcClient({ target, clock, ...(secure ? { tls } : {}), limits });
+  return createGrpcClient({ ...parseGrpcAddress(grpcAddress, credentials.tls), clock, limits });
 }
 
 /** The token and whatever else every call carries. */

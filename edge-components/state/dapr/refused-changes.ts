@@ -10,6 +10,7 @@ import { parseExact } from '../../../runtime/contracts/exact-json.ts';
 import type { DeliveryOutcome, Spool, StoredMessage } from '../../../runtime/contracts/spool.ts';
 import type { StateRecord } from '../../../runtime/contracts/state-store.ts';
 import { type QueuedChange, textOf } from './queued-change.ts';
+import { ownKey } from './wire.ts';
 
 export interface RefusedChange {
   readonly change: QueuedChange;
@@ -121,12 +122,6 @@ export function createRefusedChanges(
       spool = undefined;
     },
   };
-}
-
-/** A key as the app knows it. */
-function ownKey(key: string): string {
-  const cut = key.indexOf('||');
-  return cut < 0 ? key : key.slice(cut + 2);
 }
 
 /** JSON of a value over there; what is none as a string. */

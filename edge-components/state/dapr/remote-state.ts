@@ -26,7 +26,7 @@ import {
   metadataQuery,
 } from '../../drivers/dapr-api/far-sidecar.ts';
 import type { StateCalls } from '../../drivers/dapr-stream/state-calls.ts';
-import { jsonOf, recordOf, transactionItem, writeItem } from './wire.ts';
+import { jsonOf, ownKey, recordOf, transactionItem, writeItem } from './wire.ts';
 
 export interface RemoteStateItems extends ConnectionItems {
   readonly remoteKeyPrefix: string;
@@ -42,10 +42,7 @@ export function createRemoteState(
   far: FarSidecar = createFarSidecar(items, deps),
 ): StateStore {
   const path = (...more: readonly string[]): readonly string[] => ['v1.0', 'state', far.remoteName, ...more];
-  const farKey = (key: string): string => {
-    const cut = key.indexOf('||');
-    return items.remoteKeyPrefix + (cut < 0 ? key : key.slice(cut + 2));
-  };
+  const farKey = (key: string): string => items.remoteKeyPrefix + ownKey(key);
 
   let calls: StateCalls | undefined;
   /** The way of these operations: gRPC where it is there and needed. */

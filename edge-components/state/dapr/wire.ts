@@ -5,6 +5,12 @@ import type { HttpAnswer } from '../../drivers/http/request.ts';
 
 export const jsonOf = (value: unknown): string => JSON.stringify(value);
 
+/** A key as the app knows it, without the prefix that the runtime puts before it. */
+export function ownKey(key: string): string {
+  const cut = key.indexOf('||');
+  return cut < 0 ? key : key.slice(cut + 2);
+}
+
 /** One item of a save. */
 export function writeItem(request: StateOperation, key: string): string {
   const { etag, options, metadata } = request;
