@@ -50,6 +50,7 @@ export const catalog: Catalog = {
   'middleware.http.routerchecker/v1': () => import('./middleware/routerchecker/component.ts'),
   'middleware.http.uppercase/v1': () => import('./middleware/uppercase/component.ts'),
 
+  'nameresolution.kubernetes/v1': () => import('./nameresolution/kubernetes/component.ts'),
   'nameresolution.mdns/v1': () => import('./nameresolution/mdns/component.ts'),
   'nameresolution.sqlite/v1': () => import('./nameresolution/sqlite/component.ts'),
 };

@@ -160,5 +160,28 @@ async function throughRelay(t: Test, executable: string | undefined): Promise<vo
 }
 
 t.setTimeout(60_000);
+t.test('the relay finds apps of the cloud by DNS', async (t) => {
+  const ids = { door: `dns-door-${process.pid}`, billing: `dns-billing-${process.pid}` };
+  const billing = await startApp(t, { '/tea': () => ({ status: 418, body: 'teapot' }) });
+  const cloud = await startSidecar(t, {
+    appId: ids.billing,
+    appPort: billing.port,
+    args: [...LOOPBACK, aloneConfiguration(t, 'dns-cloud')],
+  });
+  const template = `localhost:${cloud.ports.internal}`;
+  const names = aloneConfiguration(t, 'dns-relay', {
+    nameResolution: { component: 'kubernetes', configuration: { template } },
+  });
+  const relay = await startRelay(t, { args: ['--internal-address=127.0.0.1', names] });
+  const edge = await startSidecar(t, {
+    appId: ids.door,
+    dataDir: await enrolledFolder(t, relay, 'dns-site', [ids.door]),
+    args: [...LOOPBACK, aloneConfiguration(t, 'dns-edge')],
+  });
+  await until('the link', async () => (await relay.nodes())[0]?.state === 'up');
+  const answer = await call(`${edge.base}/v1.0/invoke/${ids.billing}/method/tea`);
+  t.same([answer.status, answer.text], [418, 'teapot']);
+  t.equal(billing.to('/tea').at(-1)?.headers['dapr-caller-app-id'], ids.door);
+});
 t.test('the cloud runs Skerry', (t) => throughRelay(t, undefined));
 t.test('the cloud runs daprd', { skip: withoutDaprd }, (t) => throughRelay(t, DAPRD));
