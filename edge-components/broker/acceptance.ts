@@ -82,7 +82,8 @@ const INSERT_RECEIVED = `INSERT OR REPLACE INTO mqtt_received (client, packet_id
 export class Acceptance {
   readonly #parts: AcceptanceParts;
   #open: Batch | undefined;
-  #writing: Promise<unknown> = Promise.resolve();
+  /** Everything on its way to disk; holds no results, which would pile up. */
+  #writing: Promise<void> = Promise.resolve();
   #retainedUnderWay = 0;
   /** What `#granted` found. */
   #qos = 0;
@@ -140,7 +141,7 @@ export class Acceptance {
   }
 
   /** Resolves once retained messages that were accepted by now can be read; `undefined` when they can. */
-  retainedSettled(): Promise<unknown> | undefined {
+  retainedSettled(): Promise<void> | undefined {
     if (this.#retainedUnderWay === 0) return undefined;
     this.#flush();
     return this.#writing;
@@ -293,7 +294,7 @@ export class Acceptance {
         this.#failed(batch, error instanceof Error ? error : new Error(String(error)));
       },
     );
-    this.#writing = Promise.all([this.#writing, written]);
+    this.#writing = Promise.all([this.#writing, written]).then(() => {});
   }
 
   #steps({ entries, dropped, received, bytes }: Batch, forgotten: readonly number[][]): SqlStep[] {
