@@ -120,6 +120,7 @@ function proxyOf(
     clients,
     resolver,
     sibling,
+    log,
   }: ServerParts,
 ) {
   const { appId } = options;
@@ -136,7 +137,9 @@ function proxyOf(
       },
     },
     appToken: node.env['APP_API_TOKEN'] ?? '',
-    ...(accessControl === undefined ? {} : { accessCheck: createAccessCheck(accessControl, setup.metrics) }),
+    ...(accessControl === undefined
+      ? {}
+      : { accessCheck: createAccessCheck(accessControl, setup.metrics, log) }),
     ownAppOnly: side === 'callee' && security !== undefined,
     siblingClient: (id: string) => {
       const address = sibling(id);

@@ -3,6 +3,7 @@
  * of the calling sidecar and by nothing else; without one no policy matches and the global default action decides.
  */
 
+import type { Logger } from '../../contracts/logger.ts';
 import type { Metrics } from '../../contracts/metrics.ts';
 import type { ConfigurationResource } from '../../contracts/resource.ts';
 import type { SpiffeId } from '../../contracts/spiffe.ts';
@@ -12,7 +13,7 @@ export type AccessControl = NonNullable<ConfigurationResource['accessControl']>;
 
 /** `NONE` stands for a call without HTTP verb. */
 export interface AccessedOperation {
-  /** Normalised. */
+  /** Normalised and without escapes: `/a b` and not `/a%20b`. */
   readonly name: string;
   readonly verb: string;
   /** HTTP apps: names are compared without regard to case, and verbs count. */
@@ -40,8 +41,9 @@ interface Verdict {
 }
 
 /** Makes the check of one app's policies. */
-export function createAccessCheck(control: AccessControl, metrics: Metrics): AccessCheck {
+export function createAccessCheck(control: AccessControl, metrics: Metrics, log: Logger): AccessCheck {
   const { policies } = control;
+  const aclLog = log.child('dapr.acl');
   const fallback =
     control.defaultAction === '' ? (policies.length > 0 ? 'deny' : 'allow') : control.defaultAction;
   const rules = new Map<string, AppRules>();
@@ -80,7 +82,9 @@ export function createAccessCheck(control: AccessControl, metrics: Metrics): Acc
       trustDomain: caller?.trustDomain ?? '',
     });
     if (allowed) return undefined;
-    return `access control policy has denied access to id: ${caller?.text ?? ''} operation: ${operation.name} verb: ${operation.verb}`;
+    const text = `access control policy has denied access to id: ${caller?.text ?? ''} operation: ${operation.name} verb: ${operation.verb}`;
+    aclLog.debug(text);
+    return text;
   };
 }
 

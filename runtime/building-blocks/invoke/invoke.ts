@@ -21,7 +21,7 @@ import { dropBody, replayableRequest, watchBody, wholeBody } from './body.ts';
 import type { ExternalHttp, ResolvedEndpoint } from './external-http.ts';
 import { createPeerHeaders } from './identity-headers.ts';
 import { createInvocationMetrics } from './invocation-metrics.ts';
-import { InvalidMethodError, normaliseMethod } from './method-path.ts';
+import { decodeMethod, InvalidMethodError, normaliseMethod, plainMethod } from './method-path.ts';
 import { createRemoteApps } from './remote-app.ts';
 import { failureText, rpcText } from './status-text.ts';
 import { type ResolvedTarget, resolveTarget } from './target.ts';
@@ -78,7 +78,7 @@ export function createInvokeBlock(options: InvokeBlockOptions): InvokeBlock {
   const access =
     options.accessControl === undefined
       ? undefined
-      : createAccessCheck(options.accessControl, options.metrics);
+      : createAccessCheck(options.accessControl, options.metrics, options.log);
 
   const callOwnApp = (
     request: InvokeRequest,
@@ -263,15 +263,16 @@ function asOwn(call: CallContext, callerId: SpiffeId | undefined): CallContext {
   return { signal, protocol, span, log, callerId };
 }
 
-/** gRPC apps have no verbs, and neither has a call that names none. */
+/** What is judged is the name that the app will understand. gRPC apps have no verbs, and neither has a call that names none. */
 function requireAccess(
   access: AccessCheck,
-  { method, verb }: InvokeRequest,
+  { method, verb, plainMethod: plain }: InvokeRequest,
   channel: AppChannel,
   { callerId }: CallContext,
 ): void {
   const http = !channel.protocol.startsWith('grpc');
-  const denied = access(callerId, { name: method, verb: http && verb !== '' ? verb : 'NONE', http });
+  const name = http || plain === undefined ? decodeMethod(method) : plainMethod(plain);
+  const denied = access(callerId, { name, verb: http && verb !== '' ? verb : 'NONE', http });
   if (denied !== undefined) throw new PeerError(GrpcCode.PermissionDenied, denied);
 }
 

@@ -38,7 +38,7 @@ export function createOperationTree<T>(): OperationTree<T> {
         const last = index === segments.length - 1;
         const next = choose(at, segment, last);
         if (next === undefined) return undefined;
-        if (next.rule !== undefined && (last || segment !== '*')) return next.rule;
+        if (next.rule !== undefined && (last || next.segment !== '*')) return next.rule;
         if (last) return choose(next, '*', true)?.rule;
         at = next;
       }

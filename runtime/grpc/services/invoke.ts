@@ -63,7 +63,7 @@ export function invokeOperations({ blocks: { invoke } }: ServiceDeps): Operation
       const failure = response.grpc
         ? grpcFailure(response)
         : statusOfHttpFailure(response.status, textOf(bytes));
-      if (response.grpc && response.trailers !== undefined) call.addTrailers(response.trailers);
+      if (response.grpc) call.addTrailers(returnedTrailers(response, call));
       if (failure !== undefined) throw failure;
       return {
         data: { typeUrl: response.dataTypeUrl ?? '', value: bytes },
@@ -133,6 +133,12 @@ function returnedHeaders(response: InvokeResponse, call: GrpcCall): HeaderList {
   );
   if (!response.grpc) headers.push(['dapr-http-status', String(response.status)]);
   return headers;
+}
+
+/** Dapr puts the trace on both ends of a gRPC app's answer. */
+function returnedTrailers({ trailers = [] }: InvokeResponse, call: GrpcCall): HeaderList {
+  const own = trailers.filter(([name]) => !NOT_RETURNED.has(name.toLowerCase()));
+  return [...own, ...metadataOfTrace({ ...call.span.context, baggage: '' })];
 }
 
 function grpcFailure(response: InvokeResponse): GrpcStatusError | undefined {

@@ -5,11 +5,13 @@ import {
   createAccessCheck,
 } from '../../../../runtime/building-blocks/invoke/access-control.ts';
 import { parseSpiffeId } from '../../../../runtime/contracts/spiffe.ts';
+import { type RecordedLine, recordingLogger } from '../../../support/recording-logger.ts';
 
 const caller = parseSpiffeId('spiffe://public/ns/default/caller');
 
 function setUp(control: Partial<AccessControl>) {
   const counted: string[] = [];
+  const lines: RecordedLine[] = [];
   const check = createAccessCheck(
     { defaultAction: '', trustDomain: 'public', policies: [], ...control },
     {
@@ -17,11 +19,12 @@ function setUp(control: Partial<AccessControl>) {
       observe: () => {},
       gauge: () => {},
     },
+    recordingLogger(lines),
   );
   const allows = (operation: Partial<AccessedOperation> = {}, id: typeof caller | 'nobody' = caller) =>
     check(id === 'nobody' ? undefined : id, { name: 'op', verb: 'GET', http: true, ...operation }) ===
     undefined;
-  return { check, allows, counted };
+  return { check, allows, counted, lines };
 }
 
 function policy(
@@ -115,6 +118,15 @@ t.test('the text of a refusal, and what is counted', (t) => {
     'runtime_acl_app_policy_action_blocked_total caller default public',
     'runtime_acl_app_policy_action_allowed_total caller default public',
     'runtime_acl_global_policy_action_allowed_total   ',
+  ]);
+  t.end();
+});
+
+t.test('a refusal is a line of the log for those who look for it', (t) => {
+  const { allows, lines } = setUp({ defaultAction: 'deny' });
+  t.notOk(allows());
+  t.match(lines, [
+    { level: 'debug', message: /^access control policy has denied access to id: spiffe:.* verb: GET$/ },
   ]);
   t.end();
 });

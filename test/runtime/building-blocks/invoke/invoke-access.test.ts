@@ -73,3 +73,34 @@ t.test('what another sidecar asks for', async (t) => {
     'the name in the request is no identity',
   );
 });
+
+t.test('a policy names what the app understands, however the call spells it', async (t) => {
+  const deniedNames = ['/a b', '/ü', '/under'].map((name) => ({ name, httpVerb: ['*'], action: 'deny' }));
+  const me = { appId: 'me', trustDomain: 'public', namespace: 'default', operations: deniedNames };
+  const verdict = async (
+    protocol: AppChannel['protocol'],
+    given: { method: string; plainMethod?: string },
+  ) => {
+    const called = block('callee', {
+      appChannel: () => ({ protocol, invoke: async () => invokeResponse() }) as unknown as AppChannel,
+      accessControl: { ...accessControl, policies: [{ ...me, defaultAction: 'allow' }] },
+    });
+    const call = { ...callContext(), callerId: id };
+    return called
+      .invokeLocal(invokeRequest({ verb: 'GET', ...given }), { appId: 'me', namespace: 'default' }, call)
+      .then(
+        () => 'allowed',
+        (error: Error) => /operation: (.*) verb/.exec(error.message)?.[1],
+      );
+  };
+  t.equal(await verdict('http', { method: 'a%20b' }), 'a b');
+  t.equal(await verdict('http', { method: '%C3%BC' }), 'ü');
+  t.equal(await verdict('http', { method: 'un%64er%2Fit' }), 'under/it');
+  t.equal(await verdict('http', { method: 'other' }), 'allowed');
+  t.equal(await verdict('grpc', { method: 'a%20b', plainMethod: '/x/../a b' }), '/a b');
+  t.equal(
+    await verdict('grpc', { method: 'un%64er', plainMethod: 'un%64er' }),
+    'allowed',
+    'another name to it',
+  );
+});

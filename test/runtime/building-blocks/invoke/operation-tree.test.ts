@@ -28,6 +28,12 @@ t.test('a last segment * is one segment or none', (t) => {
   t.end();
 });
 
+t.test('a segment * in a name that is called matches like any other text', (t) => {
+  t.equal(tree('/a/**')('/a/*/b'), '/a/**');
+  t.equal(tree('/a/*')('/a/*/b'), undefined);
+  t.end();
+});
+
 t.test('** is any number of segments', (t) => {
   const find = tree('/a/**', '/b/c/**');
   t.same(['/a/x', '/a/x/y/z', '/a', '/b/x'].map(find), ['/a/**', '/a/**', '/a/**', undefined]);

@@ -17,6 +17,7 @@ import { startDapr } from '../../../support/fake-blocks.ts';
 interface Test {
   teardown(run: () => unknown): void;
 }
+const TRACEPARENT = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
 const body = (text: string) => bytesBody(Buffer.from(text));
 
 /** Calls through a block that answers `response`. */
@@ -145,6 +146,8 @@ t.test('a failed gRPC app: code, text, details and trailers pass', async (t) => 
   );
   t.match(answer, { code: 9, text: 'no' });
   t.same(answer.trailers.get('x-tail'), ['1']);
+  const traced = await invoke(t, { grpc: true, status: 0 }, { method: 'm' }, { traceparent: TRACEPARENT });
+  t.same(traced.answer.trailers.get('traceparent'), [TRACEPARENT], 'the trace is at both ends of the answer');
   const [bytes] = answer.trailers.get('grpc-status-details-bin');
   t.match(fromBinary(StatusSchema, bytes as Buffer), {
     code: 9,
