@@ -38,17 +38,21 @@ export function createH2cTransport(origin: Origin): HttpTransport {
   };
   return {
     send(request, signal, settled) {
+      const { bytes, length } = request.body;
+      const empty = (bytes?.byteLength ?? length) === 0;
       return new Promise<TransportResponse>((resolve, reject) => {
         let stream: ClientHttp2Stream;
         try {
           signal.throwIfAborted();
-          stream = current().request(requestHeaders(request, address));
+          // Left to itself, node:http2 ends a GET, HEAD or DELETE with its head, and one with a body fails.
+          stream = current().request(requestHeaders(request, address), { endStream: empty });
         } catch (cause) {
           settled?.();
           reject(cause as Error);
           return;
         }
-        const fail = (cause: Error): void => reject(signal.aborted ? (signal.reason as Error) : cause);
+        const fail = (cause: Error): void =>
+          reject(signal.aborted ? (signal.reason as Error) : (streamFault(stream) ?? cause));
         const abort = (): void => void stream.close(constants.NGHTTP2_CANCEL);
         signal.addEventListener('abort', abort);
         stream.on('error', fail);
@@ -71,15 +75,40 @@ export function createH2cTransport(origin: Origin): HttpTransport {
             fail,
           );
         });
-        const { bytes, length } = request.body;
+        if (empty) return;
         if (bytes !== undefined) stream.end(bytes);
-        else if (length === 0) stream.end();
         else void pumpBody(request.body.stream(), stream);
       });
     },
     close: () => session?.close(),
   };
 }
+
+/** A stream that the app has reset, in the words of Go's client. */
+function streamFault({ id, rstCode }: ClientHttp2Stream): Error | undefined {
+  if (id === undefined || rstCode === undefined || rstCode === constants.NGHTTP2_NO_ERROR) return undefined;
+  const name = CODE_NAMES[rstCode - 1] ?? `unknown error code 0x${rstCode.toString(16)}`;
+  return new Error(`stream error: stream ID ${id}; ${name}; received from peer`);
+}
+
+/** Error codes of RFC 9113, section 7, from 1 on. */
+const CODE_NAMES = [
+  'PROTOCOL_ERROR',
+  'INTERNAL_ERROR',
+  'FLOW_CONTROL_ERROR',
+  'SETTINGS_TIMEOUT',
+  'STREAM_CLOSED',
+  'FRAME_SIZE_ERROR',
+  'REFUSED_STREAM',
+  'CANCEL',
+  'COMPRESSION_ERROR',
+  'CONNECT_ERROR',
+  'ENHANCE_YOUR_CALM',
+  'INADEQUATE_SECURITY',
+  'HTTP_1_1_REQUIRED',
+];
+
+const MAY_HAVE_BODY = new Set(['POST', 'PUT', 'PATCH']);
 
 function requestHeaders(request: TransportRequest, address: string): OutgoingHttpHeaders {
   const headers: Record<string, string | string[]> = {
@@ -99,6 +128,7 @@ function requestHeaders(request: TransportRequest, address: string): OutgoingHtt
     else headers[name] = Array.isArray(earlier) ? [...earlier, value] : [earlier, value];
   }
   const length = request.body.bytes?.byteLength ?? request.body.length;
-  if (length !== undefined && length > 0) headers['content-length'] = String(length);
+  if (length !== undefined && (length > 0 || MAY_HAVE_BODY.has(request.verb)))
+    headers['content-length'] = String(length);
   return headers;
 }
