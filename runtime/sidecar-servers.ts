@@ -20,6 +20,7 @@ import { createReflectionServices } from './grpc/reflection.ts';
 import { type ReservedPort, reservePort } from './grpc/reserved-port.ts';
 import { BACKLOG, createGrpcServer } from './grpc/server.ts';
 import { createDaprService } from './grpc/services/dapr.ts';
+import { createTaskHubService } from './grpc/services/task-hub.ts';
 import type { GrpcClientPool } from './grpc-client/client.ts';
 import { createMetricsServer } from './http/metrics-server.ts';
 import { createHttpServer } from './http/server.ts';
@@ -204,7 +205,7 @@ async function openGrpcServer(parts: ServerParts, stack: AsyncDisposableStack): 
     ...(options.unixSocketDir === undefined
       ? {}
       : { unixSocket: `${options.unixSocketDir}/dapr-${options.appId}-grpc.socket` }),
-    services: [dapr, ...createReflectionServices([dapr])],
+    services: [dapr, createTaskHubService(), ...createReflectionServices([dapr])],
     unknownMethod: proxyOf('caller', parts),
     ...(apiToken === '' ? {} : { apiToken }),
     recordErrorCodes: configuration.metrics.recordErrorCodes,

@@ -66,7 +66,8 @@ function metadataJson(answer: MetadataAnswer): JsonObject {
         app.health === undefined
           ? undefined
           : filled({
-              healthCheckPath: app.health.path,
+              // gRPC apps have no path.
+              healthCheckPath: app.protocol.startsWith('grpc') ? undefined : app.health.path,
               healthProbeInterval: formatGoDuration(app.health.intervalMs),
               healthProbeTimeout: formatGoDuration(app.health.timeoutMs),
               healthThreshold: app.health.threshold,

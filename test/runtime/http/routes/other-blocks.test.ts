@@ -166,6 +166,25 @@ t.test('metadata: empty members are left out', async (t) => {
   });
 });
 
+t.test('a gRPC app has no path of health checks', async (t) => {
+  const health = { path: '/healthz', intervalMs: 2000, timeoutMs: 300, threshold: 4 };
+  const appConnection = {
+    port: 3000,
+    protocol: 'grpcs',
+    channelAddress: 'h',
+    maxConcurrency: 0,
+    health,
+  } as const;
+  const api = await serve(t, fakeBlocks({ metadata: { get: () => ({ ...METADATA, appConnection }) } }));
+  const { json } = await api.call({ path: '/v1.0/metadata' });
+  t.strictSame((json as { appConnectionProperties: object }).appConnectionProperties, {
+    port: 3000,
+    protocol: 'grpcs',
+    channelAddress: 'h',
+    health: { healthProbeInterval: '2s', healthProbeTimeout: '300ms', healthThreshold: 4 },
+  });
+});
+
 t.test('health, shutdown after the answer, and the ledger of queues', async (t) => {
   const events: string[] = [];
   let stopped: (() => void) | undefined;
