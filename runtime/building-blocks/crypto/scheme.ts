@@ -76,7 +76,7 @@ export interface DecodedHeader {
 /** Decodes the three header lines (without their last LF). */
 export function decodeHeader(lines: readonly [Buffer, Buffer, Buffer]): DecodedHeader {
   const [scheme, json, code] = lines;
-  if (scheme.toString('latin1') !== SCHEME_LINE) throw new Error('invalid header: scheme name not found');
+  if (scheme.toString('latin1') !== SCHEME_LINE) throw new Error('invalid header: unsupported scheme');
   const manifest = decodeManifest(json.toString('utf8'));
   const given = Buffer.from(code.toString('latin1'), 'base64');
   return {
