@@ -5,6 +5,7 @@ import { asGrpcChannel } from './app-channel/create.ts';
 import { eventFields } from './app-channel/grpc-event.ts';
 import type { Health } from './building-blocks/health/health.ts';
 import { createAccessCheck } from './building-blocks/invoke/access-control.ts';
+import { createInvocationMetrics } from './building-blocks/invoke/invocation-metrics.ts';
 import type { ComponentStore } from './components/store.ts';
 import type { AppChannel } from './contracts/app-channel.ts';
 import type { Blocks } from './contracts/blocks.ts';
@@ -52,6 +53,9 @@ export interface ServerParts {
   readonly sibling: (appId: string) => string | undefined;
   readonly log: Logger;
 }
+
+/** Everybody may call, and is counted. */
+const NO_ACCESS_CONTROL = { defaultAction: 'allow', trustDomain: 'public', policies: [] };
 
 const NO_LIMIT_MS = 24 * 3_600_000;
 
@@ -138,9 +142,7 @@ function proxyOf(
       },
     },
     appToken: node.env['APP_API_TOKEN'] ?? '',
-    ...(accessControl === undefined
-      ? {}
-      : { accessCheck: createAccessCheck(accessControl, setup.metrics, log) }),
+    accessCheck: createAccessCheck(accessControl ?? NO_ACCESS_CONTROL, setup.metrics, log),
     ownAppOnly: side === 'callee' && security !== undefined,
     siblingClient: (id: string) => {
       const address = sibling(id);
@@ -149,12 +151,17 @@ function proxyOf(
     },
   };
   return createProxyHandler({
-    policy: (id) =>
-      side === 'callee' || id === appId || !policies.hasAppPolicy(id) ? undefined : policies.app(id),
-    open: ({ path, metadata, signal, timeoutMs, call }) =>
+    policy: (id, path) =>
+      side === 'callee' || id === appId || !policies.hasAppPolicy(id)
+        ? undefined
+        : policies.app(id, `${id}:${path}`),
+    metrics: createInvocationMetrics(setup.metrics),
+    clock: node.clock,
+    open: ({ path, metadata, signal, timeoutMs, call, leaving }) =>
       openProxyStream(
         { path, metadata, signal, timeoutMs, span: call.span, callerId: call.callerId },
         target,
+        leaving,
       ),
   });
 }

@@ -61,6 +61,9 @@ export interface DispatchOptions {
   readonly apiLog?: Logger;
 }
 
+/** What errors without a code of their own say over HTTP. */
+const NO_CODE = 'ERROR';
+
 /** Runs calls until they end. */
 export function createDispatch(options: DispatchOptions): (call: IncomingCall) => void {
   const methods = new Map<string, AnyGrpcMethod>();
@@ -79,7 +82,11 @@ export function createDispatch(options: DispatchOptions): (call: IncomingCall) =
       },
       (error: unknown) => {
         traceLate(call, method);
-        if (options.recordErrorCodes === true && error instanceof RuntimeError) {
+        if (
+          options.recordErrorCodes === true &&
+          error instanceof RuntimeError &&
+          error.errorCode !== NO_CODE
+        ) {
           options.metrics.count('error_code_total', {
             error_code: error.errorCode,
             category: error.row.category,

@@ -4,6 +4,7 @@
  */
 
 import type { HeaderList } from '../contracts/app-channel.ts';
+import type { Clock } from '../contracts/clock.ts';
 import { type RuntimeError, runtimeError } from '../contracts/error.ts';
 import { GrpcCode } from '../contracts/grpc-code.ts';
 import { metadataValue } from '../contracts/grpc-wire/metadata.ts';
@@ -25,22 +26,33 @@ export interface ProxyRequest {
   readonly signal: AbortSignal;
   readonly timeoutMs: number | undefined;
   readonly call: RawCall;
+  /** To be called when the target is known and the stream is about to be opened. */
+  readonly leaving: () => void;
+}
+
+/** Counts proxied calls of callers that name the app; `responseReceived` where the answer is waited for. */
+export interface ProxyMetrics {
+  requestSent(appId: string): void;
+  streamSent(appId: string): void;
+  responseReceived(appId: string, status: number, elapsedMs: number): void;
 }
 
 export interface ProxyOptions {
   /** Opens the stream; rejects with a `GrpcStatusError` or `RuntimeError`. */
   readonly open: (request: ProxyRequest) => Promise<GrpcStream>;
-  /** Policy of a remote app; `undefined` for the own app and where there is none. */
-  readonly policy: (appId: string) => Policy | undefined;
+  /** Policy of a remote app's method, which has a breaker of its own; `undefined` for the own app and where there is none. */
+  readonly policy: (appId: string, path: string) => Policy | undefined;
+  readonly metrics?: ProxyMetrics;
+  readonly clock?: Pick<Clock, 'monotonicMs'>;
 }
 
 /** The handler for methods that no service of this server has. */
 export function createProxyHandler(options: ProxyOptions): UnknownMethodHandler {
   return async (call) => {
     const appId = targetOf(call);
-    const policy = options.policy(metadataValue(call.metadata, APP) ?? '');
+    const policy = options.policy(metadataValue(call.metadata, APP) ?? '', call.path);
     const streamed = isTruthy(metadataValue(call.metadata, 'dapr-stream'));
-    const open = (signal: AbortSignal): Promise<GrpcStream> =>
+    const open = (signal: AbortSignal, leaving: () => void): Promise<GrpcStream> =>
       options.open({
         appId,
         path: call.path,
@@ -48,19 +60,46 @@ export function createProxyHandler(options: ProxyOptions): UnknownMethodHandler 
         signal,
         timeoutMs: call.remainingMs,
         call,
+        leaving,
       });
+    const counted = metadataValue(call.metadata, APP);
+    const count = (): void => {
+      if (counted !== undefined) options.metrics?.streamSent(counted);
+    };
+    /** Opens and passes, and counts both. */
+    const exchange = async (signal: AbortSignal, messages: AsyncIterable<Uint8Array>, late?: boolean) => {
+      let startedMs: number | undefined;
+      const answered = (status: number): void => {
+        if (counted === undefined || startedMs === undefined) return;
+        options.metrics?.responseReceived(counted, status, (options.clock?.monotonicMs() ?? 0) - startedMs);
+      };
+      try {
+        const stream = await open(signal, () => {
+          startedMs = options.clock?.monotonicMs() ?? 0;
+          if (counted !== undefined) options.metrics?.requestSent(counted);
+        });
+        await pass(call, stream, messages, late);
+      } catch (error) {
+        answered(error instanceof GrpcStatusError ? error.code : GrpcCode.Unknown);
+        throw error;
+      }
+      answered(GrpcCode.OK);
+    };
 
-    if (policy === undefined || !policy.active) return pass(call, await open(call.signal), call.messages);
+    if (policy === undefined || !policy.active) {
+      if (!streamed) return exchange(call.signal, call.messages);
+      return pass(call, await open(call.signal, count), call.messages);
+    }
     if (streamed) {
       // The policy covers the beginning only: a stream may live for days.
-      const stream = await policy.run(() => open(call.signal), {
+      const stream = await policy.run(() => open(call.signal, count), {
         signal: call.signal,
         status: statusCarrier,
       });
       return pass(call, stream, call.messages);
     }
     const messages = policy.retries ? replayable(call) : () => call.messages;
-    await policy.run(async (signal) => pass(call, await open(signal), messages(), policy.retries), {
+    await policy.run((signal) => exchange(signal, messages(), policy.retries), {
       signal: call.signal,
       status: statusCarrier,
     });

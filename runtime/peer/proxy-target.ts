@@ -96,9 +96,15 @@ export async function resolveProxyTarget(call: ProxyCall, options: ProxyTargetOp
   };
 }
 
-/** Opens the stream of a proxied call at its target. */
-export async function openProxyStream(call: ProxyCall, options: ProxyTargetOptions): Promise<GrpcStream> {
-  return (await resolveProxyTarget(call, options)).open(call.signal);
+/** Opens the stream of a proxied call at its target; `leaving` is called once that is known. */
+export async function openProxyStream(
+  call: ProxyCall,
+  options: ProxyTargetOptions,
+  leaving?: () => void,
+): Promise<GrpcStream> {
+  const target = await resolveProxyTarget(call, options);
+  leaving?.();
+  return target.open(call.signal);
 }
 
 function namedApp(id: string, namespace: string): { readonly id: string; readonly namespace: string } {

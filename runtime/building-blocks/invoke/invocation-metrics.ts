@@ -11,6 +11,8 @@ export interface InvocationMetrics {
   requestSent(appId: string): void;
   /** Its answer came. */
   responseReceived(appId: string, status: number, elapsedMs: number): void;
+  /** A proxied call that its caller marked as a stream left for `appId`. */
+  streamSent(appId: string): void;
   /** A call of `appId` came in. */
   requestReceived(appId: string): void;
   /** It was answered. */
@@ -27,6 +29,7 @@ const MAX_KEPT = 2048;
 /** Counts into `metrics`. */
 export function createInvocationMetrics(metrics: Metrics): InvocationMetrics {
   const requests = kept((appId) => ({ dst_app_id: appId, type: 'unary' }));
+  const streams = kept((appId) => ({ dst_app_id: appId, type: 'streaming' }));
   const answers = kept((appId, status) => ({ src_app_id: appId, status, type: 'unary' }));
   const latencies = kept((appId, status) => ({ src_app_id: appId, status }));
   const arrivals = kept((appId) => ({ src_app_id: appId }));
@@ -37,6 +40,7 @@ export function createInvocationMetrics(metrics: Metrics): InvocationMetrics {
       metrics.count(`${PREFIX}res_recv_total`, answers(appId, status));
       metrics.observe(`${PREFIX}res_recv_latency_ms`, latencies(appId, status), elapsedMs);
     },
+    streamSent: (appId) => metrics.count(`${PREFIX}req_sent_total`, streams(appId, 0)),
     requestReceived: (appId) => metrics.count(`${PREFIX}req_recv_total`, arrivals(appId, 0)),
     accessAllowed: (caller) =>
       metrics.count(

@@ -53,19 +53,33 @@ async function open(t: Test, options: { policy?: Policy; failures?: number; trac
       },
     },
   ]);
+  const counted: string[] = [];
+  const covered: string[] = [];
   const client = createGrpcClient({ target: `127.0.0.1:${app.port}`, clock: systemClock() });
   t.teardown(() => client.close());
   const open: ProxyOptions['open'] = async (request) => {
     asked.push(request.appId);
     if (request.appId === 'nobody') throw new GrpcStatusError(2, "couldn't find service: nobody");
     timeouts.push(request.timeoutMs);
+    request.leaving();
     return client.bidi(request.path, { metadata: request.metadata, signal: request.signal });
   };
   const caller = await startServer(t, [], {
-    unknownMethod: createProxyHandler({ open, policy: () => options.policy }),
+    unknownMethod: createProxyHandler({
+      open,
+      policy: (id, path) => {
+        covered.push(`${id} ${path}`);
+        return options.policy;
+      },
+      metrics: {
+        requestSent: (id) => void counted.push(`sent ${id}`),
+        streamSent: (id) => void counted.push(`stream ${id}`),
+        responseReceived: (id, status) => void counted.push(`answer ${id} ${status}`),
+      },
+    }),
     tracer: recordingTracer(options.tracing ?? true),
   });
-  return { ...caller, seen, asked, timeouts };
+  return { ...caller, seen, asked, timeouts, counted, covered };
 }
 
 /** A policy that tries `attempts` times. */
@@ -105,6 +119,25 @@ t.test('a unary call passes both ways, headers and trailers included', async (t)
     ]),
   );
   t.same(asked, ['callee']);
+});
+
+t.test('calls are counted by the app id they name, and streams apart', async (t) => {
+  const { client, counted } = await open(t);
+  const call = (path: string, metadata: Record<string, string>) =>
+    unaryCall(client, path, text('hi'), { metadata });
+  await call('/app.Api/Echo', TO_APP);
+  await call('/app.Api/Nope', TO_APP);
+  await call('/app.Api/Echo', { ...TO_APP, 'dapr-stream': 'true' });
+  await call('/app.Api/Echo', { 'dapr-app-id': 'nobody' });
+  await call('/app.Api/Echo', { 'dapr-callee-app-id': 'callee' });
+  t.same(counted, ['sent callee', 'answer callee 0', 'sent callee', 'answer callee 12', 'stream callee']);
+});
+
+t.test('a call under a policy is counted each time', async (t) => {
+  const { client, counted, covered } = await open(t, { policy: retrying(2) });
+  await unaryCall(client, '/app.Api/Echo', text('hi'), { metadata: TO_APP });
+  t.same(counted, ['sent callee', 'answer callee 0']);
+  t.same(covered, ['callee /app.Api/Echo'], 'a method has a breaker of its own');
 });
 
 t.test('the callee of the header wins over the app id', async (t) => {

@@ -265,6 +265,21 @@ t.test('metrics, span and API log of a call', async (t) => {
   t.match(lines, [['gRPC API Called', { method: '/test.Echo/Unary', useragent: /^grpc-node-js/, code: 0 }]]);
 });
 
+t.test('codes of errors are counted where errors have one', async (t) => {
+  const refusing = async (key: 'unknown' | 'actorNoPlacement') => {
+    const unknownMethod = async () => {
+      throw runtimeError(key, { error: 'no' });
+    };
+    const { client, metrics } = await startServer(t, [], { recordErrorCodes: true, unknownMethod });
+    await unaryCall(client, '/test.Echo/Unary', text(''));
+    return metrics
+      .filter(({ name }) => name === 'error_code_total')
+      .map(({ labels }) => labels['error_code']);
+  };
+  t.same(await refusing('actorNoPlacement'), ['ERR_ACTOR_NO_PLACEMENT']);
+  t.same(await refusing('unknown'), []);
+});
+
 t.test('the trace comes in and goes back', async (t) => {
   const { client } = await startServer(t, [service()]);
   const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
