@@ -5,7 +5,7 @@ import { errorText, runtimeError } from '../../contracts/error.ts';
 import { goJson, jsonText } from '../../contracts/go-json.ts';
 import { grpcCodeName } from '../../contracts/grpc-code.ts';
 import type { ApiRequest } from '../api-request.ts';
-import { asList, asText, asTextMap, parseJson, pickMembers } from '../json-fields.ts';
+import { asText, asTextMap, FieldError, jsonType, parseJson, pickMembers } from '../json-fields.ts';
 import { JSON_TYPE, metadataHeaders, NO_CONTENT, type Reply } from '../respond.ts';
 import type { HttpHandlers } from '../router.ts';
 
@@ -85,7 +85,7 @@ async function decodeEntries(
   let given: readonly Partial<Record<(typeof ENTRY)[number], unknown>>[];
   let types: readonly { id: string; contentType: string; own: StringMap | undefined }[];
   try {
-    given = asList(parseJson(await request.body.bytes()), 'body').map((entry, index) =>
+    given = entriesOf(parseJson(await request.body.bytes())).map((entry, index) =>
       pickMembers(entry, index, ENTRY),
     );
     types = given.map((entry) => ({
@@ -125,6 +125,14 @@ async function decodeEntries(
       ...(own === undefined ? {} : { metadata: { ...metadata, ...own } }),
     };
   });
+}
+
+/** The list that a bulk request is; clients of Dapr see what its decoder calls one. */
+function entriesOf(body: unknown): readonly unknown[] {
+  if (body === null || Array.isArray(body)) return body ?? [];
+  throw new FieldError(
+    `json: cannot unmarshal ${jsonType(body).replace('boolean', 'bool')} into Go value of type []http.bulkPublishMessageEntry`,
+  );
 }
 
 /** Bytes of an event by its content type, or the text of what is wrong with it. */

@@ -122,6 +122,11 @@ t.test('bulk: what is refused', async (t) => {
     JSON.stringify([{ entryId: '1', contentType: 'application/json', event: 1, ...entry }]);
   t.equal(await reason('nonsense'), 'DAPR_PUBSUB_UNMARSHAL_EVENTS');
   t.equal(await reason('{"entryId":"1"}'), 'DAPR_PUBSUB_UNMARSHAL_EVENTS');
+  const noList = await api.call({ method: 'POST', path: '/v1.0/publish/bulk/ps/t', body: 'true' });
+  t.match(
+    (noList.json as { message: string }).message,
+    /: json: cannot unmarshal bool into Go value of type \[\]http\.bulk/,
+  );
   t.equal(await reason('x'.repeat(2000)), 'DAPR_PUBSUB_UNMARSHAL_EVENTS');
   t.equal(await reason(one({ entryId: '' })), 'DAPR_PUBSUB_MARSHAL_EVENTS');
   t.equal(
