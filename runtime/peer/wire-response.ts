@@ -47,8 +47,11 @@ export function fromWireResponse(response: WireResponse, body: Body): InvokeResp
   const headers = fromWireMap(response.headers);
   const dataTypeUrl = response.message?.data?.typeUrl ?? '';
   const type = response.message?.contentType;
-  const contentType = type === undefined || type === '' ? headerValue(headers, 'content-type') : type;
   const grpc = status < 100;
+  // daprd hands on the metadata of a gRPC app's call as headers, too: `application/grpc` is not what the body is.
+  const named = headerValue(headers, 'content-type');
+  const ofHeaders = grpc && named?.startsWith('application/grpc') === true ? undefined : named;
+  const contentType = type === undefined || type === '' ? ofHeaders : type;
   return {
     status,
     grpc,
