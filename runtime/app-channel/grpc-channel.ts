@@ -178,7 +178,7 @@ export function createGrpcChannel(options: GrpcChannelOptions): GrpcChannel {
           status: cause.code,
           grpc: true,
           message: cause.message,
-          headers: [],
+          headers: cause.headers,
           trailers: cause.trailers,
           body: EMPTY_BODY,
           statusDetails: statusDetails(cause.details),

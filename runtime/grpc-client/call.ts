@@ -72,6 +72,7 @@ export function startCall(session: ClientHttp2Session, path: string, options: St
   const stream = session.request(requestFields(path, options));
   let encoding: string | undefined;
   let status: GrpcStatus | undefined;
+  let received: HeaderList = [];
   let trailers: HeaderList = [];
   let outcome: GrpcStatusError | undefined;
   let ended = false;
@@ -105,7 +106,11 @@ export function startCall(session: ClientHttp2Session, path: string, options: St
     settle(
       known.code === GrpcCode.OK
         ? undefined
-        : new GrpcStatusError(known.code, known.message, { details: known.details, trailers }),
+        : new GrpcStatusError(known.code, known.message, {
+            details: known.details,
+            trailers,
+            headers: received,
+          }),
     );
   };
   const cancel = (reason?: GrpcStatusError): void => {
@@ -132,7 +137,8 @@ export function startCall(session: ClientHttp2Session, path: string, options: St
     }
     const given = fields['grpc-encoding'];
     encoding = typeof given === 'string' ? given : undefined;
-    passHeaders(metadataFromRawHeaders(raw));
+    received = metadataFromRawHeaders(raw);
+    passHeaders(received);
   });
   stream.on('trailers', (fields, _flags, raw) => {
     status ??= statusOfTrailers(fields);

@@ -11,6 +11,9 @@ const NOTHING = new Uint8Array(0);
 export function toWireResponse(response: InvokeResponse, data: Uint8Array = NOTHING): WireResponse {
   const headers = toWireMap(response.headers);
   const { bytes } = response.body;
+  // daprd shows it to its gRPC callers.
+  if (!response.grpc && response.contentType !== undefined)
+    headers['Content-Type'] = { values: [response.contentType] };
   // Dapr drops this header; to a caller of our kind it says that a short body is complete before the stream has ended.
   if (bytes !== undefined) headers['Content-Length'] = { values: [String(bytes.byteLength)] };
   return {

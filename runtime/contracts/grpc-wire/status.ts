@@ -22,15 +22,23 @@ export class GrpcStatusError extends Error {
   readonly details: Uint8Array | undefined;
   /** Trailing metadata that came with the status. */
   readonly trailers: HeaderList;
+  /** Header metadata that came before it. */
+  readonly headers: HeaderList;
   constructor(
     code: number,
     message: string,
-    options: { details?: Uint8Array | undefined; trailers?: HeaderList; cause?: unknown } = {},
+    options: {
+      details?: Uint8Array | undefined;
+      trailers?: HeaderList;
+      headers?: HeaderList;
+      cause?: unknown;
+    } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.details = options.details;
     this.trailers = options.trailers ?? [];
+    this.headers = options.headers ?? [];
   }
 }
 

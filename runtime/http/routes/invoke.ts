@@ -45,7 +45,7 @@ export function invokeHandlers(
           ...contentTypeOf(request),
         };
         const answer = await invoke.invoke({ id }, given, request.call);
-        return await (answer.grpc ? grpcReply(answer) : httpReply(request, answer));
+        return await (answer.grpc ? grpcReply(request, answer) : httpReply(request, answer));
       } catch (error) {
         if (error instanceof BodyTooLargeError)
           throw runtimeError('directInvoke', { appId: id, error: error.message }, { cause: error });
@@ -114,9 +114,7 @@ async function httpReply(request: ApiRequest, answer: InvokeResponse): Promise<R
     headers.push('Content-Type', type);
     return { status, headers, body: body.bytes ?? (await collect(body.stream())) };
   }
-  if (request.header('accept').trim().toLowerCase() === EVENT_STREAM) {
-    return eventStream(status, headers, answer);
-  }
+  if (wantsEventStream(request)) return eventStream(status, headers, answer);
   if (typed) headers.push('Content-Type', type);
   if (body.bytes !== undefined) {
     if (!typed && body.bytes.byteLength > 0) headers.push('Content-Type', sniffContentType(body.bytes));
@@ -148,6 +146,10 @@ function streamedReply(
   return typed
     ? { status, headers, body: body.stream(), ...length }
     : sniffedStream(status, headers, body.stream(), length);
+}
+
+function wantsEventStream(request: ApiRequest): boolean {
+  return request.header('accept').trim().toLowerCase() === EVENT_STREAM;
 }
 
 /** Section 10.4: the relay of an event stream is announced at once and never has a length. */
@@ -192,7 +194,7 @@ async function sniffedStream(
 }
 
 /** Section 10.6: the answer of a gRPC app. */
-async function grpcReply(answer: InvokeResponse): Promise<Reply> {
+async function grpcReply(request: ApiRequest, answer: InvokeResponse): Promise<Reply> {
   const { headers, contentType } = answerHeaders(answer);
   if (answer.status !== 0) {
     const body = grpcStatusJson(answer);
@@ -200,6 +202,8 @@ async function grpcReply(answer: InvokeResponse): Promise<Reply> {
     headers.push('Content-Type', contentType === '' ? PLAIN_TEXT : contentType);
     return { status: httpStatusOfGrpc(answer.status), headers, body };
   }
+  // daprd tells of an HTTP app's event stream with a code, too, and it may never end.
+  if (wantsEventStream(request)) return eventStream(200, headers, answer);
   const bytes = answer.body.bytes ?? (await collect(answer.body.stream()));
   if (contentType !== '') headers.push('Content-Type', contentType);
   else if (bytes.byteLength > 0) headers.push('Content-Type', sniffContentType(bytes));

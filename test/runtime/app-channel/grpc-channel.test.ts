@@ -99,7 +99,10 @@ t.test('OnInvoke: message, metadata and answer', async (t) => {
     OnInvoke: unaryMethod(codec(InvokeRequestSchema), codec(InvokeResponseSchema), async (request, call) => {
       seen.push({ request, call });
       call.addHeaders([['x-back', '1']]);
-      if (request.method === 'fail') throw new GrpcStatusError(5, 'not here');
+      if (request.method === 'fail') {
+        call.sendHeaders();
+        throw new GrpcStatusError(5, 'not here');
+      }
       return create(InvokeResponseSchema, {
         contentType: 'text/x',
         data: { typeUrl: '', value: Buffer.from('out') },
@@ -159,11 +162,12 @@ t.test('OnInvoke: message, metadata and answer', async (t) => {
   t.match(fromGrpc, { accept: 'a', 'grpc-mine': 'g' });
   t.notOk('dapr-authority' in fromGrpc || 'dapr-accept' in fromGrpc);
   t.equal(await textOf(response.body), 'out');
-  t.match(await channel.invoke(invokeRequest({ method: 'fail' }), callContext()), {
-    status: 5,
-    grpc: true,
-    message: 'not here',
-  });
+  const failed = await channel.invoke(invokeRequest({ method: 'fail' }), callContext());
+  t.match(failed, { status: 5, grpc: true, message: 'not here' });
+  t.ok(
+    failed.headers.some(([name]) => name === 'x-back'),
+    'headers of a failed call',
+  );
 });
 
 t.test('questions: lists, and none where the app does not know the method', async (t) => {
