@@ -10,10 +10,12 @@ import type {
   AppConfiguration,
   BulkTopicDelivery,
   DeliveryResult,
+  HeaderList,
   InvokeRequest,
   InvokeResponse,
   TopicDelivery,
 } from '../contracts/app-channel.ts';
+import { headerValue } from '../contracts/blocks.ts';
 import { bytesBody, EMPTY_BODY, readBody } from '../contracts/body.ts';
 import type { CallContext } from '../contracts/call-context.ts';
 import type { Clock } from '../contracts/clock.ts';
@@ -181,7 +183,7 @@ export function createHttpChannel(options: HttpChannelOptions): AppChannel {
 
 function invokeHeaders(request: InvokeRequest, call: Pick<CallContext, 'span'>): string[] {
   const trace = call.span.context;
-  const replaced = replacedByTrace(trace);
+  const replaced = replacedByTrace(trace, request.headers);
   const headers: string[] = [];
   let traceparent = false;
   let baggage = false;
@@ -199,14 +201,31 @@ function invokeHeaders(request: InvokeRequest, call: Pick<CallContext, 'span'>):
 }
 
 const BOTH = new Set(['traceparent', 'tracestate']);
+const PARENT = new Set(['traceparent']);
 const STATE = new Set(['tracestate']);
 const NEITHER: ReadonlySet<string> = new Set();
 
 /** Trace headers of the caller that give way to those of the span; an all-zero span replaces no `traceparent`. */
-function replacedByTrace({ traceparent, tracestate }: TraceContext): ReadonlySet<string> {
-  if (traceparent !== undefined && traceparent !== ZERO_TRACEPARENT) return BOTH;
-  return tracestate === undefined || tracestate === '' ? NEITHER : STATE;
+function replacedByTrace(
+  { traceparent, tracestate }: TraceContext,
+  headers: HeaderList,
+): ReadonlySet<string> {
+  const stateless = tracestate === undefined || tracestate === '';
+  if (traceparent === undefined || traceparent === ZERO_TRACEPARENT) return stateless ? NEITHER : STATE;
+  // From a daprd the state of a trace comes as a header of the request only.
+  return stateless && isOfTrace(headers, traceparent) ? PARENT : BOTH;
 }
+
+/** Whether the headers belong to the trace of `traceparent`. */
+function isOfTrace(headers: HeaderList, traceparent: string): boolean {
+  const own = headerValue(headers, 'traceparent');
+  return (
+    own !== undefined && own.slice(TRACE_ID_AT, TRACE_ID_END) === traceparent.slice(TRACE_ID_AT, TRACE_ID_END)
+  );
+}
+
+const TRACE_ID_AT = 3;
+const TRACE_ID_END = 35;
 
 /** Event metadata as headers; the two that describe the body are the body's. */
 function eventHeaders(

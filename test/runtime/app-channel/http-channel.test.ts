@@ -143,6 +143,26 @@ t.test('trace headers: the span wins, all zeros never hide what the caller sent'
   );
 });
 
+t.test('the state of a trace may come as a header alone, as from a daprd', async (t) => {
+  const { app, channel } = await openHttpChannel(t, (_request, response) => response.end());
+  const other = PARENT.replace(/-[0-9a-f]{32}-/, `-${'1'.repeat(32)}-`);
+  for (const traceparent of [PARENT.replace(/-[0-9a-f]{16}-/, `-${'2'.repeat(16)}-`), other]) {
+    const headers = [
+      ['traceparent', traceparent],
+      ['tracestate', 'a=b'],
+    ] as const;
+    await channel.invoke(invokeRequest({ headers }), callContext({ traceparent: PARENT }));
+  }
+  t.match(
+    app.requests.map(({ headers }) => [headers['traceparent'], headers['tracestate']]),
+    [
+      [PARENT, 'a=b'],
+      [PARENT, undefined],
+    ],
+    'that of another trace is not passed on',
+  );
+});
+
 t.test('the app token replaces one of the caller and is not sent with probes', async (t) => {
   const { app, channel } = await openHttpChannel(t, (_request, response) => response.writeHead(299).end(), {
     token: 'secret',
