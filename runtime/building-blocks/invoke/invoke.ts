@@ -80,6 +80,10 @@ export function createInvokeBlock(options: InvokeBlockOptions): InvokeBlock {
       ? undefined
       : createAccessCheck(options.accessControl, options.metrics, options.log);
 
+  if (options.accessControl?.defaultAction === '' && options.accessControl.policies.length > 0) {
+    options.log.warn('No global default action has been specified. Setting default global action as Deny');
+  }
+
   const callOwnApp = (
     request: InvokeRequest,
     call: Pick<CallContext, 'signal' | 'span'>,

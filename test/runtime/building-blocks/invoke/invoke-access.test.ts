@@ -104,3 +104,15 @@ t.test('a policy names what the app understands, however the call spells it', as
     'another name to it',
   );
 });
+
+t.test('that everybody else is refused for want of a default action is said at the start', (t) => {
+  const said = (given: Partial<typeof accessControl>): number => {
+    const log = recordingLogger();
+    block('callee', { accessControl: { ...accessControl, ...given }, log });
+    return log.lines.filter(({ level }) => level === 'warn').length;
+  };
+  t.equal(said({ defaultAction: '' }), 1);
+  t.equal(said({ defaultAction: '', policies: [] }), 0);
+  t.equal(said({}), 0);
+  t.end();
+});
