@@ -72,7 +72,8 @@ async function main(): Promise<number> {
     say(
       `${values.schedules} schedules over a ${link.kind}, ${daprd ?? 'a Skerry node'} as the cloud${values.relay ? ' behind a relay' : ''}: ${result.accepted} messages accepted, ` +
         `${result.faults.length} faults, ${result.repeats} repeats dropped by id; state equal ${Math.round(result.slowestStateMs)} ms ` +
-        `and everything arrived ${Math.round(result.slowestDrainMs)} ms after the heal at the latest`,
+        `and everything arrived ${Math.round(result.slowestDrainMs)} ms after the heal at the latest; ` +
+        `${result.syncedWrites} writes to synced keys, ${result.conflicts} conflicts told, equal ${Math.round(result.slowestSyncMs)} ms after the heal at the latest`,
     );
     return result.faults.length === 0 ? 0 : 1;
   } finally {

@@ -12,6 +12,7 @@ import { program } from '../integration/support/package-folder.ts';
 import { component, subscription, writeResources } from '../integration/support/resource-files.ts';
 import type { Link, Side } from './link.ts';
 import { relayOf } from './relay.ts';
+import { syncedAtCloud, syncedAtEdge } from './synced.ts';
 
 export interface AppEvent {
   readonly path: string;
@@ -26,7 +27,9 @@ export interface WorldOptions {
   readonly daprd?: string | undefined;
   /** The edge reaches the cloud through a relay that stands beside it, and by nothing else. */
   readonly relay?: boolean | undefined;
-  readonly take: (side: Side, event: AppEvent) => void;
+  /** Also a `Sync` of topics and state between components of both. */
+  readonly synced?: boolean | undefined;
+  readonly take: (event: AppEvent) => void;
   /** More items of the edge's components, by component name. */
   readonly items?: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** More environment of the edge's node. */
@@ -80,6 +83,7 @@ export async function createWorld(options: WorldOptions): Promise<World> {
     component('pubsub', 'pubsub.dapr', { ...far, grpcAddress, ...more['pubsub'] }),
     component('statestore', 'state.dapr', { ...far, ...more['statestore'] }),
     ...(daprd === undefined ? [subscription('down', 'pubsub', 'down', '/down')] : []),
+    ...(options.synced === true ? syncedAtEdge(far, daprd === undefined) : []),
   ];
   const broker = daprd === undefined ? 'embedded:' : `mqtt://127.0.0.1:${ports.broker.mqtt}`;
   mkdirSync(join(folder, 'cloud'), { recursive: true });
@@ -92,6 +96,7 @@ export async function createWorld(options: WorldOptions): Promise<World> {
     }),
     component('statestore', 'state.sqlite', { connectionString: join(folder, 'cloud/state.db') }),
     subscription('up', 'pubsub', 'up', '/up'),
+    ...(options.synced === true ? syncedAtCloud() : []),
   ];
   const resources = {
     edge: writeResources(folder, edge, 'resources-edge'),
@@ -200,7 +205,7 @@ async function app(
       const text = Buffer.concat(parts).toString();
       if (request.method === 'POST' && text !== '') {
         const path = (request.url ?? '').split('?')[0] ?? '';
-        take(side, { path, headers: request.headers, body: JSON.parse(text) as Record<string, unknown> });
+        take({ path, headers: request.headers, body: JSON.parse(text) as Record<string, unknown> });
       }
       response.writeHead(request.method === 'POST' ? 200 : 404).end();
     });
