@@ -11,6 +11,8 @@ import { middleware } from './targets/middleware.ts';
 import { mqtt, mqttOverSecureWebSocket, mqttOverTls, mqttOverWebSocket } from './targets/mqtt.ts';
 import { peer } from './targets/peer.ts';
 import { pluggable } from './targets/pluggable.ts';
+import { relayNodes } from './targets/relay-nodes.ts';
+import { relayStrangers } from './targets/relay-strangers.ts';
 import { yaml } from './targets/yaml.ts';
 
 export const TARGETS: readonly FuzzTarget[] = [
@@ -28,4 +30,6 @@ export const TARGETS: readonly FuzzTarget[] = [
   pluggable,
   middleware,
   commandLines,
+  relayStrangers,
+  relayNodes,
 ];
