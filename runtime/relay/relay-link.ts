@@ -142,6 +142,7 @@ export function openRelayLink(options: RelayLinkOptions): RelayLink {
     });
   };
   const begin = (stream: ClientHttp2Stream, raw: readonly string[]): void => {
+    if (over) return;
     try {
       const call = createNodeCall(stream, raw, options);
       if (call.path === SIDECAR_HTTP_PATH) boundComing(stream);
@@ -163,6 +164,8 @@ export function openRelayLink(options: RelayLinkOptions): RelayLink {
       schema: nodeMessage,
       heard: () => liveness?.heard(),
       received: (message) => {
+        // What was on its way when the link ended: a hello among it would make a link that nobody is at.
+        if (over) return;
         if (flooded()) close('the node floods the control stream');
         else options.received(message, link);
       },

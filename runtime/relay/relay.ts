@@ -142,6 +142,8 @@ export function createRelay(options: RelayOptions): Relay {
       case 'find':
         void options.switchboard
           .find(message.appId, message.namespace, closing.signal)
+          // Other relays may not be there to be asked.
+          .catch(() => false)
           .then((found) => link.send({ type: 'found', n: message.n, found }));
         return;
       case 'renew':
