@@ -43,8 +43,11 @@ export interface TopicStreamOptions extends FarGrpcAddress {
 }
 
 export interface TopicStream {
-  /** The link was away and is back: what was dialled before `lostAt` (monotonic) is dialled again, now. */
-  linkBack(lostAt: number): void;
+  /**
+   * The link was away and is back: what was dialled before `askedAt` (monotonic), when the question went out that was answered,
+   * is dialled again, now. That includes what was dialled during the outage: a link that flaps may have cut it at the far end alone.
+   */
+  linkBack(askedAt: number): void;
   /** Stops; the event in progress is finished and answered first. */
   close(): Promise<void>;
   /** Whether events can come; with the reason when they cannot. */
@@ -151,12 +154,12 @@ export function openTopicStream(
   const running = run();
 
   return {
-    linkBack: (lostAt) => {
+    linkBack: (askedAt) => {
       longest = FIRST_WAIT_MS;
       if (wait !== undefined) {
         wait.timer.cancel();
         wait.wake();
-      } else if (started < lostAt) client.reset();
+      } else if (started < askedAt) client.reset();
     },
     link: () => (up || reason === undefined ? { up } : { up, reason }),
     close: async () => {

@@ -59,8 +59,8 @@ export function createRemotePubSub(items: RemotePubSubItems, deps: ComponentDeps
     maxBatches: MAX_BATCHES,
   };
   const open = new Map<TopicStream, string>();
-  const forwarder = createForwarder(far, items, deps, request, bulk, ({ lostAt }) => {
-    for (const stream of open.keys()) stream.linkBack(lostAt);
+  const forwarder = createForwarder(far, items, deps, request, bulk, ({ askedAt }) => {
+    for (const stream of open.keys()) stream.linkBack(askedAt);
   });
 
   // What waits for its next attempt makes it now.
