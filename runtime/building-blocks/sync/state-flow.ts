@@ -51,7 +51,7 @@ export function createStateFlow(
   const { clock, log, components, closing, metrics } = parts;
   const origin = `${parts.appId}/${name}`;
   const link = new LinkRecord();
-  const limiter = createLimiter(spec, clock);
+  const limiter = createLimiter(spec, clock, undefined, parts.usage.budget(name));
   const names = keyNames(spec.keys, spec.prefixes);
   const filter = spec.filter === '' ? undefined : compileRules([{ match: spec.filter, path: 'yes' }]);
   const pulls = spec.direction !== 'up';
@@ -266,6 +266,7 @@ export function createStateFlow(
       stopped = true;
       wake();
       await running;
+      await limiter.close();
       shut();
     },
   };

@@ -51,7 +51,7 @@ export function createLane(request: LaneRequest, parts: SharedParts): Lane {
   const log = parts.log;
   const [from, to]: readonly [TopicAddress, TopicAddress] =
     way === 'up' ? [spec.local, spec.remote] : [spec.remote, spec.local];
-  const limiter = createLimiter(spec, clock);
+  const limiter = createLimiter(spec, clock, undefined, parts.usage.budget(`${name}/${way}`));
   const filter = spec.filter === '' ? undefined : compileRules([{ match: spec.filter, path: 'yes' }]);
   const link = new LinkRecord();
   const own = { source: parts.appId, newId: () => parts.ids.uuidv7() };
@@ -212,6 +212,7 @@ export function createLane(request: LaneRequest, parts: SharedParts): Lane {
       await turn;
       await unsubscribe();
       await spool?.close();
+      await limiter.close();
     },
   };
 }

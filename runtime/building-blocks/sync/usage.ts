@@ -1,10 +1,14 @@
-/** What each flow carried today, kept in the node's database once a minute and at the end. Days are those of UTC. */
+/**
+ * What each flow carried today, kept in the node's database once a minute and at the end (days are those of UTC), and what
+ * flows with a budget of bytes an hour have spent of it.
+ */
 
 import type { Clock, Timer } from '../../contracts/clock.ts';
-import type { Database, DatabasePool, Migration } from '../../contracts/database.ts';
+import type { Database, DatabasePool, Migration, SqlStep } from '../../contracts/database.ts';
 import { errorText } from '../../contracts/error.ts';
 import type { Logger } from '../../contracts/logger.ts';
 import type { Metrics } from '../../contracts/metrics.ts';
+import type { BudgetRow, BudgetStore } from './hour-budget.ts';
 
 export interface Carried {
   readonly up: number;
@@ -15,6 +19,8 @@ export interface Usage {
   open(): Promise<void>;
   add(flow: string, way: 'up' | 'down', messages: number, bytes: number): void;
   today(flow: string): { readonly bytes: Carried; readonly messages: Carried };
+  /** Where the budget of a flow (and way) is kept. */
+  budget(flow: string): BudgetStore;
   close(): Promise<void>;
 }
 
@@ -26,6 +32,8 @@ interface Row {
 }
 
 const FLUSH_MS = 60_000;
+/** Time that passes for a budget is noted so often where nothing else is written. */
+const NOTE_EVERY = 10;
 const MIGRATION: Migration = {
   metadataTable: 'skerry_schema',
   key: 'sync-usage',
@@ -33,6 +41,10 @@ const MIGRATION: Migration = {
     [
       'CREATE TABLE skerry_sync_usage (flow TEXT NOT NULL PRIMARY KEY, day TEXT NOT NULL, up_bytes INTEGER NOT NULL, ' +
         'down_bytes INTEGER NOT NULL, up_messages INTEGER NOT NULL, down_messages INTEGER NOT NULL) WITHOUT ROWID',
+    ],
+    [
+      'CREATE TABLE skerry_sync_budget (flow TEXT NOT NULL PRIMARY KEY, elapsed_ms INTEGER NOT NULL, spent TEXT NOT NULL) ' +
+        'WITHOUT ROWID',
     ],
   ],
 };
@@ -44,6 +56,8 @@ export function createUsage(deps: {
   readonly metrics: Metrics;
 }): Usage {
   const rows = new Map<string, Row>();
+  const budgets = new Map<string, () => BudgetRow | undefined>();
+  let flushes = 0;
   let database: Database | undefined;
   let timer: Timer | undefined;
   const today = (): string =>
@@ -57,16 +71,26 @@ export function createUsage(deps: {
     }
     return row;
   };
+  const budgetStep = (flow: string, { elapsedMs, spent }: BudgetRow): SqlStep => ({
+    sql: 'INSERT OR REPLACE INTO skerry_sync_budget VALUES (?, ?, ?)',
+    params: [flow, elapsedMs, JSON.stringify(spent)],
+  });
   const flush = async (): Promise<void> => {
     const changed = [...rows].filter(([, row]) => row.dirty);
-    if (changed.length === 0 || database === undefined) return;
+    flushes += 1;
+    if (database === undefined || (changed.length === 0 && flushes % NOTE_EVERY !== 0)) return;
     for (const [, row] of changed) row.dirty = false;
-    await database.write(
-      changed.map(([flow, { day, bytes, messages }]) => ({
+    const steps = changed.map(
+      ([flow, { day, bytes, messages }]): SqlStep => ({
         sql: 'INSERT OR REPLACE INTO skerry_sync_usage VALUES (?, ?, ?, ?, ?, ?)',
         params: [flow, day, bytes.up, bytes.down, messages.up, messages.down],
-      })),
+      }),
     );
+    for (const [flow, rowNow] of budgets) {
+      const row = rowNow();
+      if (row !== undefined) steps.push(budgetStep(flow, row));
+    }
+    if (steps.length > 0) await database.write(steps);
   };
   const arm = (): void => {
     timer = deps.clock.startTimer(
@@ -104,8 +128,28 @@ export function createUsage(deps: {
       const { bytes, messages } = rowOf(flow);
       return { bytes: { ...bytes }, messages: { ...messages } };
     },
+    budget: (flow) => ({
+      read: () => {
+        const row = database?.read('SELECT elapsed_ms, spent FROM skerry_sync_budget WHERE flow = ?', [
+          flow,
+        ])[0];
+        if (row === undefined) return undefined;
+        return { elapsedMs: Number(row['elapsed_ms']), spent: JSON.parse(String(row['spent'])) };
+      },
+      write: async (row) => {
+        try {
+          await database?.write([budgetStep(flow, row)]);
+        } catch (error) {
+          deps.log.warn(`what ${flow} has spent of its budget is not kept: ${errorText(error)}`);
+          throw error;
+        }
+      },
+      along: (row) => void budgets.set(flow, row),
+    }),
     close: async () => {
       timer?.cancel();
+      // Flows have kept theirs when they closed.
+      budgets.clear();
       await flush();
       await database?.close();
       database = undefined;
