@@ -6,6 +6,8 @@ import type { Side } from './link.ts';
 /** Topics of the same names on both sides. */
 export const SYNCED_TOPICS = ['sync-up', 'sync-queued', 'sync-down'] as const;
 
+export const SYNCED_UP = ['sync-up', 'sync-queued'] as const;
+
 export interface SyncedKey {
   readonly key: string;
   readonly rule: 'last-write' | 'edge-wins' | 'cloud-wins' | 'merge' | 'ask' | 'one-way';
@@ -72,7 +74,6 @@ export function syncedAtEdge(far: Readonly<Record<string, string>>, down: boolea
   ];
 }
 
-export const syncedAtCloud = (): readonly string[] => [
-  subscription('sync-up', 'pubsub', 'sync-up', '/sync-up'),
-  subscription('sync-queued', 'pubsub', 'sync-queued', '/sync-queued'),
-];
+/** What goes up, as the cloud's app subscribes to it. */
+export const syncedAtCloud = (): readonly string[] =>
+  SYNCED_UP.map((topic) => subscription(topic, 'pubsub', topic, `/${topic}`));

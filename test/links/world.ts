@@ -10,9 +10,10 @@ import { call } from '../integration/support/http-call.ts';
 import { freePorts, type Ports } from '../integration/support/node-process.ts';
 import { program } from '../integration/support/package-folder.ts';
 import { component, subscription, writeResources } from '../integration/support/resource-files.ts';
+import { listenAtBroker } from './broker-listener.ts';
 import type { Link, Side } from './link.ts';
 import { relayOf } from './relay.ts';
-import { syncedAtCloud, syncedAtEdge } from './synced.ts';
+import { SYNCED_UP, syncedAtCloud, syncedAtEdge } from './synced.ts';
 
 export interface AppEvent {
   readonly path: string;
@@ -95,8 +96,8 @@ export async function createWorld(options: WorldOptions): Promise<World> {
       cleanSession: 'false',
     }),
     component('statestore', 'state.sqlite', { connectionString: join(folder, 'cloud/state.db') }),
-    subscription('up', 'pubsub', 'up', '/up'),
-    ...(options.synced === true ? syncedAtCloud() : []),
+    ...(daprd === undefined ? [subscription('up', 'pubsub', 'up', '/up')] : []),
+    ...(daprd === undefined && options.synced === true ? syncedAtCloud() : []),
   ];
   const resources = {
     edge: writeResources(folder, edge, 'resources-edge'),
@@ -129,6 +130,7 @@ export async function createWorld(options: WorldOptions): Promise<World> {
       ...(real === undefined
         ? [`--data-dir=${join(folder, `data-${name}`)}`, `--mqtt-port=${own.mqtt}`]
         : []),
+      ...(name === 'broker' ? ['--mqtt-listen-address=0.0.0.0', '--mqtt-allow-anonymous'] : []),
     ];
     const env = name === 'edge' ? { ...process.env, ...options.edgeEnv } : process.env;
     const [command, given] = link.command(side, real ?? program('daprd'), args);
@@ -161,7 +163,12 @@ export async function createWorld(options: WorldOptions): Promise<World> {
     await node?.ended;
   };
 
-  if (daprd !== undefined) await launch('broker');
+  let listener: { close(): Promise<void> } | undefined;
+  if (daprd !== undefined) {
+    await launch('broker');
+    const url = `mqtt://${link.address('cloud')}:${ports.broker.mqtt}`;
+    listener = await listenAtBroker(url, ['up', ...SYNCED_UP], options.take);
+  }
   await relay?.enrol(join(folder, 'data-edge'));
   return {
     base: (side) => `http://${link.address(side)}:${ports[side].http}`,
@@ -182,6 +189,7 @@ export async function createWorld(options: WorldOptions): Promise<World> {
       return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
     },
     close: async () => {
+      await listener?.close();
       for (const name of [...nodes.keys()]) await kill(name);
       await relay?.kill();
       for (const { server } of Object.values(apps)) {
