@@ -9,6 +9,7 @@ import { createComponentStore } from '../../runtime/components/store.ts';
 import type { LoadedComponent } from '../../runtime/contracts/component-source.ts';
 import { decodeMetadata } from '../../runtime/contracts/metadata.ts';
 import type { PublishMessage } from '../../runtime/contracts/pubsub.ts';
+import type { Random } from '../../runtime/contracts/random.ts';
 import type { StateFlowSpec } from '../../runtime/contracts/resource.ts';
 import { EtagError, type StateOperation, type StateStore } from '../../runtime/contracts/state-store.ts';
 import { systemClock } from '../../runtime/platform/system-clock.ts';
@@ -106,8 +107,14 @@ const upsert = (key: string, value: unknown, metadata: Readonly<Record<string, s
     metadata,
   }) as const;
 
-/** A node with one flow. */
-export async function edge(directory: string, far: StateStore, given: Partial<StateFlowSpec>): Promise<Edge> {
+/** A node with one flow, and `more` of them. */
+export async function edge(
+  directory: string,
+  far: StateStore,
+  given: Partial<StateFlowSpec>,
+  more: readonly Partial<StateFlowSpec>[] = [],
+  random: Random = seededRandom(1),
+): Promise<Edge> {
   const databases = openPool(directory, { clock });
   const decoded = decodeMetadata(definition.metadata, { connectionString: join(directory, 'state.db') });
   if (!decoded.ok) throw new Error(decoded.faults.join('; '));
@@ -137,7 +144,7 @@ export async function edge(directory: string, far: StateStore, given: Partial<St
     spools: { open: () => Promise.reject(new Error('no queues here')), list: async () => [] },
     clock,
     ids: systemIds(clock),
-    random: seededRandom(1),
+    random,
     log: recordingLogger(),
     metrics: {
       count: (name, _labels, amount = 1) => void counted.set(name, (counted.get(name) ?? 0) + amount),
@@ -153,7 +160,7 @@ export async function edge(directory: string, far: StateStore, given: Partial<St
         namespace: '',
         scopes: [],
         origin: { file: 'f', document: 1 },
-        flows: [{ ...FLOW, ...given }],
+        flows: [given, ...more].map((flow) => ({ ...FLOW, ...flow })),
         conflictTopic: { pubsub: 'p', topic: 'conflicts' },
       },
     ],

@@ -10,6 +10,7 @@ import type { PubSub } from '../../contracts/pubsub.ts';
 import type { Random } from '../../contracts/random.ts';
 import type { SpoolSource } from '../../contracts/spool.ts';
 import type { Publishing } from '../pubsub/publish.ts';
+import type { Returns } from './returns.ts';
 import type { Turns } from './turns.ts';
 import type { Usage } from './usage.ts';
 
@@ -51,6 +52,7 @@ export interface SyncDeps {
 export interface SharedParts extends SyncDeps {
   readonly usage: Usage;
   readonly turns: Turns;
+  readonly returns: Returns;
   /** Short name of this node, the same after a restart. */
   readonly nodeMark: string;
   /** Aborts when the sidecar closes. */

@@ -60,8 +60,8 @@ export function createStateFlow(
   let pullAt = 0;
   /** Refused keys go along in the next turn. */
   let again = false;
-  /** Woken by somebody since the last attempt began. */
-  let byHand = false;
+  /** Somebody has asked for an attempt since the last one began. */
+  let asked = false;
   let races = 0;
   let timer: Timer | undefined;
   let rung = false;
@@ -154,6 +154,14 @@ export function createStateFlow(
     }
   };
 
+  /** Another flow found the other side there again: no pause is sat out. */
+  const back = (): void => {
+    if (link.state !== 'down') return;
+    asked = true;
+    wake();
+  };
+  parts.returns.on(spec.remote, back);
+
   /** Takes turns until nothing is left; true when the other side was there. */
   const drain = async ({ exchange }: Open): Promise<boolean> => {
     let pull = pulls && clock.monotonicMs() >= pullAt;
@@ -171,6 +179,12 @@ export function createStateFlow(
     return contact;
   };
 
+  const worked = (): void => {
+    const wasDown = link.state === 'down';
+    link.worked(clock.now());
+    if (wasDown) parts.returns.tell(spec.remote);
+  };
+
   /** Works until nothing is left; how long to wait then. */
   const attempt = async (): Promise<number> => {
     const rest = limiter.closed();
@@ -180,7 +194,7 @@ export function createStateFlow(
     }
     try {
       const now = await opened();
-      if (await drain(now)) link.worked(clock.now());
+      if (await drain(now)) worked();
       races = 0;
       await tellAll(now);
       return pulls ? Math.min(LOCAL_CHECK_MS, Math.max(1, pullAt - clock.monotonicMs())) : LOCAL_CHECK_MS;
@@ -213,10 +227,10 @@ export function createStateFlow(
   const run = async (): Promise<void> => {
     while (!closing.aborted && !stopped) {
       rung = false;
-      byHand = false;
+      asked = false;
       const ms = await attempt();
-      // Only a wake-up by hand shortens the rest of a flow that is refused or cut off.
-      if (patient()) rung = byHand;
+      // Only who asks for it shortens the rest of a flow that is refused or cut off.
+      if (patient()) rung = asked;
       await sleep(ms);
       timer?.cancel();
       if (rung && !patient()) await clock.sleep(LINGER_MS, closing).catch(() => undefined);
@@ -242,7 +256,7 @@ export function createStateFlow(
     },
     wake: () => {
       again = true;
-      byHand = true;
+      asked = true;
       pullAt = 0;
       wake();
     },

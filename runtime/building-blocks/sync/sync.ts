@@ -6,6 +6,7 @@ import type { Timer } from '../../contracts/clock.ts';
 import { errorText } from '../../contracts/error.ts';
 import type { SyncResource } from '../../contracts/resource.ts';
 import type { SharedParts, SyncDeps } from './deps.ts';
+import { createReturns } from './returns.ts';
 import { createStateFlow } from './state-flow.ts';
 import { createTopicFlow, type Flow } from './topic-flow.ts';
 import { createTurns } from './turns.ts';
@@ -25,7 +26,14 @@ export async function createSync(syncs: readonly SyncResource[], deps: SyncDeps)
   const closing = new AbortController();
   const usage = createUsage(deps);
   const nodeMark = shortHash(await deps.nodeKey());
-  const parts: SharedParts = { ...deps, usage, turns: createTurns(), closing: closing.signal, nodeMark };
+  const parts: SharedParts = {
+    ...deps,
+    usage,
+    turns: createTurns(),
+    returns: createReturns(),
+    closing: closing.signal,
+    nodeMark,
+  };
   const flows: readonly Flow[] = syncs.flatMap((sync) =>
     sync.flows.map((spec) => {
       const name = `${sync.name}/${spec.name}`;

@@ -6,6 +6,7 @@
 import { join } from 'node:path';
 import t from 'tap';
 import { until } from '../../../integration/support/until.ts';
+import { seededRandom } from '../../../support/seeded-random.ts';
 import { cloudWrites, type Edge, edge, farStore, inCloud } from '../../../support/sync-rig.ts';
 
 const statusOf = async ({ sync }: Edge) => {
@@ -204,4 +205,38 @@ t.test('what a filter does not let through stays', async (t) => {
   t.equal(await inCloud(far, 'a-odd'), undefined);
   await becomes('it done', async () => (await statusOf(one)).lag.messages === 0);
   await one.close();
+});
+
+t.test('who finds the other side there again tells the flows beside it', async (t) => {
+  const far = farStore();
+  // Pauses that nobody sits out.
+  const random = { ...seededRandom(1), float: () => 1e6 };
+  const beside = { name: 'beside', keys: [{ local: 'j', remote: 'j' }] };
+  const one = await edge(t.testdir(), far, {}, [beside], random);
+  far.down = true;
+  await one.put('k', 1);
+  await one.put('j', 2);
+  await becomes('both to be down', async () =>
+    (await one.sync.status()).every(({ link }) => link === 'down'),
+  );
+  far.down = false;
+  one.sync.retry('s/flow');
+  await becomes('what the other one had', async () => (await inCloud(far, 'j')) === 2);
+  await one.close();
+});
+
+t.test('what was spent of a budget stays spent', async (t) => {
+  const directory = t.testdir();
+  const far = farStore();
+  const spec = { maxBytesPerHour: 300 };
+  const before = await edge(directory, far, spec);
+  await before.put('k', 'x'.repeat(290));
+  await becomes('the first value', async () => far.applied === 1);
+  await before.close();
+  const after = await edge(directory, far, spec);
+  await after.put('k', 'y');
+  await becomes('the flow to rest', async () => (await statusOf(after)).link === 'quiet');
+  t.match(await statusOf(after), { reason: 'the bytes of this hour are spent', lag: { messages: 1 } });
+  t.equal(far.applied, 1);
+  await after.close();
 });
