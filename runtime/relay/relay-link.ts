@@ -61,6 +61,8 @@ const ENHANCE_YOUR_CALM = 11;
 /** Control messages of a node per second, over ten seconds. */
 const MAX_MESSAGES = 200;
 const MESSAGES_PER_MS = 10_000;
+/** A beat of a node whose machine is busy may be so late, however fast it wants to know. */
+const LATE_BEAT_MS = 5000;
 const HELLO_LIMIT_MS = 30_000;
 export const LAST_WORD_MS = 100;
 const WINDOW_BYTES = 1024 * 1024;
@@ -195,7 +197,7 @@ export function openRelayLink(options: RelayLinkOptions): RelayLink {
         socket,
         clock,
         beatMs: probeMs,
-        silenceMs: probeMs * (NODE_BEATS_EVERY + 0.5),
+        silenceMs: probeMs * NODE_BEATS_EVERY + Math.max(probeMs / 2, LATE_BEAT_MS),
         beat: () => control.beat(),
         lost: close,
       });

@@ -40,7 +40,7 @@ t.test('noise, strangers and a node that lies', async (t) => {
   const door = `door-${tag}`;
   const wire = await startWire(t, relay.port);
   const dataDir = await enrolledFolder(t, relay, door, [door], wire.url);
-  await startSidecar(t, {
+  const node = await startSidecar(t, {
     appId: door,
     appPort: app.port,
     dataDir,
@@ -203,6 +203,10 @@ t.test('noise, strangers and a node that lies', async (t) => {
     t.equal((await ask()).text, 'door');
   });
 
-  const after = (await relay.nodes()).find(({ node }) => node === door);
+  const after = (await relay.nodes()).find((line) => line.node === door);
+  if (after?.since !== linkedSince) {
+    const told = `${node.output()}\n${relay.output()}`.split('\n').filter((line) => /relay link/.test(line));
+    t.comment(told.filter((line) => line.includes(door)).join('\n'));
+  }
   t.same([after?.state, after?.since], ['up', linkedSince], 'the link of the other node stood all the time');
 });
