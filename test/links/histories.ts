@@ -70,7 +70,7 @@ export class Histories {
       ...(gone.length === 0
         ? []
         : [
-            `${key}: ${gone.length} writes gone ${mergeable ? '' : 'without a report '}: ${gone.slice(0, 8).join(' ')}`,
+            `${key}: ${gone.length} writes gone${mergeable ? '' : ' without a report'}: ${gone.slice(0, 8).join(' ')}`,
           ]),
       ...(invented.length === 0 ? [] : [`${key}: invented ${invented.slice(0, 8).join(' ')}`]),
     ];
